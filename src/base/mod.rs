@@ -1,0 +1,18 @@
+//! Words everybody uses: clock, units, digest, bounded map, secret, problem document, tasks.
+//!
+//! Knows nothing of HTTP semantics, configuration or stores.
+
+pub mod bounded;
+pub mod clock;
+pub mod digest;
+pub mod problem;
+pub mod secret;
+pub mod tasks;
+pub mod units;
+
+pub use bounded::BoundedMap;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use digest::{Digest, Digester};
+pub use problem::Problem;
+pub use secret::Secret;
+pub use tasks::Tasks;

@@ -1,0 +1,61 @@
+//! What is asked of a store and what it answers.
+
+use crate::base::Digest;
+use crate::limit::policy::{Policy, Windows};
+use std::sync::Arc;
+
+/// One ring log: an identity under a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LimitKey {
+    /// Digest of the identity's kind and value: no personal data, no braces, bounded length.
+    pub identity: Digest,
+    /// The policy's name.
+    pub policy: Arc<str>,
+}
+
+impl LimitKey {
+    /// The key in Redis: `{prefix}rl:{digest}:policy`. The braces are a Cluster hash tag, so all policies of one
+    /// identity share a slot.
+    #[must_use]
+    pub fn redis_key(&self, prefix: &str) -> String {
+        format!("{prefix}rl:{{{}}}:{}", self.identity.short(), self.policy)
+    }
+}
+
+/// One policy's demand on one identity's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// The policy, for its name, mode and failure rule.
+    pub policy: Arc<Policy>,
+    /// The log that is charged.
+    pub key: LimitKey,
+    /// The windows that apply to this identity (its tier's, or the policy's).
+    pub windows: Windows,
+    /// Units; 0 only looks.
+    pub cost: u32,
+}
+
+/// Where one window stands after a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowState {
+    /// Units that could still be consumed now.
+    pub remaining: u32,
+    /// Milliseconds until the oldest counted unit leaves; 0 when none is counted.
+    pub reset_ms: u32,
+}
+
+/// The answer for one charge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Would this charge alone pass?
+    pub admitted: bool,
+    /// Milliseconds after which the same charge would pass if nobody else asks: 0 when admitted,
+    /// `None` when the cost is above a limit, so that it never can.
+    pub retry_ms: Option<u32>,
+    /// The store's time of the decision, epoch milliseconds in Redis and process milliseconds in memory; names the
+    /// consumed units for a refund.
+    pub stamp_ms: u64,
+    /// One state a window, in the order of the charge's windows. After a decision that consumed, the units are
+    /// counted; otherwise the log is as before.
+    pub windows: Vec<WindowState>,
+}

@@ -1,0 +1,1 @@
+//! The data plane: the only place that knows pingora.

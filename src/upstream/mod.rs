@@ -1,0 +1,5 @@
+//! Where a request goes: balancing, health, breaker and retry budget as state machines with time as argument. Pure.
+
+pub mod settings;
+
+pub use settings::{Balance, BreakerSettings, HealthSettings, ServerAddress, UpstreamSettings, UpstreamTls};
