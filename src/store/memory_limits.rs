@@ -79,7 +79,8 @@ impl MemoryLimits {
     pub fn decide(&self, charges: &[Charge]) -> Vec<Decision> {
         let mut shards = self.lock(charges);
         let now_ms = self.clock.monotonic_ms();
-        let judged: Vec<Decision> = charges.iter().map(|charge| self.judge(&mut shards, charge, now_ms)).collect();
+        let judged: Vec<Decision> =
+            charges.iter().map(|charge| self.judge(&mut shards, charge, now_ms)).collect();
         let is_denied =
             charges.iter().zip(&judged).any(|(charge, d)| !d.admitted && charge.policy.mode == Mode::Enforce);
         if is_denied {
@@ -105,7 +106,8 @@ impl MemoryLimits {
     /// Gives back what a charge consumed at `stamp_ms`.
     pub fn refund(&self, charge: &Charge, stamp_ms: u64) {
         let mut shards = self.lock(std::slice::from_ref(charge));
-        if let Some(kept) = self.shard(&mut shards, &charge.key).and_then(|shard| shard.get_mut(&charge.key)) {
+        if let Some(kept) = self.shard(&mut shards, &charge.key).and_then(|shard| shard.get_mut(&charge.key))
+        {
             kept.log.refund(stamp_ms, charge.cost);
         }
     }
@@ -165,12 +167,7 @@ impl MemoryLimits {
         shards.iter_mut().find(|(of, _)| *of == index).map(|(_, shard)| &mut **shard)
     }
 
-    fn judge(
-        &self,
-        shards: &mut [(usize, MutexGuard<'_, Shard>)],
-        charge: &Charge,
-        now_ms: u64,
-    ) -> Decision {
+    fn judge(&self, shards: &mut [(usize, MutexGuard<'_, Shard>)], charge: &Charge, now_ms: u64) -> Decision {
         let kept = self.shard(shards, &charge.key).and_then(|shard| shard.get(&charge.key));
         match kept {
             Some(kept) => kept.log.judge(now_ms, &charge.windows, charge.cost),

@@ -1,7 +1,7 @@
 //! Every metric family, once: name, unit, labels, help. Labels come from closed sets (names in the configuration,
 //! outcomes); never an identity, a key or a path.
 
-use prometheus::core::{Collector, Desc};
+use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -156,7 +156,6 @@ families! {
     upstream_attempts: IntCounterVec("tidegate_upstream_requests_total", "Requests sent to an upstream, further attempts included.", labels &["upstream"]);
     limit_decisions: IntCounterVec("tidegate_limit_decisions_total", "Decisions of each policy: allow, deny, shadow_deny, local_allow, local_deny, degraded, unavailable.", labels &["policy", "decision"]);
     limit_duration: HistogramVec("tidegate_limit_decision_duration_seconds", "Time of one decision over all policies of a request.", labels &["store"], buckets STORE_BUCKETS);
-    deny_cache_hits: IntCounter("tidegate_limit_deny_cache_hits_total", "Refusals that needed no store call.");
     limit_keys: IntGauge("tidegate_limit_memory_keys", "Identities whose counts this process keeps.");
     limit_bytes: IntGauge("tidegate_limit_memory_bytes", "Memory of the counts in this process, by estimate.");
     limit_evictions: IntCounter("tidegate_limit_memory_evictions_total", "Counts that left memory although they still mattered; above 0 means that store.memory.limits is too small.");
@@ -324,7 +323,7 @@ fn gauge(value: u64) -> i64 {
 /// Keeps `Desc` in the public surface of [`Collector`] without a second import elsewhere.
 #[cfg(test)]
 fn names(metrics: &Metrics) -> Vec<String> {
-    let descs: Vec<&Desc> = metrics.requests.desc();
+    let descs = metrics.requests.desc();
     descs.into_iter().map(|desc| desc.fq_name.clone()).collect()
 }
 
@@ -346,7 +345,10 @@ mod tests {
         let metrics = Metrics::new().expect("valid");
         metrics.request("GET /", "BREW", 405, Duration::from_millis(3));
         let text = metrics.render();
-        assert!(text.contains(r#"tidegate_requests_total{method="other",route="GET /",status="405"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"tidegate_requests_total{method="other",route="GET /",status="405"} 1"#),
+            "{text}"
+        );
         assert!(text.contains("process_open_fds"), "{text}");
     }
 }
