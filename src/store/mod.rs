@@ -2,6 +2,7 @@
 
 pub mod breaker;
 pub mod limiter;
+pub mod memory_entries;
 pub mod memory_limits;
 pub mod redis;
 
