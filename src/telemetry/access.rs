@@ -69,7 +69,8 @@ pub fn access(record: &AccessRecord<'_>) {
         return;
     }
     let query = record.query.map(redacted_query);
-    let text = |value: Option<&'_ str>| value.map(|value| clean(value, TEXT_BYTES_MAX).into_owned());
+    let [tenant, user, user_agent] = [record.tenant, record.user, record.user_agent]
+        .map(|value| value.map(|value| clean(value, TEXT_BYTES_MAX)));
     tracing::info!(
         target: TARGET,
         request_id = &*clean(record.request_id, TEXT_BYTES_MAX),
@@ -88,10 +89,10 @@ pub fn access(record: &AccessRecord<'_>) {
         cache = record.cache.map(CacheResult::as_str),
         limit = record.limit.map(LimitDecision::as_str),
         policy = record.policy,
-        tenant = text(record.tenant).as_deref(),
-        user = text(record.user).as_deref(),
+        tenant = tenant.as_deref(),
+        user = user.as_deref(),
         refusal = record.refusal,
-        user_agent = text(record.user_agent).as_deref(),
+        user_agent = user_agent.as_deref(),
     );
 }
 
@@ -157,4 +158,48 @@ pub fn redacted_query(query: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_client_cannot_begin_a_new_line_or_move_the_cursor() {
+        assert_eq!(clean("/a\r\n2026 ok\u{1b}[2J\u{7f}", 100), "/a%0D%0A2026 ok%1B[2J%7F");
+        assert_eq!(clean("user\u{202e}nimda", 100), "user%E2%80%AEnimda");
+        assert_eq!(clean("größe", 100), "größe");
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        assert_eq!(clean("größe", 3), "gr…");
+        assert_eq!(clean("größe", 4), "grö…");
+        assert_eq!(clean("", 4), "");
+    }
+
+    #[test]
+    fn of_a_query_only_names_are_written() {
+        assert_eq!(redacted_query("page=2&token=s3cret&x="), "page=*&token=*&x=*");
+        assert_eq!(redacted_query("s3cret"), "*");
+        assert_eq!(redacted_query("a=b=c&&d"), "a=*&*&*");
+        assert_eq!(redacted_query(&format!("{}=1", "k".repeat(65))), "*");
+        assert!(redacted_query(&"ab=1&".repeat(1_000)).len() < QUERY_BYTES_MAX + 16);
+    }
+
+    proptest! {
+        #[test]
+        fn cleaned_text_is_one_bounded_line_of_visible_characters(text in any::<String>(), bytes_max in 0_usize..40) {
+            let cleaned = clean(&text, bytes_max);
+            prop_assert!(!cleaned.chars().any(is_unsafe));
+            prop_assert!(cleaned.len() <= 3 * bytes_max + "…".len());
+        }
+
+        #[test]
+        fn no_value_of_a_query_survives(names in prop::collection::vec("[a-f]{1,8}", 1..6), value in "[0-9]{6,20}") {
+            let parts: Vec<String> = names.iter().map(|name| format!("{name}={value}")).collect();
+            prop_assert!(!redacted_query(&parts.join("&")).contains(&value));
+        }
+    }
 }

@@ -16,7 +16,7 @@ const NAME_BYTES_MAX: usize = 256;
 /// there are rows, the less busy half of the rows joins `other` and makes room. So the sum of all rows is exact, a
 /// row is exact since it began, and a flood of names costs one sort per `capacity` events.
 #[derive(Debug)]
-pub(crate) struct Breakdown {
+pub(super) struct Breakdown {
     rows: RwLock<HashMap<String, Arc<Counts>>>,
     other: Counts,
     overflow: AtomicU64,
@@ -24,7 +24,7 @@ pub(crate) struct Breakdown {
 }
 
 impl Breakdown {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
             rows: RwLock::new(HashMap::new()),
             other: Counts::default(),
@@ -33,7 +33,7 @@ impl Breakdown {
         }
     }
 
-    pub(crate) fn count(&self, name: &str, event: CacheEvent) {
+    pub(super) fn count(&self, name: &str, event: CacheEvent) {
         let known = self.rows.read().get(name).map(|counts| counts.count(event));
         if known.is_none() {
             self.count_newcomer(name, event);
@@ -41,7 +41,7 @@ impl Breakdown {
     }
 
     /// The busiest rows, `other` last if it has anything.
-    pub(crate) fn busiest(&self, rows_max: usize) -> Vec<(String, Arc<Counts>)> {
+    pub(super) fn busiest(&self, rows_max: usize) -> Vec<(String, Arc<Counts>)> {
         let rest = Counts::default();
         rest.absorb(&self.other);
         let mut rows: Vec<(String, Arc<Counts>)> =

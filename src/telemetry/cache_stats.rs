@@ -20,7 +20,7 @@ const ROWS_MAX: usize = 100;
 
 /// One set of counters.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(super) struct Counts {
     hit: AtomicU64,
     miss: AtomicU64,
     stale: AtomicU64,
@@ -45,19 +45,19 @@ impl Counts {
         }
     }
 
-    pub(crate) fn count(&self, event: CacheEvent) {
+    pub(super) fn count(&self, event: CacheEvent) {
         self.of(event).fetch_add(1, Ordering::Relaxed);
     }
 
     /// Adds another set to this one.
-    pub(crate) fn absorb(&self, other: &Self) {
+    pub(super) fn absorb(&self, other: &Self) {
         for event in CacheEvent::ALL {
             self.of(event).fetch_add(other.of(event).load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
 
     /// How much happened here: what decides who is among the busiest.
-    pub(crate) fn weight(&self) -> u64 {
+    pub(super) fn weight(&self) -> u64 {
         let read = |event| self.of(event).load(Ordering::Relaxed);
         CacheEvent::ALL.into_iter().fold(0, |sum, event| sum.saturating_add(read(event)))
     }
@@ -85,7 +85,7 @@ impl Counts {
 
 /// What can happen between a request and the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CacheEvent {
+pub(super) enum CacheEvent {
     /// A request of a cached route ended.
     Answered(CacheResult),
     /// A response was put into the cache.
@@ -141,7 +141,7 @@ impl CacheStats {
         }
     }
 
-    pub(crate) fn count(&self, namespace: &str, tenant: Option<&str>, event: CacheEvent) {
+    pub(super) fn count(&self, namespace: &str, tenant: Option<&str>, event: CacheEvent) {
         self.all.count(event);
         self.namespaces.count(namespace, event);
         if let Some(tenant) = tenant {
@@ -273,4 +273,101 @@ pub struct CacheReport {
     /// One row a tenant, the busiest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenants: Option<Vec<CacheRow>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use CacheResult::{Bypass, Hit, Miss, Revalidated, Stale};
+
+    fn stats(results: &[(CacheResult, u64)]) -> CacheStats {
+        let stats = CacheStats::new(1_735_689_599_000);
+        for (result, times) in results {
+            for _ in 0..*times {
+                stats.count("dashboard", Some("acme"), CacheEvent::Answered(*result));
+            }
+        }
+        stats
+    }
+
+    fn json(stats: &CacheStats, readings: &[Reading], by: CacheStatsBy) -> String {
+        serde_json::to_string(&stats.report(readings, by)).expect("plain data")
+    }
+
+    #[test]
+    fn the_promised_fields_come_first_in_their_order() {
+        let text = json(&stats(&[(Hit, 1_234), (Miss, 56)]), &[], CacheStatsBy::Total);
+        let promised = r#"{"cache_hits":1234,"cache_misses":56,"total_requests":1290,"hit_rate_percent":95.66,"connected":true,"#;
+        assert!(text.starts_with(promised), "{text}");
+        let rest = r#""stale_hits":0,"revalidated":0,"bypassed":0,"stored":0,"evictions":0,"errors":0,"coalesced":0,"bytes_l1":0,"entries_l1":0,"since":"2024-12-31T23:59:59Z","scope":"instance"}"#;
+        assert!(text.ends_with(rest), "{text}");
+    }
+
+    #[test]
+    fn nothing_asked_is_a_rate_of_zero() {
+        let text = json(&stats(&[(Bypass, 3)]), &[], CacheStatsBy::Total);
+        let zero =
+            r#"{"cache_hits":0,"cache_misses":0,"total_requests":0,"hit_rate_percent":0.0,"connected":true,"#;
+        assert!(text.starts_with(zero) && text.contains(r#""bypassed":3"#), "{text}");
+    }
+
+    #[test]
+    fn stale_and_revalidated_answers_are_hits_and_bypasses_are_neither() {
+        let report =
+            stats(&[(Hit, 1), (Stale, 1), (Revalidated, 1), (Bypass, 5)]).report(&[], CacheStatsBy::Total);
+        assert_eq!((report.cache_hits, report.cache_misses, report.total_requests), (3, 0, 3));
+        assert_eq!((report.stale_hits, report.revalidated, report.bypassed), (1, 1, 5));
+        assert!((report.hit_rate_percent - 100.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn the_caches_own_redis_decides_whether_it_is_connected() {
+        let up = |store, up| Reading::StoreUp { store, up };
+        let connected = |readings: &[Reading]| stats(&[]).report(readings, CacheStatsBy::Total).connected;
+        assert!(connected(&[]));
+        assert!(!connected(&[up(StoreName::Memory, true), up(StoreName::Redis, false)]));
+        assert!(connected(&[up(StoreName::Redis, false), up(StoreName::RedisCache, true)]));
+    }
+
+    #[test]
+    fn the_memory_tier_says_how_full_it_is() {
+        let readings = [
+            Reading::CacheTier { tier: Tier::Redis, entries: 9, bytes: 9, evictions: 9 },
+            Reading::CacheTier { tier: Tier::Memory, entries: 2, bytes: 300, evictions: 4 },
+        ];
+        let report = stats(&[]).report(&readings, CacheStatsBy::Total);
+        assert_eq!((report.entries_l1, report.bytes_l1, report.evictions), (2, 300, 4));
+    }
+
+    #[test]
+    fn a_breakdown_has_one_row_a_name_and_only_where_asked() {
+        let stats = stats(&[(Hit, 3), (Miss, 1)]);
+        stats.count("content", None, CacheEvent::Stored);
+        let text = json(&stats, &[], CacheStatsBy::Namespace);
+        let rows = r#""namespaces":[{"name":"dashboard","cache_hits":3,"cache_misses":1,"total_requests":4,"hit_rate_percent":75.0,"#;
+        assert!(text.contains(rows) && text.contains(r#"{"name":"content""#), "{text}");
+        assert!(!text.contains("acme"));
+        let tenants = stats.report(&[], CacheStatsBy::Tenant).tenants.expect("asked for");
+        assert_eq!(tenants.len(), 1, "what has no tenant has no row");
+        assert_eq!(tenants[0].name, "acme");
+    }
+
+    #[test]
+    fn counting_from_many_threads_loses_nothing() {
+        let stats = CacheStats::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let stats = &stats;
+                scope.spawn(move || {
+                    for round in 0..1_000 {
+                        let tenant = format!("{thread}-{round}");
+                        stats.count("content", Some(&tenant), CacheEvent::Answered(Miss));
+                    }
+                });
+            }
+        });
+        let rows = stats.report(&[], CacheStatsBy::Tenant).tenants.expect("asked for");
+        assert_eq!(rows.iter().map(|row| row.totals.cache_misses).sum::<u64>(), 4_000);
+        assert_eq!(rows.len(), ROWS_MAX + 1);
+    }
 }

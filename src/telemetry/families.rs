@@ -288,3 +288,64 @@ pub const ALL: &[Family] = &[
     LOG_LINES_DROPPED,
     BUILD_INFO,
 ];
+
+/// `docs/metrics.md`, made from the table.
+#[must_use]
+pub fn reference() -> String {
+    let mut out = String::from(REFERENCE_HEAD);
+    for family in ALL {
+        let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels = if labels.is_empty() { "–".to_owned() } else { labels.join(", ") };
+        let kind = family.kind.as_str();
+        out.push_str(&format!("| `{}` | {kind} | {labels} | {} |\n", family.name, family.help));
+    }
+    let bounds: Vec<String> = SECONDS.iter().map(|bound| format!("{bound}")).collect();
+    out.push_str(&format!("\nHistogram buckets, in seconds: {}.\n", bounds.join(", ")));
+    out
+}
+
+const REFERENCE_HEAD: &str = "# Metrics
+
+`GET /metrics` on the admin listener answers in Prometheus' text format. Made from `src/telemetry/families.rs`; a test
+compares.
+
+Label values come from the configuration (routes, policies, namespaces, upstreams) or from closed sets. A user, an API
+key, a tenant, an address or a path never becomes a label. Counters begin at 0 with the process; a series appears with
+its first event. `process_*` (CPU seconds, open files, memory, start time, threads) come on top from the operating
+system.
+
+| name | kind | labels | meaning |
+|---|---|---|---|
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_reference_page_says_what_the_table_says() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+        let is = std::fs::read_to_string(&page).unwrap_or_default();
+        if is != reference() {
+            let made = std::env::temp_dir().join("tidegate-metrics.md");
+            std::fs::write(&made, reference()).expect("a temporary file");
+            panic!("{} is out of date; what it should be is in {}", page.display(), made.display());
+        }
+    }
+
+    #[test]
+    fn names_follow_the_conventions() {
+        for family in ALL {
+            assert!(family.name.starts_with("tidegate_"), "{}", family.name);
+            assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
+            if family.kind == Kind::Histogram {
+                assert!(family.name.ends_with("_seconds"), "{}", family.name);
+            }
+            assert!(family.help.ends_with('.') && !family.help.contains('|'), "{}", family.name);
+            for identity in ["user", "tenant", "key", "ip", "path"] {
+                assert!(!family.labels.contains(&identity), "{} tells who asked", family.name);
+            }
+        }
+    }
+}

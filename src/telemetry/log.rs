@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
@@ -71,19 +72,27 @@ impl Drop for Logging {
 pub fn install(format: LogFormat, verbosity: u8) -> Result<Logging, LogFault> {
     let buffer = Arc::new(Buffer::default());
     start_writer(Arc::clone(&buffer), io::stderr())?;
-    let writer = Lines(Arc::clone(&buffer));
+    let look = Look { format, ansi: io::stderr().is_terminal() };
+    subscriber(look, verbosity, Lines(Arc::clone(&buffer))).try_init()?;
+    Ok(Logging(buffer))
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    format: LogFormat,
+    ansi: bool,
+}
+
+fn subscriber(look: Look, verbosity: u8, lines: Lines) -> Box<dyn Subscriber + Send + Sync> {
     let registry = tracing_subscriber::registry().with(filter(verbosity));
-    match format {
-        LogFormat::Text => {
-            let ansi = io::stderr().is_terminal();
-            registry.with(tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi)).try_init()?;
-        }
+    let layer = tracing_subscriber::fmt::layer().with_writer(lines);
+    match look.format {
+        LogFormat::Text => Box::new(registry.with(layer.with_ansi(look.ansi))),
         LogFormat::Json => {
-            let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer);
-            registry.with(layer.with_current_span(false).with_span_list(false)).try_init()?;
+            let json = layer.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            Box::new(registry.with(json))
         }
     }
-    Ok(Logging(buffer))
 }
 
 fn filter(verbosity: u8) -> Targets {
@@ -182,5 +191,124 @@ impl Write for Line<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::access::{AccessRecord, access};
+    use crate::telemetry::labels::CacheResult;
+    use std::sync::mpsc;
+
+    /// A sink that shows what arrives, and that can be held back.
+    struct Sink {
+        arrived: Arc<Mutex<Vec<u8>>>,
+        gate: Option<mpsc::Receiver<()>>,
+    }
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if let Some(gate) = self.gate.take() {
+                gate.recv().expect("the test opens the gate");
+            }
+            self.arrived.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logging(gate: Option<mpsc::Receiver<()>>) -> (Logging, Arc<Mutex<Vec<u8>>>) {
+        let (buffer, arrived) = (Arc::new(Buffer::default()), Arc::default());
+        start_writer(Arc::clone(&buffer), Sink { arrived: Arc::clone(&arrived), gate }).expect("a thread");
+        (Logging(buffer), arrived)
+    }
+
+    fn written(format: LogFormat, verbosity: u8, emit: impl FnOnce()) -> String {
+        let (logging, arrived) = logging(None);
+        let look = Look { format, ansi: false };
+        tracing::subscriber::with_default(subscriber(look, verbosity, Lines(Arc::clone(&logging.0))), emit);
+        drop(logging);
+        let bytes = arrived.lock().clone();
+        String::from_utf8(bytes).expect("text")
+    }
+
+    fn hostile_record() -> AccessRecord<'static> {
+        AccessRecord {
+            request_id: "01H\n",
+            client: [192, 0, 2, 7].into(),
+            method: "GET",
+            host: "api.example",
+            path: "/api/v1/dashboard/",
+            query: Some("token=s3cret&page=2"),
+            http: "1.1",
+            status: 200,
+            bytes: 17,
+            duration: Duration::from_micros(1_500),
+            upstream_duration: None,
+            route: Some("/api/v1/dashboard/"),
+            upstream: None,
+            cache: Some(CacheResult::Hit),
+            limit: None,
+            policy: None,
+            tenant: Some("acme"),
+            user: None,
+            refusal: None,
+            user_agent: Some("curl\r\nstatus=500 \"quoted\""),
+        }
+    }
+
+    #[test]
+    fn an_access_line_in_json_is_one_flat_object_without_secrets() {
+        let text = written(LogFormat::Json, 0, || access(&hostile_record()));
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(
+            (&line["target"], &line["status"], &line["cache"], &line["duration_us"]),
+            (&"access".into(), &200.into(), &"hit".into(), &1_500.into())
+        );
+        assert_eq!(line["query"], "token=*&page=*");
+        assert_eq!(line["client"], "192.0.2.7");
+        assert_eq!(line["user_agent"], "curl%0D%0Astatus=500 \"quoted\"");
+        assert!(line.get("upstream").is_none(), "what is not known is left out: {line}");
+    }
+
+    #[test]
+    fn an_access_line_as_text_cannot_be_forged() {
+        let text = written(LogFormat::Text, 0, || access(&hostile_record()));
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains(r#"request_id="01H%0A""#) && text.contains(r#"\"quoted\""#), "{text}");
+        assert!(!text.contains("s3cret"));
+    }
+
+    #[test]
+    fn verbosity_opens_our_details_first_and_others_last() {
+        let emit = || {
+            tracing::debug!(target: "tidegate::store", "ours");
+            tracing::info!(target: "pingora_core", "theirs");
+            tracing::warn!(target: "pingora_core", "their warning");
+        };
+        let count = |verbosity| written(LogFormat::Text, verbosity, emit).lines().count();
+        assert_eq!((count(0), count(1), count(2)), (1, 2, 3));
+    }
+
+    #[test]
+    fn a_stuck_sink_makes_nobody_wait_and_what_is_lost_is_counted() {
+        let (open, gate) = mpsc::channel();
+        let (logging, arrived) = logging(Some(gate));
+        let dropped = logging.dropped();
+        let line = [b'x'; 1_024];
+        for _ in 0..(2 * BUFFER_BYTES_MAX / line.len()) {
+            logging.0.push(&line);
+        }
+        assert!(logging.0.state.lock().waiting.len() <= BUFFER_BYTES_MAX);
+        assert!(dropped() > 0);
+        open.send(()).expect("the writer waits");
+        drop(logging);
+        let lost_bytes = usize::try_from(dropped()).expect("small") * line.len();
+        assert_eq!(arrived.lock().len() + lost_bytes, 2 * BUFFER_BYTES_MAX, "all but the lost lines arrive");
     }
 }

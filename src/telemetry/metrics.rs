@@ -351,3 +351,138 @@ impl Register<'_> {
         self.add(HistogramVec::new(options, family.labels)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::labels::Tier;
+    use std::sync::Arc;
+
+    fn metrics() -> Metrics {
+        Metrics::new(0).expect("the table of families is right")
+    }
+
+    /// The value of the series that is written as `series`, if it is there.
+    fn value(metrics: &Metrics, series: &str) -> Option<String> {
+        let text = metrics.render();
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
+    }
+
+    fn record_one_of_each(metrics: &Metrics) {
+        let (upstream, second) = (Arc::<str>::from("backend"), Duration::from_secs(1));
+        metrics.request(&RequestRecord {
+            route: "/",
+            method: &http::Method::GET,
+            status: http::StatusCode::OK,
+            duration: second,
+            bytes: 1,
+        });
+        metrics.refusal("no-route");
+        metrics.upstream_duration(&upstream, second);
+        metrics.upstream_error(&upstream, "connect");
+        metrics.upstream_retry(&upstream);
+        metrics.limit_decision("default", LimitDecision::Allow);
+        metrics.limit_decision_duration(StoreName::Memory, second);
+        metrics.cache_request("content", None, CacheResult::Hit);
+        metrics.cache_stored("content", None);
+        metrics.cache_error("content", None);
+        metrics.store_error(StoreName::Redis, "timeout");
+        metrics.store_duration(StoreName::Redis, "admit", second);
+        metrics.identity_rejection("expired");
+        metrics.config_reload(ReloadResult::Success, 1_000);
+        metrics.add_source(move |out| {
+            let upstream = Arc::clone(&upstream);
+            out.extend([
+                Reading::CacheTier { tier: Tier::Memory, entries: 2, bytes: 300, evictions: 4 },
+                Reading::StoreUp { store: StoreName::Redis, up: false },
+                Reading::UpstreamHealthy {
+                    upstream: Arc::clone(&upstream),
+                    server: "a:1".into(),
+                    healthy: true,
+                },
+                Reading::BreakerOpen { upstream, servers: 0 },
+                Reading::LogLinesDropped(5),
+            ]);
+        });
+    }
+
+    #[test]
+    fn every_family_of_the_table_is_rendered_with_its_help_and_kind_and_no_other() {
+        let metrics = metrics();
+        record_one_of_each(&metrics);
+        let text = metrics.render();
+        for family in family::ALL {
+            let (name, kind) = (family.name, family.kind.as_str());
+            assert!(
+                text.contains(&format!("# HELP {name} {}\n# TYPE {name} {kind}\n", family.help)),
+                "{name}"
+            );
+        }
+        let ours = text.lines().filter(|line| line.starts_with("# TYPE tidegate_")).count();
+        assert_eq!(ours, family::ALL.len());
+        assert!(text.contains("\nprocess_resident_memory_bytes "));
+    }
+
+    #[test]
+    fn methods_and_codes_that_clients_or_upstreams_invent_share_one_series() {
+        let metrics = metrics();
+        for method in ["BREW", "PURGE-1"] {
+            metrics.request(&RequestRecord {
+                route: "/",
+                method: &method.parse().expect("a token"),
+                status: http::StatusCode::from_u16(799).expect("three digits"),
+                duration: Duration::ZERO,
+                bytes: 0,
+            });
+        }
+        let series = r#"tidegate_requests_total{method="OTHER",route="/",status="other"}"#;
+        assert_eq!(value(&metrics, series).as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_gauge_falls_when_its_holder_is_dropped() {
+        let metrics = metrics();
+        let (first, second) = (metrics.connection(), metrics.connection());
+        drop(first);
+        assert_eq!(value(&metrics, "tidegate_connections").as_deref(), Some("1"));
+        drop(second);
+        assert_eq!(value(&metrics, "tidegate_connections").as_deref(), Some("0"));
+    }
+
+    #[test]
+    fn what_a_source_no_longer_names_is_gone_and_counters_never_fall() {
+        let metrics = metrics();
+        let evictions = Arc::new(Mutex::new(vec![Some(7_u64), Some(3), None]));
+        metrics.add_source(move |out| {
+            if let Some(evictions) = evictions.lock().remove(0) {
+                out.push(Reading::CacheTier { tier: Tier::Memory, entries: 1, bytes: 1, evictions });
+                out.push(Reading::StoreUp { store: StoreName::Redis, up: true });
+            }
+        });
+        let up = r#"tidegate_store_up{store="redis"} 1"#;
+        let evicted = r#"tidegate_cache_evictions_total{tier="memory"} 7"#;
+        let pages: Vec<String> = (0..3).map(|_| metrics.render()).collect();
+        assert_eq!(pages.iter().map(|page| page.contains(up)).collect::<Vec<_>>(), [true, true, false]);
+        assert!(pages.iter().all(|page| page.contains(evicted)), "a smaller reading does not lower it");
+    }
+
+    #[test]
+    fn a_failed_reload_keeps_the_time_of_the_configuration_in_use() {
+        let metrics = metrics();
+        metrics.config_loaded(5_000);
+        metrics.config_reload(ReloadResult::Failure, 9_000);
+        let time = "tidegate_config_last_reload_timestamp_seconds";
+        assert_eq!(value(&metrics, "tidegate_config_last_reload_success").as_deref(), Some("0"));
+        assert_eq!(value(&metrics, time).as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn one_call_counts_for_prometheus_and_for_the_statistics() {
+        let metrics = metrics();
+        metrics.cache_request("content", Some("acme"), CacheResult::Stale);
+        let series = r#"tidegate_cache_requests_total{namespace="content",result="stale"}"#;
+        assert_eq!(value(&metrics, series).as_deref(), Some("1"));
+        assert_eq!(metrics.cache_report(CacheStatsBy::Total).stale_hits, 1);
+        assert!(!metrics.render().contains("acme"), "a tenant is no label");
+    }
+}
