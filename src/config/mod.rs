@@ -18,6 +18,6 @@ pub use env::Env;
 pub use fault::{Fault, Faults, Position};
 pub use load::{Loaded, Source, load};
 pub use snapshot::{
-    AdminSettings, Compression, Connections, Current, Listen, ListenTls, RequestLimits, Route, ServerSettings,
-    Snapshot, Target,
+    AdminSettings, Compression, Connections, Current, Listen, ListenTls, RequestLimits, Route,
+    ServerSettings, Snapshot, Target,
 };
