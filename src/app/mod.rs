@@ -1,1 +1,7 @@
-//! The only place that builds things.
+//! The only place that builds things: command line, start, reload, signals, drain, demo.
+
+pub mod cli;
+pub mod demo;
+pub mod drain;
+pub mod output;
+pub mod signals;
