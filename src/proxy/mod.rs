@@ -1,1 +1,3 @@
 //! The data plane: the only place that knows pingora.
+
+pub mod connection;
