@@ -14,6 +14,8 @@ pub const DEFAULT_CONFIG: &str = "config/tidegate.yaml";
 /// The environment variable that names the configuration file.
 pub const CONFIG_VARIABLE: &str = "TIDEGATE_CONFIG";
 
+const CONFIG_HELP: &str = "Configuration file [env: TIDEGATE_CONFIG] [default: config/tidegate.yaml]";
+
 /// Rate limits and tenant-safe caching in front of any HTTP backend.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, disable_help_subcommand = true, max_term_width = 100)]
@@ -71,8 +73,8 @@ pub enum Command {
 /// Options of `run`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RunArgs {
-    /// Configuration file [env: TIDEGATE_CONFIG] [default: config/tidegate.yaml]
-    #[arg(short, long, value_name = "FILE")]
+    /// The configuration file, when one is named.
+    #[arg(help = CONFIG_HELP, short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Run without a file: pass everything to this server (HOST:PORT) under the default limits
     #[arg(long, value_name = "ADDR", conflicts_with = "config")]
@@ -88,8 +90,8 @@ pub struct RunArgs {
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Configuration file [env: TIDEGATE_CONFIG] [default: config/tidegate.yaml]
-    #[arg(value_name = "FILE")]
+    /// The configuration file, when one is named.
+    #[arg(help = CONFIG_HELP, value_name = "FILE")]
     pub file: Option<PathBuf>,
 }
 
@@ -106,8 +108,8 @@ pub struct ExplainArgs {
     /// Address of the peer
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub ip: IpAddr,
-    /// Configuration file [env: TIDEGATE_CONFIG] [default: config/tidegate.yaml]
-    #[arg(short, long, value_name = "FILE")]
+    /// The configuration file, when one is named.
+    #[arg(help = CONFIG_HELP, short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
@@ -131,8 +133,8 @@ pub struct DemoArgs {
 /// Options of `healthcheck`.
 #[derive(Debug, Args)]
 pub struct HealthcheckArgs {
-    /// Configuration file that names the admin listener [env: TIDEGATE_CONFIG]
-    #[arg(short, long, value_name = "FILE")]
+    /// The configuration file that names the admin listener, when one is named.
+    #[arg(help = CONFIG_HELP, short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Admin listener, instead of reading a configuration
     #[arg(long, value_name = "ADDR", conflicts_with = "config")]

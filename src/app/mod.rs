@@ -3,5 +3,7 @@
 pub mod cli;
 pub mod demo;
 pub mod drain;
+pub mod healthcheck;
 pub mod output;
+pub mod panics;
 pub mod signals;
