@@ -1,5 +1,6 @@
 //! The only place that builds things: command line, start, reload, signals, drain, demo.
 
+pub mod bind;
 pub mod cli;
 pub mod demo;
 pub mod drain;
