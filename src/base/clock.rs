@@ -12,6 +12,11 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Milliseconds since this clock was made. Never steps back; use it for every decision and time-out.
     fn monotonic_ms(&self) -> u64;
+
+    /// The same reading as finely as the clock has it, for measuring how long something took.
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.monotonic_ms())
+    }
 }
 
 /// The machine's clock.
@@ -43,6 +48,10 @@ impl Clock for SystemClock {
 
     fn monotonic_ms(&self) -> u64 {
         millis(self.start.elapsed())
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
     }
 }
 
