@@ -1,1 +1,5 @@
-//! Every metric, the access log and tracing.
+//! Every metric, the cache statistics, the access log and tracing.
+
+pub mod metrics;
+
+pub use metrics::{CacheResult, LimitDecision, Metrics};
