@@ -60,12 +60,12 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
         line_bytes: limits.line_bytes,
         body_bytes: limits.body_bytes,
     };
-    let head = RequestHead { method: &method, target: &target, version: Version::HTTP_11, authority: None, headers: &headers };
+    let head = RequestHead { method: &method, target: &target, version: Version::HTTP_11, scheme: "http", authority: None, headers: &headers };
     let checked = check_request(&head, &bounds).map_err(|fault| format!("{}: {}", fault.title(), fault.detail()))?;
     let path = crate::route::canonical_path(checked.path, limits.encoded_slash).map_err(|fault| fault.to_string())?;
     let host = checked.authority.clone();
     let (caller, identity) = identify(snapshot, asked, &headers)?;
-    let found = snapshot.routes.explain(&host, &path, &method);
+    let found = snapshot.routes.explain(checked.host(), &path, &method);
     let lost: Vec<String> =
         found.lost.iter().map(|(other, why)| format!("{} (line {}): {why}", other.value.name, other.value.line)).collect();
     let Some(chosen) = found.chosen else {
