@@ -36,12 +36,12 @@ async fn what_breaks_a_rule_never_reaches_the_backend() {
         (
             "two codings",
             format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-            400,
+            501,
         ),
         (
             "unknown coding",
             format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
-            400,
+            501,
         ),
         ("folded line", format!("GET / HTTP/1.1\r\n{host}X-A: 1\r\n 2\r\n\r\n"), 400),
         ("space before colon", format!("GET / HTTP/1.1\r\n{host}X-A : 1\r\n\r\n"), 400),
