@@ -202,7 +202,7 @@ impl Metrics {
     }
 
     /// A panic was caught.
-    pub fn panic_caught(&self) {
+    pub fn panicked(&self) {
         self.families.panics.inc();
     }
 
