@@ -1,0 +1,202 @@
+//! `GET /api/v1/limits` and `GET /api/v1/limits/{policy}/{identity}`: the policies, and where somebody stands.
+
+use crate::admin::answer::{json, problem, wrong};
+use crate::admin::state::AdminState;
+use crate::base::Problem;
+use crate::base::units::format_duration;
+use crate::config::fault::hint;
+use crate::identity::Caller;
+use crate::limit::{Charge, Decision, Mode, OnStoreFailure, Per, Policy, Subject, Window, Windows};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+#[derive(Serialize)]
+struct PolicyView {
+    name: String,
+    per: Vec<String>,
+    windows: Vec<WindowView>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tiers: BTreeMap<String, Vec<WindowView>>,
+    cost: u32,
+    mode: &'static str,
+    on_store_failure: &'static str,
+    status: u16,
+}
+
+#[derive(Serialize)]
+struct WindowView {
+    window: String,
+    length_ms: u32,
+    limit: u32,
+}
+
+#[derive(Serialize)]
+struct Standing {
+    policy: String,
+    identity: String,
+    mode: &'static str,
+    would_admit: bool,
+    windows: Vec<WindowStanding>,
+}
+
+#[derive(Serialize)]
+struct WindowStanding {
+    window: String,
+    length_ms: u32,
+    limit: u32,
+    used: u32,
+    remaining: u32,
+    reset_ms: u32,
+}
+
+/// The query of a standing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tier {
+    tier: Option<String>,
+}
+
+/// `GET /api/v1/limits`: every policy in force.
+pub(super) async fn list(State(state): State<AdminState>) -> Response {
+    let snapshot = state.current.load();
+    let policies: Vec<PolicyView> = snapshot.policies.iter().map(|policy| view(policy)).collect();
+    json(StatusCode::OK, &serde_json::json!({ "policies": policies }))
+}
+
+/// `GET /api/v1/limits/{policy}/{identity}`, with `?tier=` for the windows of a tier. Consumes nothing.
+pub(super) async fn standing(
+    State(state): State<AdminState>,
+    names: Result<Path<(String, String)>, PathRejection>,
+    tier: Result<Query<Tier>, QueryRejection>,
+) -> Response {
+    let (charge, subject) = match asked(&state, names, tier) {
+        Ok(asked) => asked,
+        Err(refusal) => return problem(&refusal),
+    };
+    match state.stores.limiter.peek(std::slice::from_ref(&charge)).await {
+        Ok(decisions) => json(StatusCode::OK, &stands(&charge, &subject, decisions.first())),
+        Err(failure) => problem(&wrong(503, "store-away", "The store does not answer", failure.to_string())),
+    }
+}
+
+fn asked(
+    state: &AdminState,
+    names: Result<Path<(String, String)>, PathRejection>,
+    tier: Result<Query<Tier>, QueryRejection>,
+) -> Result<(Charge, Subject), Box<Problem>> {
+    let Path((policy, identity)) = names.map_err(|rejection| {
+        wrong(400, "invalid-path", "The path is not understood", rejection.body_text())
+    })?;
+    let Query(Tier { tier }) = tier
+        .map_err(|_unknown| wrong(400, "invalid-query", "The query is not understood", "use `tier=NAME`"))?;
+    let (policy, tier) = (policy.as_str(), tier.as_deref());
+    let snapshot = state.current.load();
+    let Some(policy) = snapshot.policies.iter().find(|known| &*known.name == policy) else {
+        let known: Vec<&str> = snapshot.policies.iter().map(|policy| &*policy.name).collect();
+        return Err(wrong(404, "no-policy", "There is no such policy", hint(policy, &known)));
+    };
+    if let Some(tier) = tier.filter(|tier| !policy.tiers.contains_key(*tier)) {
+        let known: Vec<&str> = policy.tiers.keys().map(String::as_str).collect();
+        return Err(wrong(404, "no-tier", "The policy has no such tier", hint(tier, &known)));
+    }
+    let subject = subject(policy, &identity)?;
+    Ok((crate::limit::charge(policy, &subject, tier), subject))
+}
+
+/// The one who is counted. The address is always possible: it is what counts when a request has nothing else.
+fn subject(policy: &Policy, identity: &str) -> Result<Subject, Box<Problem>> {
+    let mut kinds: Vec<String> = policy.per.iter().map(per).collect();
+    if !kinds.iter().any(|kind| kind == "ip") {
+        kinds.push("ip".to_owned());
+    }
+    let known = Subject::parse(identity).filter(|subject| kinds.contains(&subject.kind));
+    let Some(subject) = known else {
+        let detail = format!("the policy counts {}; write the identity as KIND:VALUE", kinds.join(", "));
+        return Err(wrong(400, "invalid-identity", "The identity is not understood", detail));
+    };
+    match (subject.kind.as_str(), subject.value.parse::<IpAddr>()) {
+        ("ip", Ok(ip)) => Ok(crate::limit::subject(&[Per::Ip], &Caller::anonymous(ip), &HeaderMap::new())),
+        _ => Ok(subject),
+    }
+}
+
+fn stands(charge: &Charge, subject: &Subject, decision: Option<&Decision>) -> Standing {
+    let states = decision.map(|decision| decision.windows.as_slice()).unwrap_or_default();
+    let windows: Vec<WindowStanding> = charge
+        .windows
+        .as_slice()
+        .iter()
+        .zip(states)
+        .map(|(window, state)| WindowStanding {
+            window: length(*window),
+            length_ms: window.length_ms,
+            limit: window.limit,
+            used: window.limit.saturating_sub(state.remaining),
+            remaining: state.remaining,
+            reset_ms: state.reset_ms,
+        })
+        .collect();
+    Standing {
+        policy: charge.policy.name.to_string(),
+        identity: subject.to_string(),
+        mode: mode(charge.policy.mode),
+        would_admit: windows.iter().all(|window| window.remaining >= charge.cost),
+        windows,
+    }
+}
+
+fn view(policy: &Policy) -> PolicyView {
+    PolicyView {
+        name: policy.name.to_string(),
+        per: policy.per.iter().map(per).collect(),
+        windows: windows(&policy.windows),
+        tiers: policy.tiers.iter().map(|(tier, list)| (tier.clone(), windows(list))).collect(),
+        cost: policy.cost,
+        mode: mode(policy.mode),
+        on_store_failure: match policy.on_store_failure {
+            OnStoreFailure::Local => "local",
+            OnStoreFailure::Allow => "allow",
+            OnStoreFailure::Deny => "deny",
+        },
+        status: policy.status,
+    }
+}
+
+fn windows(windows: &Windows) -> Vec<WindowView> {
+    let view = |window: &Window| WindowView {
+        window: length(*window),
+        length_ms: window.length_ms,
+        limit: window.limit,
+    };
+    windows.as_slice().iter().map(view).collect()
+}
+
+fn length(window: Window) -> String {
+    format_duration(Duration::from_millis(window.length_ms.into()))
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Shadow => "shadow",
+        Mode::Off => "off",
+    }
+}
+
+/// The word of the configuration, which is also the kind of the [`Subject`].
+fn per(per: &Per) -> String {
+    match per {
+        Per::User => "user".to_owned(),
+        Per::ApiKey => "api_key".to_owned(),
+        Per::Tenant => "tenant".to_owned(),
+        Per::Ip => "ip".to_owned(),
+        Per::Global => "global".to_owned(),
+        Per::Header(name) => format!("header:{name}"),
+    }
+}

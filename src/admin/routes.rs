@@ -1,0 +1,49 @@
+//! Which path is answered by what.
+
+use crate::admin::answer::typed;
+use crate::admin::guard::{Door, guard, method_not_allowed, not_found};
+use crate::admin::{cache, configuration, health, limits};
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::StatusCode;
+
+/// Everything that is answered, as `openapi.json` says it too.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/api/v1/cache/stats"),
+    ("GET", "/api/v1/config"),
+    ("POST", "/api/v1/config/reload"),
+    ("GET", "/api/v1/limits"),
+    ("GET", "/api/v1/limits/{policy}/{identity}"),
+];
+
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// All answers behind the guard.
+pub(super) fn router(door: Door) -> Router {
+    let state = door.state.clone();
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(cache::metrics))
+        .route("/openapi.json", get(openapi))
+        .route("/api/v1/cache/stats", get(cache::stats))
+        .route("/api/v1/config", get(configuration::config))
+        .route("/api/v1/config/reload", post(configuration::reload))
+        .route("/api/v1/limits", get(limits::list))
+        .route("/api/v1/limits/{policy}/{identity}", get(limits::standing))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(door, guard))
+        .with_state(state)
+}
+
+/// `GET /openapi.json`: this list with parameters and answers.
+async fn openapi() -> Response {
+    typed(StatusCode::OK, "application/json", OPENAPI)
+}
