@@ -1,7 +1,7 @@
 //! `GET /metrics` and `GET /api/v1/cache/stats`: what was counted.
 
 use crate::admin::answer::{json, problem, typed};
-use crate::admin::state::AdminState;
+use crate::admin::parts::AdminParts;
 use crate::base::Problem;
 use crate::telemetry::{CacheStatsBy, METRICS_TYPE};
 use axum::extract::rejection::QueryRejection;
@@ -11,8 +11,8 @@ use http::StatusCode;
 use serde::Deserialize;
 
 /// `GET /metrics` in Prometheus' text format.
-pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
-    typed(StatusCode::OK, METRICS_TYPE, state.metrics.render())
+pub(super) async fn metrics(State(parts): State<AdminParts>) -> Response {
+    typed(StatusCode::OK, METRICS_TYPE, parts.metrics.render())
 }
 
 /// The query of the statistics.
@@ -31,7 +31,7 @@ enum By {
 
 /// `GET /api/v1/cache/stats`, with `?by=namespace` or `?by=tenant` for the rows behind the sums.
 pub(super) async fn stats(
-    State(state): State<AdminState>,
+    State(parts): State<AdminParts>,
     query: Result<Query<Breakdown>, QueryRejection>,
 ) -> Response {
     let by = match query {
@@ -43,5 +43,5 @@ pub(super) async fn stats(
             return problem(&wrong.detail("use `by=namespace` or `by=tenant`, or no query"));
         }
     };
-    json(StatusCode::OK, &state.metrics.cache_report(by))
+    json(StatusCode::OK, &parts.metrics.cache_report(by))
 }

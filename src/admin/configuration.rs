@@ -1,38 +1,46 @@
 //! `GET /api/v1/config` and `POST /api/v1/config/reload`: what is in force, and the order to read it again.
 
-use crate::admin::answer::{json, problem, typed, wrong};
-use crate::admin::state::AdminState;
+use crate::admin::answer::{typed, wrong};
+use crate::admin::parts::AdminParts;
+use crate::admin::{answer, body};
 use crate::base::Problem;
 use crate::base::problem::PROBLEM_JSON;
 use crate::config::Faults;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{StatusCode, header};
-use serde::Serialize;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-/// The longest body that is read.
-const BODY_BYTES_MAX: usize = 64 << 10;
+/// The order to load the configuration again: where its outcome goes. The asker may have left.
+pub type ReloadOrder = oneshot::Sender<Reloaded>;
 
-/// The order to load the configuration again; whoever loads answers.
-#[derive(Debug)]
-pub struct ReloadRequest {
-    /// Where the outcome goes. The asker may have left.
-    pub answer: oneshot::Sender<Result<Reloaded, Faults>>,
+/// What became of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reloaded {
+    /// A new configuration is in force.
+    Accepted {
+        /// Its generation.
+        generation: u64,
+        /// What is worth a look.
+        warnings: Vec<String>,
+    },
+    /// It is what it was; nothing was done.
+    Unchanged,
+    /// The old configuration stays.
+    Refused {
+        /// Everything that is wrong.
+        faults: Faults,
+    },
 }
 
-/// A configuration was accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Reloaded {
-    /// The generation now in force.
-    pub generation: u64,
-    /// Was it another than before?
-    pub changed: bool,
-    /// What is worth a look, as text.
-    pub warnings: Vec<String>,
-}
+/// A reload takes no options; some clients cannot leave the body out.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoOptions {}
 
 #[derive(Serialize)]
 struct InForce<'a> {
@@ -60,25 +68,29 @@ struct Wrong<'a> {
 }
 
 /// `GET /api/v1/config`: every value in force with defaults filled in and secrets left out.
-pub(super) async fn config(State(state): State<AdminState>) -> Response {
-    let snapshot = state.current.load();
+pub(super) async fn config(State(parts): State<AdminParts>) -> Response {
+    let snapshot = parts.current.load();
     let generation = snapshot.generation;
-    json(StatusCode::OK, &InForce { generation, config: &snapshot.effective })
+    answer::json(StatusCode::OK, &InForce { generation, config: &snapshot.effective })
 }
 
-/// `POST /api/v1/config/reload`: 200 with the generation, or 422 with every fault while the old one stays.
-pub(super) async fn reload(State(state): State<AdminState>, request: Request) -> Response {
-    match order(&state, request).await {
-        Ok(Ok(reloaded)) => json(StatusCode::OK, &reloaded),
-        Ok(Err(faults)) => refused(&faults),
-        Err(refusal) => problem(&refusal),
+/// `POST /api/v1/config/reload`: 200 with the outcome, or 422 with every fault while the old one stays.
+pub(super) async fn reload(State(parts): State<AdminParts>, request: Request) -> Response {
+    match order(&parts, request).await {
+        Ok(Reloaded::Accepted { generation, warnings }) => {
+            let accepted = json!({ "result": "accepted", "generation": generation, "warnings": warnings });
+            answer::json(StatusCode::OK, &accepted)
+        }
+        Ok(Reloaded::Unchanged) => answer::json(StatusCode::OK, &json!({ "result": "unchanged" })),
+        Ok(Reloaded::Refused { faults }) => refused(&faults),
+        Err(refusal) => answer::problem(&refusal),
     }
 }
 
-async fn order(state: &AdminState, request: Request) -> Result<Result<Reloaded, Faults>, Box<Problem>> {
-    expect_no_options(request).await?;
-    let (answer, outcome) = oneshot::channel();
-    state.reload.try_send(ReloadRequest { answer }).map_err(|error| match error {
+async fn order(parts: &AdminParts, request: Request) -> Result<Reloaded, Box<Problem>> {
+    body::read::<NoOptions>(request).await?;
+    let (order, outcome) = oneshot::channel();
+    parts.reload.try_send(order).map_err(|error| match error {
         TrySendError::Full(_) => {
             wrong(503, "busy", "Other reloads are under way", "ask again when they are done")
         }
@@ -89,32 +101,6 @@ async fn order(state: &AdminState, request: Request) -> Result<Result<Reloaded, 
 
 fn stopping() -> Box<Problem> {
     wrong(503, "stopping", "The instance stops", "it loads no configuration any more")
-}
-
-/// The order takes no options: its body is empty, or the empty JSON object that some clients cannot leave out.
-async fn expect_no_options(request: Request) -> Result<(), Box<Problem>> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).cloned();
-    let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX)
-        .await
-        .map_err(|_longer| wrong(413, "body-too-large", "The body is too long", "at most 64 KiB are read"))?;
-    if body.is_empty() {
-        return Ok(());
-    }
-    let media_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        return Err(wrong(
-            415,
-            "media-type",
-            "The body is no JSON",
-            "send none, or one of Content-Type application/json",
-        ));
-    }
-    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body) {
-        Ok(options) if options.is_empty() => Ok(()),
-        Ok(_) => Err(wrong(400, "invalid-body", "The order takes no options", "send no body")),
-        Err(error) => Err(wrong(400, "invalid-body", "The body is no JSON object", error.to_string())),
-    }
 }
 
 fn refused(faults: &Faults) -> Response {

@@ -4,7 +4,7 @@
 //! Every answer is bounded in time and carries the fields that keep it out of caches and frames.
 
 use crate::admin::answer::problem;
-use crate::admin::state::AdminState;
+use crate::admin::parts::AdminParts;
 use crate::base::{Digester, Problem, Secret};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -31,7 +31,7 @@ const SECURITY_FIELDS: &[(HeaderName, &str)] = &[
 /// What the guard needs to know.
 #[derive(Clone)]
 pub(super) struct Door {
-    pub(super) state: AdminState,
+    pub(super) parts: AdminParts,
     pub(super) listener: SocketAddr,
     /// Time for an answer, the request's body included.
     pub(super) answer_timeout: Duration,
@@ -75,7 +75,7 @@ fn refusal(door: &Door, request: &Request) -> Option<Refusal> {
     if OPEN_PATHS.contains(&request.uri().path()) {
         return None;
     }
-    let snapshot = door.state.current.load();
+    let snapshot = door.parts.current.load();
     match &snapshot.admin.token {
         Some(token) => (!has_token(request.headers(), token)).then_some(Refusal::Unauthorized),
         None if !door.listener.ip().is_loopback() => Some(Refusal::NoToken),

@@ -1,64 +1,69 @@
 //! Alive and ready, for probes: the only answers that never ask for a token.
 
 use crate::admin::answer::json;
-use crate::admin::state::AdminState;
+use crate::admin::parts::AdminParts;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Does this instance take traffic? Not before it is configured and listens, and not while it drains. A store that is
-/// away is no reason: limits and cache go on without it.
+/// Does this instance take traffic? From the moment it listens until it drains. A store that is away is no reason
+/// against it: limits and cache go on without it.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    is_serving: AtomicBool,
     is_draining: AtomicBool,
 }
 
 impl Readiness {
-    /// Not configured yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The configuration is loaded and the data listeners are open.
-    pub fn serving(&self) {
-        self.is_serving.store(true, Ordering::Release);
-    }
-
     /// The end has begun; there is no way back.
-    pub fn draining(&self) {
+    pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Release);
     }
 
     /// Why it takes no traffic; nothing when it does.
     #[must_use]
     pub fn reasons(&self) -> Vec<&'static str> {
-        let starting = (!self.is_serving.load(Ordering::Acquire)).then_some("starting");
-        let draining = self.is_draining.load(Ordering::Acquire).then_some("draining");
-        starting.into_iter().chain(draining).collect()
+        if self.is_draining.load(Ordering::Acquire) { vec!["draining"] } else { Vec::new() }
     }
 }
 
 #[derive(Serialize)]
-struct Health {
+struct Alive {
     status: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+}
+
+#[derive(Serialize)]
+struct Ready {
+    status: &'static str,
+    /// Why not.
     reasons: Vec<&'static str>,
+    /// Counts accepted configurations.
+    generation: u64,
+    /// `up` or `away`, for people: neither makes an instance unready.
+    limits_store: &'static str,
+    cache_store: &'static str,
 }
 
 /// `GET /healthz`: the process is alive and this thread answers.
 pub(super) async fn healthz() -> Response {
-    json(StatusCode::OK, &Health { status: "alive", reasons: Vec::new() })
+    json(StatusCode::OK, &Alive { status: "alive" })
 }
 
 /// `GET /readyz`: 200 when it takes traffic, else 503 with the reasons.
-pub(super) async fn readyz(State(state): State<AdminState>) -> Response {
-    let reasons = state.readiness.reasons();
-    if reasons.is_empty() {
-        return json(StatusCode::OK, &Health { status: "ready", reasons });
-    }
-    json(StatusCode::SERVICE_UNAVAILABLE, &Health { status: "not_ready", reasons })
+pub(super) async fn readyz(State(parts): State<AdminParts>) -> Response {
+    let reasons = parts.readiness.reasons();
+    let (code, status) = match reasons.is_empty() {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
+    };
+    let word = |is_up| if is_up { "up" } else { "away" };
+    let ready = Ready {
+        status,
+        reasons,
+        generation: parts.current.load().generation,
+        limits_store: word(parts.stores.limiter.is_connected()),
+        cache_store: word(parts.stores.entries.is_connected()),
+    };
+    json(code, &ready)
 }

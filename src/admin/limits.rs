@@ -1,17 +1,19 @@
-//! `GET /api/v1/limits` and `GET /api/v1/limits/{policy}/{identity}`: the policies, and where somebody stands.
+//! `/api/v1/limits`: the policies, where somebody stands, and a fresh start for them.
 
-use crate::admin::answer::{json, problem, wrong};
-use crate::admin::state::AdminState;
+use crate::admin::answer::{self, problem, wrong};
+use crate::admin::parts::AdminParts;
 use crate::base::Problem;
 use crate::base::units::format_duration;
 use crate::config::fault::hint;
 use crate::identity::Caller;
 use crate::limit::{Charge, Decision, Mode, OnStoreFailure, Per, Policy, Subject, Window, Windows};
+use crate::store::StoreFailure;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -63,30 +65,53 @@ pub(super) struct Tier {
 }
 
 /// `GET /api/v1/limits`: every policy in force.
-pub(super) async fn list(State(state): State<AdminState>) -> Response {
-    let snapshot = state.current.load();
+pub(super) async fn list(State(parts): State<AdminParts>) -> Response {
+    let snapshot = parts.current.load();
     let policies: Vec<PolicyView> = snapshot.policies.iter().map(|policy| view(policy)).collect();
-    json(StatusCode::OK, &serde_json::json!({ "policies": policies }))
+    answer::json(StatusCode::OK, &json!({ "policies": policies }))
 }
 
 /// `GET /api/v1/limits/{policy}/{identity}`, with `?tier=` for the windows of a tier. Consumes nothing.
 pub(super) async fn standing(
-    State(state): State<AdminState>,
+    State(parts): State<AdminParts>,
     names: Result<Path<(String, String)>, PathRejection>,
     tier: Result<Query<Tier>, QueryRejection>,
 ) -> Response {
-    let (charge, subject) = match asked(&state, names, tier) {
+    let (charge, subject) = match asked(&parts, names, tier) {
         Ok(asked) => asked,
         Err(refusal) => return problem(&refusal),
     };
-    match state.stores.limiter.peek(std::slice::from_ref(&charge)).await {
-        Ok(decisions) => json(StatusCode::OK, &stands(&charge, &subject, decisions.first())),
-        Err(failure) => problem(&wrong(503, "store-away", "The store does not answer", failure.to_string())),
+    match parts.stores.limiter.peek(std::slice::from_ref(&charge)).await {
+        Ok(decisions) => answer::json(StatusCode::OK, &stands(&charge, &subject, decisions.first())),
+        Err(failure) => store_away(&failure),
     }
 }
 
+/// `DELETE /api/v1/limits/{policy}/{identity}`: forgets what was consumed. The log is one for all tiers.
+pub(super) async fn reset(
+    State(parts): State<AdminParts>,
+    names: Result<Path<(String, String)>, PathRejection>,
+) -> Response {
+    let (charge, subject) = match asked(&parts, names, Ok(Query(Tier { tier: None }))) {
+        Ok(asked) => asked,
+        Err(refusal) => return problem(&refusal),
+    };
+    let policy = &*charge.policy.name;
+    match parts.stores.limiter.reset(&charge.key).await {
+        Ok(()) => answer::json(
+            StatusCode::OK,
+            &json!({ "policy": policy, "identity": subject.to_string(), "reset": true }),
+        ),
+        Err(failure) => store_away(&failure),
+    }
+}
+
+fn store_away(failure: &StoreFailure) -> Response {
+    problem(&wrong(503, "store-away", "The store does not answer", failure.to_string()))
+}
+
 fn asked(
-    state: &AdminState,
+    parts: &AdminParts,
     names: Result<Path<(String, String)>, PathRejection>,
     tier: Result<Query<Tier>, QueryRejection>,
 ) -> Result<(Charge, Subject), Box<Problem>> {
@@ -96,7 +121,7 @@ fn asked(
     let Query(Tier { tier }) = tier
         .map_err(|_unknown| wrong(400, "invalid-query", "The query is not understood", "use `tier=NAME`"))?;
     let (policy, tier) = (policy.as_str(), tier.as_deref());
-    let snapshot = state.current.load();
+    let snapshot = parts.current.load();
     let Some(policy) = snapshot.policies.iter().find(|known| &*known.name == policy) else {
         let known: Vec<&str> = snapshot.policies.iter().map(|policy| &*policy.name).collect();
         return Err(wrong(404, "no-policy", "There is no such policy", hint(policy, &known)));

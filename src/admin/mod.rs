@@ -4,20 +4,22 @@
 //! Decides nothing about traffic; whatever changes something is done by whoever owns it, over a channel.
 
 mod answer;
+mod body;
 mod cache;
 mod configuration;
+mod explain;
 mod guard;
 mod health;
 mod limits;
+mod parts;
 mod routes;
 mod server;
-mod state;
 
 #[cfg(test)]
 mod tests;
 
-pub use configuration::{ReloadRequest, Reloaded};
+pub use configuration::{ReloadOrder, Reloaded};
 pub use health::Readiness;
+pub use parts::AdminParts;
 pub use routes::ROUTES;
 pub use server::{AdminServer, serve};
-pub use state::AdminState;

@@ -2,7 +2,7 @@
 
 use crate::admin::answer::typed;
 use crate::admin::guard::{Door, guard, method_not_allowed, not_found};
-use crate::admin::{cache, configuration, health, limits};
+use crate::admin::{cache, configuration, explain, health, limits};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
@@ -18,15 +18,17 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/v1/cache/stats"),
     ("GET", "/api/v1/config"),
     ("POST", "/api/v1/config/reload"),
+    ("POST", "/api/v1/explain"),
     ("GET", "/api/v1/limits"),
     ("GET", "/api/v1/limits/{policy}/{identity}"),
+    ("DELETE", "/api/v1/limits/{policy}/{identity}"),
 ];
 
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// All answers behind the guard.
 pub(super) fn router(door: Door) -> Router {
-    let state = door.state.clone();
+    let parts = door.parts.clone();
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -35,12 +37,13 @@ pub(super) fn router(door: Door) -> Router {
         .route("/api/v1/cache/stats", get(cache::stats))
         .route("/api/v1/config", get(configuration::config))
         .route("/api/v1/config/reload", post(configuration::reload))
+        .route("/api/v1/explain", post(explain::explain))
         .route("/api/v1/limits", get(limits::list))
-        .route("/api/v1/limits/{policy}/{identity}", get(limits::standing))
+        .route("/api/v1/limits/{policy}/{identity}", get(limits::standing).delete(limits::reset))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(door, guard))
-        .with_state(state)
+        .with_state(parts)
 }
 
 /// `GET /openapi.json`: this list with parameters and answers.

@@ -4,8 +4,8 @@
 //! Bounded: connections, the time for a head, the time for an answer, the size of a head and of a body.
 
 use crate::admin::guard::Door;
+use crate::admin::parts::AdminParts;
 use crate::admin::routes::router;
-use crate::admin::state::AdminState;
 use crate::base::Tasks;
 use axum::Router;
 use hyper::server::conn::http1;
@@ -80,18 +80,18 @@ impl Drop for AdminServer {
 ///
 /// # Errors
 /// When the listener, a runtime or a thread cannot be had from the operating system.
-pub fn serve(listener: std::net::TcpListener, state: AdminState) -> io::Result<AdminServer> {
-    serve_within(BOUNDS, listener, state)
+pub fn serve(listener: std::net::TcpListener, parts: AdminParts) -> io::Result<AdminServer> {
+    serve_within(BOUNDS, listener, parts)
 }
 
 pub(super) fn serve_within(
     bounds: Bounds,
     listener: std::net::TcpListener,
-    state: AdminState,
+    parts: AdminParts,
 ) -> io::Result<AdminServer> {
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let router = router(Door { state, listener: address, answer_timeout: bounds.answer_timeout });
+    let router = router(Door { parts, listener: address, answer_timeout: bounds.answer_timeout });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = {
         let _context = runtime.enter();

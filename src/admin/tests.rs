@@ -1,7 +1,7 @@
 //! The admin listener over real sockets.
 
 use crate::admin::server::{BOUNDS, Bounds, serve_within};
-use crate::admin::{AdminServer, AdminState, ROUTES, Readiness, ReloadRequest, Reloaded};
+use crate::admin::{AdminParts, AdminServer, ROUTES, ReloadOrder, Reloaded};
 use crate::base::{Clock, SystemClock, Tasks};
 use crate::config::{Env, Fault, Faults, Position, Source, load};
 use crate::store::Stores;
@@ -27,8 +27,8 @@ routes:
 /// A listener, what it answers from, and the end of the reload channel.
 struct Admin {
     server: AdminServer,
-    state: AdminState,
-    reloads: mpsc::Receiver<ReloadRequest>,
+    parts: AdminParts,
+    reloads: mpsc::Receiver<ReloadOrder>,
     /// The stores' tasks run here.
     _runtime: tokio::runtime::Runtime,
 }
@@ -52,16 +52,17 @@ impl Admin {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let stores = Stores::open(&snapshot.store, &clock, &metrics, &Tasks::new()).expect("memory stores");
         let (reload, reloads) = mpsc::channel(1);
-        let state = AdminState {
+        let parts = AdminParts {
             current: Arc::new(ArcSwap::from_pointee(snapshot)),
             stores,
             metrics,
-            readiness: Arc::new(Readiness::new()),
+            clock,
+            readiness: Arc::default(),
             reload,
         };
         let listener = TcpListener::bind(address).expect("a free port");
-        let server = serve_within(bounds, listener, state.clone()).expect("a listener");
-        Self { server, state, reloads, _runtime: runtime }
+        let server = serve_within(bounds, listener, parts.clone()).expect("a listener");
+        Self { server, parts, reloads, _runtime: runtime }
     }
 
     /// Asks with the fields of an ordinary client and `fields`; an empty value takes a field away.
@@ -122,19 +123,16 @@ fn exchange(address: SocketAddr, request: &str) -> Answer {
 }
 
 #[test]
-fn ready_only_between_the_start_and_the_drain() {
+fn ready_until_the_drain_and_alive_after_it() {
     let admin = Admin::open();
-    let starting = admin.get("/readyz");
-    assert_eq!(
-        (starting.status, starting.body.as_str()),
-        (503, r#"{"status":"not_ready","reasons":["starting"]}"#)
-    );
-    admin.state.readiness.serving();
     let ready = admin.get("/readyz");
-    assert_eq!((ready.status, ready.body.as_str()), (200, r#"{"status":"ready"}"#));
-    admin.state.readiness.draining();
+    let expected =
+        json!({"status": "ready", "reasons": [], "generation": 7, "limits_store": "up", "cache_store": "up"});
+    assert_eq!((ready.status, ready.json()), (200, expected));
+    admin.parts.readiness.drain();
     let draining = admin.get("/readyz");
-    assert_eq!((draining.status, draining.json()["reasons"][0].clone()), (503, json!("draining")));
+    assert_eq!((draining.status, &draining.json()["status"]), (503, &json!("not_ready")));
+    assert_eq!(draining.json()["reasons"], json!(["draining"]));
     let alive = admin.get("/healthz");
     assert_eq!((alive.status, alive.body.as_str()), (200, r#"{"status":"alive"}"#));
 }
@@ -142,7 +140,7 @@ fn ready_only_between_the_start_and_the_drain() {
 #[test]
 fn statistics_have_the_promised_shape_and_rows_only_where_asked() {
     let admin = Admin::open();
-    admin.state.metrics.cache_request("content", Some("acme"), CacheResult::Hit);
+    admin.parts.metrics.cache_request("content", Some("acme"), CacheResult::Hit);
     let stats = admin.get("/api/v1/cache/stats");
     let promised =
         r#"{"cache_hits":1,"cache_misses":0,"total_requests":1,"hit_rate_percent":100.0,"connected":true,"#;
@@ -182,7 +180,6 @@ fn a_token_guards_everything_but_probes() {
         |value| admin.ask("GET /metrics", &[("Authorization", value), ("Host", "any.example")], "").status;
     assert_eq!((ask("Bearer s3cret"), ask("Bearer s3creT")), (200, 401));
     assert_eq!(admin.get("/unknown").status, 401, "what exists is told only to who may know");
-    admin.state.readiness.serving();
     assert_eq!(
         admin.ask("GET /readyz", &[("Host", "10.1.2.3:9901")], "").status,
         200,
@@ -227,40 +224,44 @@ fn the_configuration_is_shown_without_its_secrets() {
 }
 
 #[test]
-fn a_reload_answers_with_the_generation_or_with_every_fault() {
+fn a_reload_answers_with_its_outcome_and_a_refused_one_with_every_fault() {
     let mut admin = Admin::open();
     let mut reloads = std::mem::replace(&mut admin.reloads, mpsc::channel(1).1);
     let reloader = std::thread::spawn(move || {
-        let accepted = Reloaded { generation: 8, changed: true, warnings: vec!["look".to_owned()] };
+        let accepted = Reloaded::Accepted { generation: 8, warnings: vec!["look".to_owned()] };
         let fault = Fault::new(Position { line: 3, column: 5 }, "limits.a", "unknown key", "remove it");
-        let text = "x: hunter2".to_owned();
-        let refused = Faults { file: "t.yaml".to_owned(), text, list: vec![fault] };
-        for outcome in [Ok(accepted), Err(refused)] {
-            let request = reloads.blocking_recv().expect("an order");
-            request.answer.send(outcome).expect("somebody waits");
+        let text = "x:\n\nx: hunter2".to_owned();
+        let faults = Faults { file: "t.yaml".to_owned(), text, list: vec![fault] };
+        for outcome in [accepted, Reloaded::Unchanged, Reloaded::Refused { faults }] {
+            reloads.blocking_recv().expect("an order").send(outcome).expect("somebody waits");
         }
     });
-    let accepted = admin.ask("POST /api/v1/config/reload", &[], "");
-    assert_eq!(
-        (accepted.status, accepted.json()),
-        (200, json!({"generation": 8, "changed": true, "warnings": ["look"]}))
-    );
-    let refused = admin.ask("POST /api/v1/config/reload", &[("Content-Type", "application/json")], "{}");
+    let order = "POST /api/v1/config/reload";
+    let accepted = admin.ask(order, &[], "").json();
+    assert_eq!(accepted, json!({"result": "accepted", "generation": 8, "warnings": ["look"]}));
+    let unchanged = admin.ask(order, &[("Content-Type", "application/json")], "{}").json();
+    assert_eq!(unchanged, json!({"result": "unchanged"}));
+    let refused = admin.ask(order, &[], "");
     assert_eq!((refused.status, refused.problem().as_str()), (422, "invalid-configuration"));
-    let fault = json!({"file": "t.yaml", "line": 3, "column": 5, "key": "limits.a", "what": "unknown key", "remedy": "remove it"});
-    assert_eq!(refused.json()["faults"], json!([fault]));
-    assert!(!refused.body.contains("hunter2"), "the source line stays here");
-    reloader.join().expect("both orders were answered");
-    let stopping = admin.ask("POST /api/v1/config/reload", &[], "");
+    let place = json!({"file": "t.yaml", "line": 3, "column": 5, "key": "limits.a", "what": "unknown key", "remedy": "remove it"});
+    assert_eq!(refused.json()["faults"], json!([place]));
+    assert!(!refused.body.contains("hunter2"), "the line of the file may hold a secret");
+    reloader.join().expect("every order was answered");
+    let stopping = admin.ask(order, &[], "");
     assert_eq!((stopping.status, stopping.problem().as_str()), (503, "stopping"));
 }
 
 #[test]
-fn a_reload_takes_no_foreign_bodies() {
+fn bodies_are_bounded_json_of_the_expected_shape() {
     let admin = Admin::open();
     let ask = |media_type, body: &str| {
-        let answer = admin.ask("POST /api/v1/config/reload", &[("Content-Type", media_type)], body);
-        (answer.status, answer.problem())
+        let ask = |path| {
+            let answer = admin.ask(&format!("POST {path}"), &[("Content-Type", media_type)], body);
+            (answer.status, answer.problem())
+        };
+        let (reload, explain) = (ask("/api/v1/config/reload"), ask("/api/v1/explain"));
+        assert_eq!(reload, explain);
+        reload
     };
     assert_eq!(ask("text/plain", "{}"), (415, "media-type".to_owned()));
     assert_eq!(ask("application/json", "{"), (400, "invalid-body".to_owned()));
@@ -274,6 +275,28 @@ fn a_reloader_that_is_busy_or_silent_makes_nobody_wait_for_ever() {
     let admin = Admin::start("", "127.0.0.1:0", bounds);
     let ask = || admin.ask("POST /api/v1/config/reload", &[], "").problem();
     assert_eq!((ask(), ask()), ("timeout".to_owned(), "busy".to_owned()));
+}
+
+#[test]
+fn a_request_is_explained_by_the_configuration_in_force() {
+    let admin = Admin::open();
+    let ask = |body: &str| admin.ask("POST /api/v1/explain", &[("Content-Type", "application/json")], body);
+    let told = ask(r#"{"method": "GET", "url": "http://a.example/x/../y", "ip": "192.0.2.7"}"#);
+    assert_eq!(
+        (told.status, &told.json()["path"], &told.json()["upstream"]),
+        (200, &json!("/y"), &json!("backend"))
+    );
+    assert!(told.body.contains("192.0.2.7"), "{told:?}");
+    let refused = ask(r#"{"method": "GET", "url": "/%00"}"#);
+    assert_eq!((refused.status, refused.problem().as_str()), (400, "refused"));
+    for body in [
+        "",
+        "{}",
+        r#"{"method": "GET", "url": "/", "ip": "x"}"#,
+        r#"{"method": "GET", "url": "/", "hedaers": {}}"#,
+    ] {
+        assert_eq!(ask(body).problem(), "invalid-body", "{body}");
+    }
 }
 
 #[test]
@@ -301,12 +324,12 @@ fn policies_are_listed_and_a_standing_consumes_nothing() {
 #[test]
 fn a_standing_shows_what_requests_consumed() {
     let admin = Admin::open();
-    let policy = Arc::clone(&admin.state.current.load().policies[0]);
+    let policy = Arc::clone(&admin.parts.current.load().policies[0]);
     let subject = crate::limit::Subject::parse("user:ada").expect("an identity");
     let charge = crate::limit::charge(&policy, &subject, None);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     for _ in 0..10 {
-        drop(runtime.block_on(admin.state.stores.limiter.admit(std::slice::from_ref(&charge))));
+        drop(runtime.block_on(admin.parts.stores.limiter.admit(std::slice::from_ref(&charge))));
     }
     let standing = admin.get("/api/v1/limits/ai_chat/user:ada").json();
     let minute = &standing["windows"][0];
@@ -318,6 +341,9 @@ fn a_standing_shows_what_requests_consumed() {
         minute["reset_ms"].as_u64().is_some_and(|reset_ms| (1..=60_000).contains(&reset_ms)),
         "{standing}"
     );
+    let reset = admin.ask("DELETE /api/v1/limits/ai_chat/user:ada", &[], "").json();
+    assert_eq!(reset, json!({"policy": "ai_chat", "identity": "user:ada", "reset": true}));
+    assert_eq!(admin.get("/api/v1/limits/ai_chat/user:ada").json()["windows"][0]["used"], 0);
 }
 
 #[test]
@@ -437,8 +463,7 @@ fn stopping_finishes_the_answer_under_way_and_frees_the_port() {
     while TcpStream::connect(address).is_ok() {
         std::thread::yield_now();
     }
-    let reloaded = Reloaded { generation: 8, changed: false, warnings: Vec::new() };
-    order.answer.send(Ok(reloaded)).expect("the answer is still waited for");
+    order.send(Reloaded::Unchanged).expect("the answer is still waited for");
     assert_eq!(asking.join().expect("an answer"), 200);
     stopping.join().expect("it stops");
 }

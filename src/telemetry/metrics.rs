@@ -202,7 +202,7 @@ impl Metrics {
     }
 
     /// A panic was caught.
-    pub fn panicked(&self) {
+    pub fn panic_caught(&self) {
         self.families.panics.inc();
     }
 
