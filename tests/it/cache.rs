@@ -89,7 +89,11 @@ async fn users_are_kept_apart_in_scope_user(store: Store) {
             assert_eq!(get(&gate, "/u/me", user, "acme").await.text(), user);
         }
     }
-    assert_eq!(get(&gate, "/u/me", "ada", "globex").await.cache(), "MISS", "another tenant's ada is someone else");
+    assert_eq!(
+        get(&gate, "/u/me", "ada", "globex").await.cache(),
+        "MISS",
+        "another tenant's ada is someone else"
+    );
     assert_eq!(origin.count(), 3);
 }
 
@@ -111,7 +115,11 @@ async fn anonymous_and_forged_requests_go_past_the_cache(store: Store) {
         assert_eq!(answer.text(), format!("answer {}", number + 2), "never the tenant's bytes");
         assert!(answer.header("cache-status").contains("fwd=bypass; detail="), "{answer:?}");
     }
-    assert_eq!(hit(&gate, "/c/a", "bob", "acme").await.text(), "answer 1", "and nothing was put in its place");
+    assert_eq!(
+        hit(&gate, "/c/a", "bob", "acme").await.text(),
+        "answer 1",
+        "and nothing was put in its place"
+    );
 }
 
 async fn vary_keeps_variants_apart(store: Store) {
@@ -145,7 +153,11 @@ async fn a_stale_answer_is_revalidated_with_its_etag(store: Store) {
     assert_eq!(get(&gate, "/r/a", "ada", "acme").await.cache(), "MISS");
     eventually("it is revalidated", async || {
         let answer = get(&gate, "/r/a", "ada", "acme").await;
-        assert_eq!((answer.status, answer.text().as_str()), (200, "the body"), "304 is between us and the backend");
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "the body"),
+            "304 is between us and the backend"
+        );
         answer.cache() == "REVALIDATED" && answer.header("cache-status").contains("fwd-status=304")
     })
     .await;
@@ -153,8 +165,10 @@ async fn a_stale_answer_is_revalidated_with_its_etag(store: Store) {
 }
 
 async fn a_clients_validator_is_answered_from_the_cache(store: Store) {
-    let origin =
-        Origin::start(|_| Reply::ok("the body").header("ETag", "\"v1\"").header("Cache-Control", "max-age=60")).await;
+    let origin = Origin::start(|_| {
+        Reply::ok("the body").header("ETag", "\"v1\"").header("Cache-Control", "max-age=60")
+    })
+    .await;
     let gate = gate(&store, &origin).await;
     get(&gate, "/c/a", "ada", "acme").await;
     hit(&gate, "/c/a", "ada", "acme").await;
@@ -198,12 +212,17 @@ async fn a_range_is_cut_from_the_whole(store: Store) {
     hit(&gate, "/c/a", "ada", "acme").await;
     let part = gate.get("/c/a").bearer_auth(token("ada", "acme")).header("Range", "bytes=2-4").fetch().await;
     assert!(matches!((part.status, part.text().as_str()), (206, "234") | (200, "0123456789")), "{part:?}");
-    assert_eq!(get(&gate, "/c/a", "ada", "acme").await.text(), "0123456789", "a part never becomes the object");
+    assert_eq!(
+        get(&gate, "/c/a", "ada", "acme").await.text(),
+        "0123456789",
+        "a part never becomes the object"
+    );
 }
 
 async fn age_and_cache_status_tell_the_truth(store: Store) {
     let origin =
-        Origin::start(|_| Reply::ok("x").header("Cache-Control", "public, max-age=100").header("Age", "40")).await;
+        Origin::start(|_| Reply::ok("x").header("Cache-Control", "public, max-age=100").header("Age", "40"))
+            .await;
     let gate = gate(&store, &origin).await;
     let miss = get(&gate, "/r/a", "ada", "acme").await;
     assert_eq!(miss.cache(), "MISS");
@@ -218,7 +237,8 @@ async fn age_and_cache_status_tell_the_truth(store: Store) {
 }
 
 async fn answers_that_must_not_be_stored_are_not(store: Store) {
-    let rules = ["no-store", "private", "no-store, max-age=60", "private, max-age=60", "max-age=60, private=\"x\""];
+    let rules =
+        ["no-store", "private", "no-store, max-age=60", "private, max-age=60", "max-age=60, private=\"x\""];
     let origin = Origin::start(move |seen| {
         let number = seen.target.rsplit('/').next().and_then(|last| last.parse::<usize>().ok()).unwrap_or(99);
         match rules.get(number) {
@@ -243,7 +263,8 @@ async fn post_is_never_cached(store: Store) {
     let origin = Origin::counting().await;
     let gate = gate(&store, &origin).await;
     for number in 1..=2 {
-        let answer = gate.request(Method::POST, "/c/a").bearer_auth(token("ada", "acme")).body("x").fetch().await;
+        let answer =
+            gate.request(Method::POST, "/c/a").bearer_auth(token("ada", "acme")).body("x").fetch().await;
         assert_eq!((answer.text(), answer.cache()), (format!("answer {number}"), "BYPASS"));
         assert!(answer.header("cache-status").contains("fwd=method"), "{answer:?}");
     }
@@ -297,14 +318,16 @@ async fn simultaneous_misses_ask_the_backend_once(store: Store) {
     let (answers, ()) = futures_util::join!(asked, opened);
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == "shared"));
     assert_eq!(origin.count(), 1);
-    let collapsed = answers.iter().filter(|answer| answer.header("cache-status").contains("collapsed")).count();
+    let collapsed =
+        answers.iter().filter(|answer| answer.header("cache-status").contains("collapsed")).count();
     assert_eq!(collapsed, 19);
 }
 
 async fn uncacheable_answers_do_not_queue(store: Store) {
     let door = Arc::new(Semaphore::new(0));
     let waiting = Arc::clone(&door);
-    let reply = move |_: &crate::support::Seen| Reply::ok("x").header("Cache-Control", "no-store").when(&waiting);
+    let reply =
+        move |_: &crate::support::Seen| Reply::ok("x").header("Cache-Control", "no-store").when(&waiting);
     let origin = Origin::start(reply).await;
     let gate = gate(&store, &origin).await;
     let asked = futures_util::future::join_all((0..10).map(|_| get(&gate, "/c/a", "ada", "acme")));

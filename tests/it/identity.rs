@@ -200,7 +200,11 @@ async fn api_keys_are_known_by_their_digest() {
     assert_eq!(told(&origin.last()).1, "acme");
     for (key, left) in [("guess-1", 1), ("guess-2", 0)] {
         let answer = gate.get("/").header("X-API-Key", key).fetch().await;
-        assert_eq!(answer.number("x-ratelimit-remaining-60s"), left, "unknown keys share the address's budget");
+        assert_eq!(
+            answer.number("x-ratelimit-remaining-60s"),
+            left,
+            "unknown keys share the address's budget"
+        );
         assert_eq!(told(&origin.last()).1, "");
     }
     assert_eq!(gate.get("/").header("X-API-Key", "guess-3").fetch().await.status, 429);
@@ -212,9 +216,11 @@ async fn a_forged_forwarding_field_changes_no_address() {
     let limits = "limits: {default: {windows: {1m: 2}}}";
     let (origin, gate) = gate(|setup| setup.with(limits)).await;
     let mut statuses = Vec::new();
-    for (name, value) in
-        [("X-Forwarded-For", "198.51.100.1"), ("Forwarded", "for=198.51.100.2"), ("X-Real-IP", "198.51.100.3")]
-    {
+    for (name, value) in [
+        ("X-Forwarded-For", "198.51.100.1"),
+        ("Forwarded", "for=198.51.100.2"),
+        ("X-Real-IP", "198.51.100.3"),
+    ] {
         statuses.push(gate.get("/").header(name, value).fetch().await.status);
         let head = String::from_utf8_lossy(&origin.last().head).into_owned();
         assert!(!head.contains("198.51.100."), "{head}");
@@ -247,8 +253,7 @@ async fn a_trusted_proxy_names_the_client_and_nobody_else_does() {
 #[tokio::test]
 async fn a_tenant_field_is_believed_from_trusted_proxies_only() {
     let identity = "identity: {tenant_header: X-Tenant}";
-    let (origin, gate) =
-        gate(|setup| setup.server("trusted_proxies: [127.0.0.2/32]").with(identity)).await;
+    let (origin, gate) = gate(|setup| setup.server("trusted_proxies: [127.0.0.2/32]").with(identity)).await;
     let url = format!("http://{}/", gate.http);
     for (from, tenant) in [("127.0.0.2", "acme"), ("127.0.0.3", "")] {
         web::client_from(from).get(&url).header("X-Tenant", "acme").fetch().await;
@@ -263,7 +268,8 @@ async fn credentials_stay_out_of_the_log() {
     gate.get("/?token=query-secret").bearer_auth(&token).header("Cookie", "id=cookie-secret").fetch().await;
     let marker = gate.get("/marker").header("X-API-Key", "key-secret").fetch().await;
     assert_eq!(marker.status, 200);
-    crate::support::eventually("the requests are logged", async || gate.process.stderr().contains("/marker")).await;
+    crate::support::eventually("the requests are logged", async || gate.process.stderr().contains("/marker"))
+        .await;
     let log = gate.process.stderr();
     for secret in [token.as_str(), "query-secret", "cookie-secret", "key-secret", tokens::SECRET] {
         assert!(!log.contains(secret), "{secret} in {log}");

@@ -5,7 +5,8 @@
 
 use crate::support::stores::on_both_stores;
 use crate::support::tokens::HS256;
-use crate::support::{Answer, Fetch, Gate, Origin, Setup, Store, token, web};
+use crate::support::web::hammer;
+use crate::support::{Answer, Fetch, Gate, Origin, Setup, Store, Wire, token};
 use serde_json::json;
 
 /// The brief's default windows.
@@ -108,54 +109,9 @@ async fn headers_key_chooses_the_fields(store: Store) {
 async fn concurrent_clients_get_exactly_the_limit(store: Store) {
     let sections = "limits: {default: {windows: {1m: 100, 1h: 1000}}}\nroutes: [{path: /}]";
     let (origin, gate) = gate(&store, sections).await;
-    let statuses = hammer(&[&gate], 8, 60).await;
-    assert_eq!(tally(&statuses), (100, 380));
+    assert_eq!(hammer(&[&gate], 8, 60).await, (100, 380));
     assert_eq!(origin.count(), 100);
     assert_eq!(remaining(&gate.get("/").fetch().await, 3_600), 900);
-}
-
-/// 11: four instances on one Redis.
-#[tokio::test]
-async fn four_instances_on_one_redis_admit_exactly_the_limit() {
-    let store = Store::Redis(crate::support::Redis::start().await);
-    let origin = Origin::counting().await;
-    let sections = "limits: {default: {windows: {1m: 100, 1h: 1000, 1d: 10000}}}\nroutes: [{path: /}]";
-    let setup = Setup::new(origin.address()).store(&store).with(sections);
-    let mut gates = Vec::new();
-    for _ in 0..4 {
-        gates.push(Gate::start(&setup).await);
-    }
-    for gate in &gates {
-        crate::support::eventually("it is connected", async || gate.metric("tidegate_store_up", &[]).await > 0.0)
-            .await;
-    }
-    let gates: Vec<&Gate> = gates.iter().collect();
-    let statuses = hammer(&gates, 8, 60).await;
-    assert_eq!(tally(&statuses), (100, 380));
-    assert_eq!(origin.count(), 100);
-    let after = gates[0].get("/").fetch().await;
-    assert_eq!([60, 3_600, 86_400].map(|window| remaining(&after, window)), [0, 900, 9_900]);
-}
-
-/// `clients` clients at once, spread over the gates, each asks `each` times on one connection.
-async fn hammer(gates: &[&Gate], clients: usize, each: usize) -> Vec<u16> {
-    let work = (0..clients).map(|number| {
-        let url = format!("http://{}/", gates[number % gates.len()].http);
-        async move {
-            let client = web::client();
-            let mut statuses = Vec::new();
-            for _ in 0..each {
-                statuses.push(client.get(&url).fetch().await.status);
-            }
-            statuses
-        }
-    });
-    futures_util::future::join_all(work).await.concat()
-}
-
-fn tally(statuses: &[u16]) -> (usize, usize) {
-    let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
-    (count(200), count(429))
 }
 
 /// 13.
@@ -173,7 +129,11 @@ async fn policies_of_one_route_admit_all_or_nothing(store: Store) {
         assert_eq!([60, 3_600].map(|window| remaining(&denied, window)), [0, 90], "the tightest is shown");
     }
     let other = gate.get("/else").fetch().await;
-    assert_eq!([60, 3_600].map(|window| remaining(&other, window)), [49, 989], "refusals cost the default nothing");
+    assert_eq!(
+        [60, 3_600].map(|window| remaining(&other, window)),
+        [49, 989],
+        "refusals cost the default nothing"
+    );
 }
 
 /// 13, without the default in the list.
@@ -275,7 +235,7 @@ async fn every_spelling_of_a_path_meets_the_same_policy(store: Store) {
     ];
     for (path, limit, left) in expected {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let answer = crate::support::Wire::exchange(gate.http, request).await.expect("an answer");
+        let answer = Wire::exchange(gate.http, request).await.expect("an answer");
         let shown = (answer.number("x-ratelimit-limit-60s"), remaining(&answer, 60));
         assert_eq!(shown, (limit, left), "{path}");
     }

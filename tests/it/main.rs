@@ -13,4 +13,17 @@
 
 mod support;
 
+mod admin;
+mod cache;
+mod demo;
+mod failure;
+mod fleet;
 mod harness;
+mod identity;
+mod lifecycle;
+mod limits;
+mod messages;
+mod passthrough;
+mod poisoning;
+mod responses;
+mod tenants;

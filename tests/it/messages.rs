@@ -31,7 +31,11 @@ const REFUSED: &[(&str, &str, &[u16])] = &[
     ("target.encoded-slash", "GET /a%2Fb HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
     ("target.bad-escape", "GET /a%zz HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
     ("target.control", "GET /a%0d%0ab HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
-    ("cl.two-different", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", &[400]),
+    (
+        "cl.two-different",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        &[400],
+    ),
     ("cl.two-same", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab", &[400]),
     ("cl.list", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2, 2\r\n\r\nab", &[400]),
     ("cl.plus", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +2\r\n\r\nab", &[400]),
@@ -39,11 +43,27 @@ const REFUSED: &[(&str, &str, &[u16])] = &[
     ("cl.hex", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x2\r\n\r\nab", &[400]),
     ("cl.empty", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n", &[400]),
     ("cl.huge", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", &[400, 413]),
-    ("cl+te", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400]),
-    ("te+cl", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", &[400]),
+    (
+        "cl+te",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        &[400],
+    ),
+    (
+        "te+cl",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+        &[400],
+    ),
     ("te.unknown", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", &[400, 501]),
-    ("te.gzip", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", &[400, 501]),
-    ("te.twice", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", &[400, 501]),
+    (
+        "te.gzip",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        &[400, 501],
+    ),
+    (
+        "te.twice",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+        &[400, 501],
+    ),
     ("te.identity", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", &[400, 501]),
     ("te.tab", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", &[400, 501]),
     ("te.http10", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400]),
@@ -95,7 +115,8 @@ fn faults_seen(faults: &[String]) -> usize {
 #[tokio::test]
 async fn a_refusal_of_a_message_is_a_problem_document() {
     let (_origin, gate) = gate().await;
-    let answer = Wire::exchange(gate.http, "GET /a%2Fb HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("an answer");
+    let answer =
+        Wire::exchange(gate.http, "GET /a%2Fb HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("an answer");
     let (status, kind) = answer.problem();
     assert_eq!(status, 400);
     assert!(kind.starts_with("https://"), "{kind}");
@@ -123,7 +144,11 @@ async fn oversized_heads_and_bodies_are_refused() {
     }
     assert_eq!(origin.count(), 0);
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(8_000));
-    assert_eq!(Wire::exchange(gate.http, long).await.map(|answer| answer.status), Some(200), "RFC 9112 section 3");
+    assert_eq!(
+        Wire::exchange(gate.http, long).await.map(|answer| answer.status),
+        Some(200),
+        "RFC 9112 section 3"
+    );
 }
 
 #[tokio::test]
@@ -132,7 +157,8 @@ async fn a_chunked_body_is_bounded_while_it_arrives() {
     let bounds = "request: {body_bytes: 1KiB}";
     let gate = Gate::start(&Setup::new(origin.address()).server(bounds).with(ROUTES)).await;
     let chunk = format!("400\r\n{}\r\n", "a".repeat(0x400));
-    let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n");
+    let request =
+        format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n");
     let answer = Wire::exchange(gate.http, request).await;
     assert_eq!(answer.map(|answer| answer.problem().0), Some(413));
     assert_eq!(origin.count(), 0, "the backend never got a whole request");
@@ -207,7 +233,10 @@ async fn hop_by_hop_fields_of_a_request_end_at_the_gate() {
         HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
     let answer: Option<Answer> = Wire::exchange(gate.http, upgrade).await;
     assert!(answer.is_some_and(|answer| answer.status != 101));
-    assert!(!origin.last().headers.contains_key("upgrade") && !origin.last().headers.contains_key("http2-settings"));
+    assert!(
+        !origin.last().headers.contains_key("upgrade")
+            && !origin.last().headers.contains_key("http2-settings")
+    );
 }
 
 #[tokio::test]

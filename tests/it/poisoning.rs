@@ -91,7 +91,8 @@ async fn spellings_of_one_host_share_an_entry() {
 /// c14.
 #[tokio::test]
 async fn a_get_with_a_body_is_neither_stored_nor_answered_from_the_cache() {
-    let (origin, gate) = gate(PUBLIC, |seen| Reply::ok(&seen.body).header("Cache-Control", "max-age=60")).await;
+    let (origin, gate) =
+        gate(PUBLIC, |seen| Reply::ok(&seen.body).header("Cache-Control", "max-age=60")).await;
     let fat = "GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nevil";
     assert_eq!(raw(&gate, fat).await.cache(), "BYPASS");
     let clean = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -106,8 +107,20 @@ async fn a_get_with_a_body_is_neither_stored_nor_answered_from_the_cache() {
 async fn different_targets_are_different_entries() {
     let (origin, gate) = gate(PUBLIC, reflect).await;
     let targets = [
-        "/?a=1&a=2", "/?a=2&a=1", "/?a=1;x=evil", "/?a=1", "/?a=1:b=2", "/?a=1&b=2", "/?", "/", "/ABC", "/abc",
-        "/a?b", "/a%3Fb", "/a/b?c", "/?a=%31",
+        "/?a=1&a=2",
+        "/?a=2&a=1",
+        "/?a=1;x=evil",
+        "/?a=1",
+        "/?a=1:b=2",
+        "/?a=1&b=2",
+        "/?",
+        "/",
+        "/ABC",
+        "/abc",
+        "/a?b",
+        "/a%3Fb",
+        "/a/b?c",
+        "/?a=%31",
     ];
     for round in ["MISS", "HIT"] {
         for target in targets {
@@ -127,8 +140,15 @@ async fn a_path_that_looks_static_deceives_nobody() {
     let script = |seen: &Seen| Reply::ok(format!("for {}", seen.header("x-user-id")));
     let (_origin, gate) = gate(TENANT, script).await;
     let paths = [
-        "/me/x.css", "/me;x.css", "/me%3Bx.css", "/me?x.css", "/me%23x.css", "/static/..%5Cme", "/static/../me",
-        "/me/.css", "/me%0Ax.css",
+        "/me/x.css",
+        "/me;x.css",
+        "/me%3Bx.css",
+        "/me?x.css",
+        "/me%23x.css",
+        "/static/..%5Cme",
+        "/static/../me",
+        "/me/.css",
+        "/me%0Ax.css",
     ];
     for path in paths {
         let bearer = format!("Authorization: Bearer {}", token("victim", "acme"));
@@ -161,7 +181,11 @@ async fn dot_segments_cannot_borrow_a_cached_route() {
 async fn an_answer_to_credentials_is_not_shared_in_scope_public() {
     let script = |seen: &Seen| {
         let reply = Reply::ok(seen.header("authorization")).header("Cache-Control", "max-age=60");
-        if seen.target == "/varying" { reply.header("Cache-Control", "public").header("Vary", "Authorization") } else { reply }
+        if seen.target == "/varying" {
+            reply.header("Cache-Control", "public").header("Vary", "Authorization")
+        } else {
+            reply
+        }
     };
     let (_origin, gate) = gate(PUBLIC, script).await;
     for path in ["/plain", "/varying"] {
@@ -235,8 +259,13 @@ async fn a_partial_or_unchanged_answer_never_becomes_the_object() {
 #[tokio::test]
 async fn a_compressed_variant_goes_only_to_who_accepts_it() {
     let script = |seen: &Seen| {
-        let reply = Reply::ok("zipped?").header("Vary", "Accept-Encoding").header("Cache-Control", "max-age=60");
-        if seen.header("accept-encoding").contains("gzip") { reply.header("Content-Encoding", "gzip") } else { reply }
+        let reply =
+            Reply::ok("zipped?").header("Vary", "Accept-Encoding").header("Cache-Control", "max-age=60");
+        if seen.header("accept-encoding").contains("gzip") {
+            reply.header("Content-Encoding", "gzip")
+        } else {
+            reply
+        }
     };
     let (_origin, gate) = gate(PUBLIC, script).await;
     gate.get("/").header("Accept-Encoding", "gzip").fetch().await;

@@ -68,7 +68,8 @@ async fn a_cut_body_reaches_the_client_as_cut_and_is_not_stored() {
 /// c47.
 #[tokio::test]
 async fn surplus_bytes_are_never_the_next_answer() {
-    let surplus = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let surplus =
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     let (_origin, gate) = gate(|_| Reply::raw(surplus)).await;
     for path in ["/1", "/2", "/3"] {
         let answer = gate.get(path).fetch().await;
@@ -83,7 +84,10 @@ async fn an_http10_client_gets_no_chunks() {
     })
     .await;
     let answer = get(&gate, "1.0").await.expect("an answer");
-    assert_eq!((answer.status, answer.text().as_str(), answer.header("transfer-encoding")), (200, "abcde", ""));
+    assert_eq!(
+        (answer.status, answer.text().as_str(), answer.header("transfer-encoding")),
+        (200, "abcde", "")
+    );
 }
 
 #[tokio::test]
@@ -105,7 +109,8 @@ async fn an_answer_without_content_has_no_length() {
 
 #[tokio::test]
 async fn interim_answers_pass_before_the_final_one() {
-    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
+    let hints =
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
     let (_origin, gate) = gate(|_| Reply::raw(hints)).await;
     let answer = get(&gate, "1.1").await.expect("an answer");
     assert_eq!((answer.status, answer.text().as_str()), (200, "x"));
@@ -113,7 +118,8 @@ async fn interim_answers_pass_before_the_final_one() {
 
 #[tokio::test]
 async fn an_answer_says_which_way_it_came() {
-    let (_origin, gate) = gate(|_| Reply::ok("x").header("Via", "1.1 inner").header("Server", "legacy")).await;
+    let (_origin, gate) =
+        gate(|_| Reply::ok("x").header("Via", "1.1 inner").header("Server", "legacy")).await;
     let answer = get(&gate, "1.1").await.expect("an answer");
     let via: Vec<_> = answer.headers.get_all("via").iter().filter_map(|value| value.to_str().ok()).collect();
     assert!(via.join(", ").starts_with("1.1 inner") && via.join(", ").contains("tidegate"), "{via:?}");
