@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::app::cli::{CONFIG_VARIABLE, DEFAULT_CONFIG};
-use crate::config::{AdminSettings, Env, Faults, Listen, Loaded, Snapshot, Source, load};
+use crate::config::{AdminSettings, Env, Fault, Faults, Listen, Loaded, Position, Snapshot, Source, load};
 
 /// Why no configuration is to be had from an origin.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,21 @@ pub enum Refused {
          set `admin.token`, or listen on 127.0.0.1"
     )]
     OpenAdmin(SocketAddr),
+}
+
+impl Refused {
+    /// The same as a list of faults; what is no fault of a file has no place in one.
+    #[must_use]
+    pub fn into_faults(self) -> Faults {
+        match self {
+            Self::Faults(faults) => faults,
+            Self::Nothing | Self::OpenAdmin(_) => {
+                let at = Position { line: 1, column: 1 };
+                let fault = Fault::new(at, "", self.to_string(), "see `tidegate run --help`");
+                Faults { file: String::new(), text: String::new(), list: vec![fault] }
+            }
+        }
+    }
 }
 
 /// What the command line says in place of the configuration.

@@ -102,9 +102,8 @@ impl Reloader {
                     seen.clone_from(&faults.text);
                 }
                 self.metrics.config_reload(ReloadResult::Failure, self.clock.wall_ms());
-                let faults = refused.to_string();
-                tracing::error!("configuration refused, the one in force stays:\n{faults}");
-                Reloaded::Refused { faults }
+                tracing::error!("configuration refused, the one in force stays:\n{refused}");
+                Reloaded::Refused { faults: refused.into_faults() }
             }
         }
     }
@@ -225,6 +224,7 @@ mod tests {
             "upstreams: {backend: 127.0.0.1:9}\nroutes: [{path: /, limit: nope}, {path: /b, cahce: x}]\n",
         );
         let Reloaded::Refused { faults } = bench.reloader.reload() else { panic!("was accepted") };
+        let faults = faults.to_string();
         assert!(faults.contains("nope") && faults.contains("cahce"), "{faults}");
         assert_eq!(bench.current.load().generation, 1);
         assert!(bench.has_metric("tidegate_config_last_reload_success 0"));

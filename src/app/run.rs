@@ -28,7 +28,6 @@ const TASKS_BUDGET: Duration = Duration::from_secs(1);
 /// How long the start waits for the stores before it goes on without them.
 const STORE_BUDGET: Duration = Duration::from_millis(500);
 
-/// Reload orders that may wait.
 /// Reload orders that may wait; more wait in their requests.
 const ORDERS_MAX: usize = 4;
 
@@ -92,17 +91,10 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
     let tasks = Tasks::new();
     let stores = Stores::open(&snapshot.store, &clock, &metrics, &tasks)?;
     measure(&stores, &metrics);
-
     if !stores.connected(STORE_BUDGET).await {
         tracing::warn!("the store does not answer; until it does, this instance counts and caches alone");
     }
 
-    let admin_listener = listen(snapshot.admin.listen, "admin.listen")?;
-    let bound = bind(&snapshot.server.listen)?;
-    let listening = Listening {
-        http: bound.first().map_or(Ok(snapshot.admin.listen), |bound| bound.listener.local_addr())?,
-        admin: admin_listener.local_addr()?,
-    };
     let sockets = Sockets::open(&snapshot)?;
     let listening = sockets.addresses()?;
     let current: Current = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -116,7 +108,8 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
         readiness: Arc::clone(&readiness),
         reload,
     };
-    admin::serve(sockets.admin, parts)?;
+    // To the very end: probes and metrics are answered while everything else drains.
+    let _admin = admin::serve(sockets.admin, parts)?;
 
     let around = (Arc::clone(&current), Arc::clone(&metrics), Arc::clone(&clock));
     let reloader = Arc::new(Reloader::new(origin, text, around));
