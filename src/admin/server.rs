@@ -48,6 +48,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A running admin listener. Dropping it stops it and waits at most a second for answers under way.
 #[derive(Debug)]
+#[must_use = "dropping it at once stops it"]
 pub struct AdminServer {
     address: SocketAddr,
     stop: CancellationToken,

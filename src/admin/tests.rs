@@ -412,6 +412,14 @@ fn the_openapi_document_lists_every_route_and_no_other() {
 }
 
 #[test]
+fn the_operations_page_names_every_route() {
+    let page = include_str!("../../docs/operations.md");
+    for (method, path) in ROUTES {
+        assert!(page.contains(&format!("| `{method} {path}` |")), "{method} {path}");
+    }
+}
+
+#[test]
 fn every_reference_of_the_openapi_document_leads_somewhere() {
     let text = include_str!("openapi.json");
     let document: Value = serde_json::from_str(text).expect("JSON");
