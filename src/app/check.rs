@@ -24,7 +24,11 @@ pub fn summary(snapshot: &Snapshot) -> String {
     ];
     let counts = [routes.len(), policies.len(), spaces.len()];
     let filled = tables.into_iter().zip(counts).filter(|(_, rows)| *rows > 0);
-    filled.map(|(table, _)| table).collect::<Vec<String>>().join("\n")
+    let tables = filled.map(|(table, _)| table).collect::<Vec<String>>().join("\n");
+    let (upstreams, [routes, policies, spaces]) = (snapshot.upstreams.len(), counts);
+    format!(
+        "{tables}\nok: {upstreams} upstreams, {routes} routes, {policies} policies, {spaces} namespaces\n"
+    )
 }
 
 /// The same for programs: the configuration as it works, secrets left out, with the warnings.

@@ -5,6 +5,7 @@ pub mod check;
 pub mod cli;
 pub mod demo;
 pub mod drain;
+pub mod files;
 pub mod healthcheck;
 pub mod main;
 pub mod origin;

@@ -162,4 +162,36 @@ mod tests {
         assert_eq!(Some(loaded.snapshot.admin.listen), admin);
         assert_eq!(loaded.snapshot.server.listen.len(), 1);
     }
+
+    /// The YAML blocks of a page, each made whole.
+    fn examples(page: &str) -> Vec<String> {
+        let whole = |block: &str| match block.contains("upstreams:") {
+            true => block.to_owned(),
+            false => format!("upstreams: {{backend: 127.0.0.1:9}}\nroutes: [{{path: /}}]\n{block}"),
+        };
+        let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        blocks.map(whole).collect()
+    }
+
+    #[test]
+    fn every_configuration_that_the_documentation_shows_is_valid() {
+        let pages = [include_str!("../../README.md"), include_str!("../../docs/quickstart.md")];
+        let examples: Vec<String> = pages.into_iter().flat_map(examples).collect();
+        assert!(examples.len() >= 4, "the pages show some");
+        for example in examples {
+            let mut origin = Origin::text("example", example.clone());
+            origin.env = Env::of(&[("JWT_SECRET", "a-secret-of-the-tests-0123456789ab")]);
+            let loaded = origin.load(1).unwrap_or_else(|refused| panic!("{refused}\n{example}"));
+            assert_eq!(loaded.warnings, Vec::<String>::new(), "{example}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_configurations_are_valid_without_any_variable() {
+        for file in ["config/tidegate.yaml", "config/minimal.yaml"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+            let origin = Origin::file(Some(path), Env::default()).expect("is named");
+            origin.load(1).unwrap_or_else(|refused| panic!("{refused}"));
+        }
+    }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::admin::{self, AdminParts, Readiness};
 use crate::app::bind::{BindFault, listen};
 use crate::app::drain::connections_ended;
+use crate::app::files;
 use crate::app::origin::{Origin, Refused};
 use crate::app::panics;
 use crate::app::reload::{self, Reloader};
@@ -81,7 +82,8 @@ impl fmt::Display for Listening {
 /// # Errors
 /// [`RunFault`].
 pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listening)) -> Result<(), RunFault> {
-    let Loaded { snapshot, warnings, text } = origin.load(1)?;
+    let Loaded { snapshot, mut warnings, text } = origin.load(1)?;
+    warnings.extend(files::shortage(files::raise_limit(), snapshot.server.connections.max));
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

@@ -107,6 +107,7 @@ fn url(address: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::origin::Origin;
 
     fn at(port: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], port))
@@ -122,6 +123,22 @@ mod tests {
             let left = filled.lines().find(|line| line.contains('@') && !line.starts_with('#'));
             assert_eq!(left, None);
         }
+    }
+
+    #[test]
+    fn the_demo_believes_its_own_tokens_and_no_forged_one() {
+        let secret = token::random_secret();
+        let places = Places { listen: at(0), admin: at(0), backend: at(3), secret: &secret };
+        let loaded = Origin::text("demo.yaml", configuration(places)).load(1).expect("is valid");
+        assert_eq!(loaded.warnings, Vec::<String>::new());
+        let (tokens, now_s) = (Tokens::issue(&secret, 1_800_000_000), 1_800_000_001);
+        let verified = |token| loaded.snapshot.identifier.verify(token, now_s);
+        let cleo = verified(&tokens.cleo).expect("is signed by us");
+        assert_eq!((cleo.user.as_deref(), cleo.tenant.as_deref()), (Some("cleo"), Some("globex")));
+        assert!(verified(&tokens.ada).is_ok() && verified(&tokens.bob).is_ok());
+        assert!(verified(&tokens.forged).is_err());
+        let later_s = now_s + token::LIFETIME_S + 3_600;
+        assert!(loaded.snapshot.identifier.verify(&tokens.ada, later_s).is_err(), "it ends");
     }
 
     #[test]
