@@ -1,1 +1,13 @@
-//! The only place that builds things.
+//! The only place that builds things: command line, start, reload, signals, drain, demo.
+
+pub mod bind;
+pub mod cli;
+pub mod demo;
+pub mod drain;
+pub mod healthcheck;
+pub mod main;
+pub mod output;
+pub mod panics;
+pub mod reload;
+pub mod run;
+pub mod signals;

@@ -42,7 +42,10 @@ impl Env {
                 rest = after;
             } else if let Some(after) = after.strip_prefix('{') {
                 let Some((inner, after)) = after.split_once('}') else {
-                    return Err(("`${` without `}`".to_owned(), "close it, or write `$$` for a dollar sign".to_owned()));
+                    return Err((
+                        "`${` without `}`".to_owned(),
+                        "close it, or write `$$` for a dollar sign".to_owned(),
+                    ));
                 };
                 expanded.push_str(&self.value(inner)?);
                 rest = after;
@@ -60,9 +63,13 @@ impl Env {
             Some((name, default)) => (name, Some(default)),
             None => (inner, None),
         };
-        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let is_name =
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !is_name {
-            return Err((format!("`${{{inner}}}` names no variable"), "write `${NAME}` or `${NAME:-default}`".to_owned()));
+            return Err((
+                format!("`${{{inner}}}` names no variable"),
+                "write `${NAME}` or `${NAME:-default}`".to_owned(),
+            ));
         }
         match (self.get(name).filter(|value| !value.is_empty()), default) {
             (Some(value), _) => Ok(value.to_owned()),

@@ -83,7 +83,11 @@ pub fn hint(typed: &str, known: &[&str]) -> String {
         return format!("did you mean `{name}`?");
     }
     let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-    if names.is_empty() { "none is defined; define it first".to_owned() } else { format!("use one of {}", names.join(", ")) }
+    if names.is_empty() {
+        "none is defined; define it first".to_owned()
+    } else {
+        format!("use one of {}", names.join(", "))
+    }
 }
 
 /// Edits between two words (Levenshtein).
@@ -111,8 +115,12 @@ mod tests {
 
     #[test]
     fn a_fault_points_at_its_source() {
-        let fault = Fault::new(Position { line: 2, column: 3 }, "a.lmit", "no such key", "did you mean `limit`?");
-        assert_eq!(fault.render("f.yaml", "a:\n  lmit: 1\n"), "f.yaml:2:3: a.lmit: no such key, did you mean `limit`?\n    lmit: 1\n    ^");
+        let fault =
+            Fault::new(Position { line: 2, column: 3 }, "a.lmit", "no such key", "did you mean `limit`?");
+        assert_eq!(
+            fault.render("f.yaml", "a:\n  lmit: 1\n"),
+            "f.yaml:2:3: a.lmit: no such key, did you mean `limit`?\n    lmit: 1\n    ^"
+        );
     }
 
     #[test]

@@ -95,7 +95,12 @@ fn jwt(
     let key = match key? {
         KeySource::Secret(secret) if secret.is_empty() => {
             let says = "the secret is empty: no token is believed";
-            reader.warn(taken.key_at, &taken.path, says, "set `secret` (or JWT_SECRET where the file names it)");
+            reader.warn(
+                taken.key_at,
+                &taken.path,
+                says,
+                "set `secret` (or JWT_SECRET where the file names it)",
+            );
             return None;
         }
         key => key,
@@ -158,7 +163,12 @@ fn key(reader: &mut Reader<'_>, section: &mut Section) -> Option<KeySource> {
             secret.or(public.map(KeySource::PublicKey)).or(set.map(KeySource::KeySet))
         }
         _ => {
-            reader.fault(at, &path, "there is more than one key", "keep one of `secret` and the `*_file` keys");
+            reader.fault(
+                at,
+                &path,
+                "there is more than one key",
+                "keep one of `secret` and the `*_file` keys",
+            );
             None
         }
     }
@@ -217,7 +227,10 @@ fn key_file(reader: &mut Reader<'_>, taken: &Taken, bytes: &[u8]) -> Option<ApiK
         let says = format!("key file, line {}: {}: {}", fault.at.line, fault.key, fault.says);
         reader.fault(taken.node.at, &taken.path, says, fault.remedy);
     }
-    keys.map_err(|fault| reader.fault(taken.node.at, &taken.path, format!("key file: {fault}"), "correct that entry")).ok()
+    keys.map_err(|fault| {
+        reader.fault(taken.node.at, &taken.path, format!("key file: {fault}"), "correct that entry")
+    })
+    .ok()
 }
 
 fn records(reader: &mut Reader<'_>, root: Node) -> Vec<ApiKeyRecord> {
@@ -226,7 +239,8 @@ fn records(reader: &mut Reader<'_>, root: Node) -> Vec<ApiKeyRecord> {
     let mut records = Vec::new();
     for item in &items {
         let mut section = reader.section(&item.node, &item.path);
-        let mut text = |reader: &mut Reader<'_>, name| section.take(name).and_then(|taken| reader.name(&taken));
+        let mut text =
+            |reader: &mut Reader<'_>, name| section.take(name).and_then(|taken| reader.name(&taken));
         let (sha256, name) = (text(reader, "sha256"), text(reader, "name"));
         let (tenant, tier) = (text(reader, "tenant"), text(reader, "tier"));
         reader.finish(&section);

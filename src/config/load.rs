@@ -69,7 +69,8 @@ fn text_of(source: &Source) -> Result<(String, String, PathBuf), Faults> {
                 Ok(text) => Ok((name, text, dir)),
                 Err(error) => {
                     let at = Position { line: 1, column: 1 };
-                    let remedy = "name a readable file with --config, or run without one: --upstream HOST:PORT";
+                    let remedy =
+                        "name a readable file with --config, or run without one: --upstream HOST:PORT";
                     let fault = Fault::new(at, "", format!("it cannot be read: {error}"), remedy);
                     Err(Faults { file: name, text: String::new(), list: vec![fault] })
                 }
@@ -128,8 +129,20 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
     reader.finish(&section);
     check_listeners(reader, &server.listen, &server_node);
     let namespaces = cache.namespaces;
-    let effective = effective::effective(&server, &admin, &store, &upstreams, &policies, &namespaces, &routes);
-    Snapshot { generation, server, admin, store, upstreams, identifier, policies, namespaces, routes, effective }
+    let effective =
+        effective::effective(&server, &admin, &store, &upstreams, &policies, &namespaces, &routes);
+    Snapshot {
+        generation,
+        server,
+        admin,
+        store,
+        upstreams,
+        identifier,
+        policies,
+        namespaces,
+        routes,
+        effective,
+    }
 }
 
 /// A section's node; an absent one is an empty mapping.

@@ -29,7 +29,12 @@ pub(super) fn cache(reader: &mut Reader<'_>, node: &Node, env: &Env) -> CacheSec
         for (key, of_namespace) in names.take_all() {
             if !is_name(&key.name) {
                 let remedy = "use letters, digits, `_` and `-`";
-                reader.fault(key.at, &of_namespace.path, format!("`{}` is no name for a namespace", key.name), remedy);
+                reader.fault(
+                    key.at,
+                    &of_namespace.path,
+                    format!("`{}` is no name for a namespace", key.name),
+                    remedy,
+                );
             }
             namespaces.push(Arc::new(namespace(reader, &key.name, &of_namespace, default_ttl)));
         }
@@ -48,7 +53,12 @@ fn from_environment(reader: &mut Reader<'_>, env: &Env) -> Option<Duration> {
         .map_err(|_unreadable| {
             let at = Position { line: 1, column: 1 };
             let says = format!("the environment variable CACHE_DEFAULT_TTL=`{text}` is no duration");
-            reader.fault(at, "CACHE_DEFAULT_TTL", says, "set it to seconds or a duration such as 5m, or unset it");
+            reader.fault(
+                at,
+                "CACHE_DEFAULT_TTL",
+                says,
+                "set it to seconds or a duration such as 5m, or unset it",
+            );
         })
         .ok()
 }
@@ -67,7 +77,8 @@ pub(super) fn namespace(
     let modes = [("respect", TtlMode::Respect), ("cap", TtlMode::Cap), ("override", TtlMode::Override)];
     space.mode = section.take("mode").and_then(|taken| reader.choice(&taken, &modes)).unwrap_or(space.mode);
     let scopes = [("tenant", Scope::Tenant), ("user", Scope::User), ("public", Scope::Public)];
-    space.scope = section.take("scope").and_then(|taken| reader.choice(&taken, &scopes)).unwrap_or(space.scope);
+    space.scope =
+        section.take("scope").and_then(|taken| reader.choice(&taken, &scopes)).unwrap_or(space.scope);
     let rules = [("refuse", SetCookie::Refuse), ("strip", SetCookie::Strip), ("store", SetCookie::Store)];
     let set_cookie = section.take("set_cookie").and_then(|taken| reader.choice(&taken, &rules));
     space.set_cookie = set_cookie.unwrap_or(space.set_cookie);
@@ -92,11 +103,17 @@ fn times(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) 
         && let Some(ttl) = reader.duration(&taken)
     {
         if ttl.is_zero() {
-            reader.fault(taken.node.at, &taken.path, "a ttl of 0 stores nothing", "leave `cache` out of the route instead");
+            reader.fault(
+                taken.node.at,
+                &taken.path,
+                "a ttl of 0 stores nothing",
+                "leave `cache` out of the route instead",
+            );
         }
         space.ttl = Some(ttl);
     }
-    let mut window = |reader: &mut Reader<'_>, name| section.take(name).and_then(|taken| reader.duration(&taken));
+    let mut window =
+        |reader: &mut Reader<'_>, name| section.take(name).and_then(|taken| reader.duration(&taken));
     if let Some(swr) = window(reader, "stale_while_revalidate") {
         space.stale_while_revalidate = Some(swr);
     }
@@ -105,7 +122,8 @@ fn times(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) 
     }
     let negative_most = space.ttl.map(|ttl| ttl / 10);
     let negative = window(reader, "negative_ttl");
-    space.negative_ttl = negative.unwrap_or(negative_most.map_or(space.negative_ttl, |most| space.negative_ttl.min(most)));
+    space.negative_ttl =
+        negative.unwrap_or(negative_most.map_or(space.negative_ttl, |most| space.negative_ttl.min(most)));
     if let Some(wait) = window(reader, "coalesce_wait") {
         space.coalesce_wait = wait;
     }
@@ -118,13 +136,20 @@ fn keys(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) {
         space.query = if is_all { QueryKey::All } else { QueryKey::Only(reader.texts(&taken)) };
     }
     if let Some(taken) = section.take("headers") {
-        for (item, name) in reader.list(&taken).iter().map(|item| (item, reader.name(item))).collect::<Vec<_>>() {
+        for (item, name) in
+            reader.list(&taken).iter().map(|item| (item, reader.name(item))).collect::<Vec<_>>()
+        {
             let Some(name) = name else { continue };
             match http::HeaderName::try_from(name.to_ascii_lowercase()) {
                 Ok(name) => space.headers.push(name.as_str().to_owned()),
                 Err(_) => {
                     let says = format!("`{name}` is no field name");
-                    reader.fault(item.node.at, &item.path, says, "write a request field such as Accept-Language");
+                    reader.fault(
+                        item.node.at,
+                        &item.path,
+                        says,
+                        "write a request field such as Accept-Language",
+                    );
                 }
             }
         }

@@ -111,17 +111,24 @@ fn identities(reader: &mut Reader<'_>, taken: &Taken) -> Vec<Per> {
             "ip" => Per::Ip,
             "tenant" => Per::Tenant,
             "global" => Per::Global,
-            other => match other.strip_prefix("header:").and_then(|name| http::HeaderName::try_from(name).ok()) {
-                Some(name) => Per::Header(name.as_str().into()),
-                None => {
-                    let says = format!("`{other}` names nobody who can be counted");
-                    reader.fault(item.node.at, &item.path, says, hint(other, PER_WORDS));
-                    continue;
+            other => {
+                match other.strip_prefix("header:").and_then(|name| http::HeaderName::try_from(name).ok()) {
+                    Some(name) => Per::Header(name.as_str().into()),
+                    None => {
+                        let says = format!("`{other}` names nobody who can be counted");
+                        reader.fault(item.node.at, &item.path, says, hint(other, PER_WORDS));
+                        continue;
+                    }
                 }
-            },
+            }
         };
         if per.contains(&one) {
-            reader.fault(item.node.at, &item.path, format!("`{text}` stands here twice"), "remove one of the two");
+            reader.fault(
+                item.node.at,
+                &item.path,
+                format!("`{text}` stands here twice"),
+                "remove one of the two",
+            );
         }
         per.push(one);
     }
@@ -139,7 +146,12 @@ fn windows(reader: &mut Reader<'_>, taken: &Taken) -> Option<Windows> {
             Ok(ms) => u32::try_from(ms).unwrap_or(u32::MAX),
             Err(_) => {
                 let says = format!("`{}` is no length of a window", key.name);
-                reader.fault(key.at, &limit.path, says, "write one such as 10s, 1m, 1h, 1d, or whole seconds");
+                reader.fault(
+                    key.at,
+                    &limit.path,
+                    says,
+                    "write one such as 10s, 1m, 1h, 1d, or whole seconds",
+                );
                 continue;
             }
         };
@@ -182,7 +194,9 @@ fn tiers(reader: &mut Reader<'_>, taken: &Taken, base: Option<&Windows>) -> BTre
         let rest = base.as_slice().iter().filter(differs).copied();
         match Windows::new(own.as_slice().iter().copied().chain(rest).collect()) {
             Ok(merged) => drop(tiers.insert(key.name, merged)),
-            Err(fault) => reader.fault(of_tier.node.at, &of_tier.path, fault.to_string(), "use fewer windows"),
+            Err(fault) => {
+                reader.fault(of_tier.node.at, &of_tier.path, fault.to_string(), "use fewer windows")
+            }
         }
     }
     tiers
@@ -195,7 +209,12 @@ fn override_default(reader: &mut Reader<'_>, policies: &mut Vec<Policy>, env: &E
         let at = crate::config::fault::Position { line: 1, column: 1 };
         let Some(limit) = text.parse::<u32>().ok().filter(|limit| *limit <= LIMIT_MAX) else {
             let says = format!("the environment variable {variable}=`{text}` is no limit");
-            reader.fault(at, variable, says, format!("set it to a whole number up to {LIMIT_MAX}, or unset it"));
+            reader.fault(
+                at,
+                variable,
+                says,
+                format!("set it to a whole number up to {LIMIT_MAX}, or unset it"),
+            );
             continue;
         };
         let own = Window { length_ms, limit };

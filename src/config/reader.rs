@@ -65,11 +65,17 @@ impl<'e> Reader<'e> {
             Kind::Map(entries) => entries.clone(),
             Kind::Null => Vec::new(),
             Kind::Scalar(_) | Kind::List(_) => {
-                self.fault(node.at, path, format!("here stands {}", node.describe()), "write a mapping (`key: value`)");
+                self.fault(
+                    node.at,
+                    path,
+                    format!("here stands {}", node.describe()),
+                    "write a mapping (`key: value`)",
+                );
                 Vec::new()
             }
         };
-        let mut section = Section { path: path.to_owned(), at: node.at, entries: Vec::new(), known: Vec::new() };
+        let mut section =
+            Section { path: path.to_owned(), at: node.at, entries: Vec::new(), known: Vec::new() };
         for (key, value) in entries {
             if section.entries.iter().any(|(earlier, _)| earlier.name == key.name) {
                 let path = section.of(&key.name);
@@ -195,7 +201,9 @@ impl<'e> Reader<'e> {
     pub fn file(&mut self, taken: &Taken) -> Option<Vec<u8>> {
         let path = self.path(taken)?;
         let length = std::fs::metadata(&path).map(|meta| meta.len());
-        match length.and_then(|length| if length > FILE_BYTES_MAX { Err(too_long()) } else { std::fs::read(&path) }) {
+        match length
+            .and_then(|length| if length > FILE_BYTES_MAX { Err(too_long()) } else { std::fs::read(&path) })
+        {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 let says = format!("`{}` cannot be read: {error}", path.display());

@@ -34,7 +34,12 @@ pub(super) struct Named<'a> {
 }
 
 /// Reads `routes`.
-pub(super) fn routes(reader: &mut Reader<'_>, taken: Option<Taken>, root: &Node, named: &Named<'_>) -> Table<Arc<Route>> {
+pub(super) fn routes(
+    reader: &mut Reader<'_>,
+    taken: Option<Taken>,
+    root: &Node,
+    named: &Named<'_>,
+) -> Table<Arc<Route>> {
     let items = taken.as_ref().map_or_else(Vec::new, |taken| reader.list(taken));
     if items.is_empty() {
         let remedy = "add `routes: [{path: /}]` to pass everything to the upstream";
@@ -52,8 +57,14 @@ pub(super) fn routes(reader: &mut Reader<'_>, taken: Option<Taken>, root: &Node,
         Ok(table) => table,
         Err(conflict) => {
             if let (Some(first), Some(second)) = (places.get(conflict.first), places.get(conflict.second)) {
-                let says = format!("the route matches exactly what the one in line {} does", first.node.at.line);
-                reader.fault(second.node.at, &second.path, says, "remove one of the two, or tell them apart by host or methods");
+                let says =
+                    format!("the route matches exactly what the one in line {} does", first.node.at.line);
+                reader.fault(
+                    second.node.at,
+                    &second.path,
+                    says,
+                    "remove one of the two, or tell them apart by host or methods",
+                );
             }
             Table::new(Vec::new()).unwrap_or_else(|_| unreachable!("an empty table has no conflicts"))
         }
@@ -96,7 +107,10 @@ fn route(reader: &mut Reader<'_>, item: &Taken, named: &Named<'_>) -> Option<(Ro
 
 /// Methods, host and path as one label.
 fn name(matched: &RouteMatch) -> String {
-    let methods = matched.methods.as_ref().map(|methods| methods.iter().map(Method::as_str).collect::<Vec<_>>().join(","));
+    let methods = matched
+        .methods
+        .as_ref()
+        .map(|methods| methods.iter().map(Method::as_str).collect::<Vec<_>>().join(","));
     let host = matched.host.as_deref().unwrap_or("");
     let place = format!("{host}{}", matched.pattern.as_str());
     methods.map_or(place.clone(), |methods| format!("{methods} {place}"))
@@ -107,7 +121,12 @@ fn host(reader: &mut Reader<'_>, taken: &Taken) -> Option<String> {
     match crate::route::parse_host(&text) {
         Ok(host) => Some(host),
         Err(fault) => {
-            reader.fault(taken.node.at, &taken.path, fault.to_string(), "write a host without port, such as api.example.com or *.example.com");
+            reader.fault(
+                taken.node.at,
+                &taken.path,
+                fault.to_string(),
+                "write a host without port, such as api.example.com or *.example.com",
+            );
             None
         }
     }
@@ -118,7 +137,12 @@ fn pattern(reader: &mut Reader<'_>, taken: &Taken) -> Option<Pattern> {
     match Pattern::parse(&text) {
         Ok(pattern) => Some(pattern),
         Err(fault) => {
-            reader.fault(taken.node.at, &taken.path, fault.to_string(), "write one such as /a/, /a/{id} or ~^/a/[0-9]+$");
+            reader.fault(
+                taken.node.at,
+                &taken.path,
+                fault.to_string(),
+                "write one such as /a/, /a/{id} or ~^/a/[0-9]+$",
+            );
             None
         }
     }
@@ -134,12 +158,22 @@ fn methods(reader: &mut Reader<'_>, taken: &Taken) -> Vec<Method> {
             Some(method) => methods.push(method),
             None => {
                 let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-                reader.fault(item.node.at, &item.path, format!("`{text}` is no method"), hint(&text.to_uppercase(), &known));
+                reader.fault(
+                    item.node.at,
+                    &item.path,
+                    format!("`{text}` is no method"),
+                    hint(&text.to_uppercase(), &known),
+                );
             }
         }
     }
     if items.is_empty() {
-        reader.fault(taken.node.at, &taken.path, "no method is named", "name one, or leave `methods` out for all");
+        reader.fault(
+            taken.node.at,
+            &taken.path,
+            "no method is named",
+            "name one, or leave `methods` out for all",
+        );
     }
     methods
 }
@@ -151,7 +185,12 @@ fn target(reader: &mut Reader<'_>, taken: Option<Taken>, item: &Taken, named: &N
         let only = if names.len() == 1 { Some(Target::Upstream(0)) } else { place("backend") };
         if only.is_none() && !names.is_empty() {
             let remedy = format!("add `upstream`: {}", hint("", &names));
-            reader.fault(item.node.at, &item.path, "there are several upstreams and none is called `backend`", remedy);
+            reader.fault(
+                item.node.at,
+                &item.path,
+                "there are several upstreams and none is called `backend`",
+                remedy,
+            );
         }
         return only.or(names.is_empty().then_some(Target::CacheStats));
     };
@@ -161,7 +200,12 @@ fn target(reader: &mut Reader<'_>, taken: Option<Taken>, item: &Taken, named: &N
     }
     let found = place(&text);
     if found.is_none() {
-        reader.fault(taken.node.at, &taken.path, format!("there is no upstream `{text}`"), hint(&text, &names));
+        reader.fault(
+            taken.node.at,
+            &taken.path,
+            format!("there is no upstream `{text}`"),
+            hint(&text, &names),
+        );
     }
     found
 }
@@ -180,14 +224,29 @@ fn limits(reader: &mut Reader<'_>, taken: Option<Taken>, named: &Named<'_>) -> V
         let names: Vec<&str> = named.policies.iter().map(|policy| &*policy.name).collect();
         match find(&text) {
             Some(policy) if policies.iter().any(|other| other.name == policy.name) => {
-                reader.fault(item.node.at, &item.path, format!("`{text}` stands here twice"), "remove one of the two");
+                reader.fault(
+                    item.node.at,
+                    &item.path,
+                    format!("`{text}` stands here twice"),
+                    "remove one of the two",
+                );
             }
             Some(policy) => policies.push(policy),
-            None => reader.fault(item.node.at, &item.path, format!("there is no policy `{text}`"), hint(&text, &names)),
+            None => reader.fault(
+                item.node.at,
+                &item.path,
+                format!("there is no policy `{text}`"),
+                hint(&text, &names),
+            ),
         }
     }
     if items.is_empty() {
-        reader.fault(taken.node.at, &taken.path, "no policy is named", "write `none` if the route shall have no limit");
+        reader.fault(
+            taken.node.at,
+            &taken.path,
+            "no policy is named",
+            "write `none` if the route shall have no limit",
+        );
     }
     policies
 }
@@ -203,7 +262,12 @@ fn namespace(reader: &mut Reader<'_>, taken: &Taken, named: &Named<'_>) -> Optio
     let found = named.namespaces.iter().find(|space| *space.name == *text).cloned();
     if found.is_none() {
         let names: Vec<&str> = named.namespaces.iter().map(|space| &*space.name).collect();
-        reader.fault(taken.node.at, &taken.path, format!("there is no namespace `{text}`"), hint(&text, &names));
+        reader.fault(
+            taken.node.at,
+            &taken.path,
+            format!("there is no namespace `{text}`"),
+            hint(&text, &names),
+        );
     }
     found
 }

@@ -32,7 +32,8 @@ pub(super) fn server(reader: &mut Reader<'_>, node: &Node) -> (ServerSettings, V
     let compression = compression(reader, section.take("compression"));
     let drain = section.take("drain").and_then(|taken| reader.duration(&taken));
     reader.finish(&section);
-    let listen = if listen.is_empty() { vec![plain(SocketAddr::from(([127, 0, 0, 1], 8080)))] } else { listen };
+    let listen =
+        if listen.is_empty() { vec![plain(SocketAddr::from(([127, 0, 0, 1], 8080)))] } else { listen };
     let drain = drain.unwrap_or(Duration::from_secs(20));
     (ServerSettings { listen, request, connections, compression, drain }, trusted)
 }
@@ -48,7 +49,12 @@ fn listeners(reader: &mut Reader<'_>, taken: &Taken) -> Vec<Listen> {
         let Some(listen) = listener(reader, item) else { continue };
         let is_taken = listeners.iter().any(|other| other.address == listen.address);
         if is_taken && listen.address.port() != 0 {
-            reader.fault(item.node.at, &item.path, "the address stands here a second time", "remove one of the two");
+            reader.fault(
+                item.node.at,
+                &item.path,
+                "the address stands here a second time",
+                "remove one of the two",
+            );
         }
         listeners.push(listen);
     }
@@ -85,7 +91,11 @@ fn listen_tls(reader: &mut Reader<'_>, taken: &Taken) -> Option<ListenTls> {
 }
 
 /// A key whose file must be there and readable.
-fn readable(reader: &mut Reader<'_>, section: &mut Section, name: &'static str) -> Option<std::path::PathBuf> {
+fn readable(
+    reader: &mut Reader<'_>,
+    section: &mut Section,
+    name: &'static str,
+) -> Option<std::path::PathBuf> {
     let Some(taken) = section.take(name) else {
         let says = format!("`{name}` is missing");
         reader.fault(section.at, &section.path.clone(), says, format!("add `{name}: FILE` (PEM)"));
@@ -106,7 +116,8 @@ fn address(reader: &mut Reader<'_>, taken: &Taken) -> Option<SocketAddr> {
     if let Ok(address) = text.parse() {
         return Some(address);
     }
-    let port = text.strip_prefix(':').or_else(|| text.strip_prefix("localhost:")).and_then(|port| port.parse().ok());
+    let port =
+        text.strip_prefix(':').or_else(|| text.strip_prefix("localhost:")).and_then(|port| port.parse().ok());
     if let Some(port) = port {
         let ip = if text.starts_with(':') { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
         return Some(SocketAddr::new(IpAddr::V4(ip), port));
@@ -196,7 +207,8 @@ fn compression(reader: &mut Reader<'_>, taken: Option<Taken>) -> Compression {
         let number = section.take(name).and_then(|taken| reader.number(&taken, 1, most));
         number.and_then(|number| u32::try_from(number).ok())
     };
-    let (gzip, brotli, zstd) = (level(reader, "gzip", 9), level(reader, "brotli", 11), level(reader, "zstd", 19));
+    let (gzip, brotli, zstd) =
+        (level(reader, "gzip", 9), level(reader, "brotli", 11), level(reader, "zstd", 19));
     reader.finish(&section);
     Compression { gzip, brotli, zstd }
 }
@@ -224,7 +236,8 @@ pub(super) fn secret(
     file: &'static str,
 ) -> Option<Secret> {
     let direct = section.take(name).and_then(|taken| reader.text(&taken));
-    let from_file = section.take(file).and_then(|taken| secret_file(reader, &taken)).map(|s| s.expose().to_owned());
+    let from_file =
+        section.take(file).and_then(|taken| secret_file(reader, &taken)).map(|s| s.expose().to_owned());
     from_file.or(direct).filter(|text| !text.is_empty()).map(Secret::new)
 }
 
@@ -265,7 +278,12 @@ pub(super) fn store(reader: &mut Reader<'_>, node: &Node, env: &Env) -> StoreSet
         && let Some(timeout) = reader.duration(&taken)
     {
         if timeout.is_zero() || timeout > Duration::from_secs(1) {
-            reader.fault(taken.node.at, &taken.path, "a store call takes 1ms to 1s", "write a duration in that range");
+            reader.fault(
+                taken.node.at,
+                &taken.path,
+                "a store call takes 1ms to 1s",
+                "write a duration in that range",
+            );
         }
         settings.timeout = timeout;
     }

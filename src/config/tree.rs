@@ -71,10 +71,17 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
         Ok(Some(tree)) => Ok(tree.into_node()),
         Ok(None) => Ok(Node { at: Position { line: 1, column: 1 }, kind: Kind::Null }),
         Err(error) => {
-            let at = error.location().map_or(Position { line: 1, column: 1 }, |at| position(at.line(), at.column()));
+            let at = error
+                .location()
+                .map_or(Position { line: 1, column: 1 }, |at| position(at.line(), at.column()));
             let says = error.without_snippet().to_string();
             let says = says.split(" at line").next().unwrap_or(&says).trim_end_matches('.').to_owned();
-            Err(Fault::new(at, "", format!("this is no YAML: {says}"), "correct the syntax on or before this line"))
+            Err(Fault::new(
+                at,
+                "",
+                format!("this is no YAML: {says}"),
+                "correct the syntax on or before this line",
+            ))
         }
     }
 }
@@ -102,7 +109,9 @@ impl Tree {
             Raw::Null => Kind::Null,
             Raw::Scalar(text) => Kind::Scalar(text),
             Raw::List(list) => Kind::List(list.into_iter().map(Self::into_node).collect()),
-            Raw::Map(map) => Kind::Map(map.into_iter().map(|(key, value)| (into_key(key), value.into_node())).collect()),
+            Raw::Map(map) => {
+                Kind::Map(map.into_iter().map(|(key, value)| (into_key(key), value.into_node())).collect())
+            }
         };
         Node { at, kind }
     }
@@ -202,14 +211,21 @@ mod tests {
 
     #[test]
     fn every_key_and_value_knows_its_place() {
-        let root = parse("server:\n  listen: 127.0.0.1:0\nroutes:\n  - {path: /, limit: 10}\nempty:\n").expect("YAML");
+        let root = parse("server:\n  listen: 127.0.0.1:0\nroutes:\n  - {path: /, limit: 10}\nempty:\n")
+            .expect("YAML");
         let Kind::Map(sections) = root.kind else { panic!("a mapping") };
-        assert_eq!(sections.iter().map(|(key, _)| (&*key.name, key.at.line, key.at.column)).collect::<Vec<_>>(), [("server", 1, 1), ("routes", 3, 1), ("empty", 5, 1)]);
+        assert_eq!(
+            sections.iter().map(|(key, _)| (&*key.name, key.at.line, key.at.column)).collect::<Vec<_>>(),
+            [("server", 1, 1), ("routes", 3, 1), ("empty", 5, 1)]
+        );
         let Kind::Map(server) = &sections[0].1.kind else { panic!("a mapping") };
         assert_eq!((server[0].0.at.column, server[0].1.at.line, server[0].1.at.column), (3, 2, 11));
         let Kind::List(routes) = &sections[1].1.kind else { panic!("a list") };
         let Kind::Map(route) = &routes[0].kind else { panic!("a mapping") };
-        assert_eq!(route[1].1, Node { at: Position { line: 4, column: 22 }, kind: Kind::Scalar("10".into()) });
+        assert_eq!(
+            route[1].1,
+            Node { at: Position { line: 4, column: 22 }, kind: Kind::Scalar("10".into()) }
+        );
         assert_eq!(sections[2].1.kind, Kind::Null);
     }
 

@@ -2,7 +2,9 @@
 
 use crate::config::reader::{Reader, Section, Taken};
 use crate::config::tree::{Kind, Node};
-use crate::upstream::{Balance, BreakerSettings, HealthSettings, ServerAddress, UpstreamSettings, UpstreamTls};
+use crate::upstream::{
+    Balance, BreakerSettings, HealthSettings, ServerAddress, UpstreamSettings, UpstreamTls,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -189,7 +191,8 @@ mod tests {
         assert_eq!(text("127.0.0.1:8000").as_deref(), Some("127.0.0.1 8000"));
         assert_eq!(text("[::1]:80").as_deref(), Some("::1 80"));
         assert_eq!(text("http://api.internal:80/").as_deref(), Some("api.internal 80"));
-        for wrong in ["", "api", "api:", "api:0", "api:99999", "::1:80", "https://api:1", "a b:80", "[x]:80"] {
+        for wrong in ["", "api", "api:", "api:0", "api:99999", "::1:80", "https://api:1", "a b:80", "[x]:80"]
+        {
             assert_eq!(text(wrong), None, "{wrong}");
         }
     }

@@ -13,8 +13,17 @@ const PASSES_MAX: usize = 3;
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// Fields that concern one connection only, besides those that `Connection` names.
-const HOP_BY_HOP: &[&str] =
-    &["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "proxy-authenticate", "proxy-authorization"];
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authenticate",
+    "proxy-authorization",
+];
 
 /// The hop-by-hop fields of a message: the fixed ones that it has, and those that its `Connection` names.
 #[must_use]
@@ -74,8 +83,14 @@ mod tests {
 
     #[test]
     fn nominated_fields_end_here() {
-        let headers = map(&[("connection", "close, X-Internal"), ("x-internal", "1"), ("x-kept", "1"), ("te", "trailers")]);
-        let mut names: Vec<_> = hop_by_hop(&headers).into_iter().map(|name| name.as_str().to_owned()).collect();
+        let headers = map(&[
+            ("connection", "close, X-Internal"),
+            ("x-internal", "1"),
+            ("x-kept", "1"),
+            ("te", "trailers"),
+        ]);
+        let mut names: Vec<_> =
+            hop_by_hop(&headers).into_iter().map(|name| name.as_str().to_owned()).collect();
         names.sort_unstable();
         assert_eq!(names, ["connection", "te", "x-internal"]);
     }

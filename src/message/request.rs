@@ -46,7 +46,10 @@ pub struct Checked<'a> {
 ///
 /// # Errors
 /// [`MessageFault`] with the status and the rule.
-pub fn check_request<'a>(head: &RequestHead<'a>, bounds: &RequestBounds) -> Result<Checked<'a>, MessageFault> {
+pub fn check_request<'a>(
+    head: &RequestHead<'a>,
+    bounds: &RequestBounds,
+) -> Result<Checked<'a>, MessageFault> {
     check_bounds(head, bounds)?;
     check_method(head)?;
     check_framing(head, bounds)?;
@@ -219,8 +222,11 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_str(value).expect("a value"));
         }
-        let head = RequestHead { method, target, version: Version::HTTP_11, authority: None, headers: &headers };
-        check_request(&head, &BOUNDS).map(|ok| (ok.authority, ok.path.to_owned())).map_err(|fault| fault.status())
+        let head =
+            RequestHead { method, target, version: Version::HTTP_11, authority: None, headers: &headers };
+        check_request(&head, &BOUNDS)
+            .map(|ok| (ok.authority, ok.path.to_owned()))
+            .map_err(|fault| fault.status())
     }
 
     fn get(target: &str, lines: &[(&'static str, &str)]) -> Result<(String, String), u16> {

@@ -1,15 +1,15 @@
 //! From the request head to a decision: message, canonical path, route, identity, limits. One await: the limiter.
 
 use crate::config::{Route, Target};
-use crate::identity::{Caller, TokenEvidence};
-use crate::message::{Checked, RequestHead};
+use crate::identity::{Caller, TokenEvidence, TokenFault};
+use crate::limit::{Charge, Mode};
+use crate::message::{Checked, MessageFault, RequestHead};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond::Local;
-use crate::limit::{Charge, Mode};
 use crate::store::{Admission, Source};
-use crate::telemetry::LimitDecision as Counted;
+use crate::telemetry::{CacheStatsBy, LimitDecision as Counted};
 use http::{HeaderValue, Uri, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -30,7 +30,7 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     drop(session.req_header_mut().remove_header(ORIGIN_FIELD));
     ctx.peer = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip().to_canonical());
     let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-    ctx.scheme = if is_tls { "https" } else { "http" };
+    ctx.scheme = ctx.snapshot.identifier.scheme(peer_of(ctx), &session.req_header().headers, is_tls);
     ctx.is_upgrade = session.is_upgrade_req();
     let connections = &ctx.snapshot.server.connections;
     session.set_keepalive(Some(connections.idle.as_secs().max(1)));
@@ -42,7 +42,28 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     }
     session.set_write_timeout(Some(connections.idle));
     set_compression(session, ctx);
-    gate.metrics.request_began();
+    ctx.in_flight = Some(gate.metrics.request_in_flight());
+}
+
+/// The other end of the connection; nobody when there is none.
+pub(super) fn peer_of(ctx: &RequestCtx) -> IpAddr {
+    ctx.peer.unwrap_or(IpAddr::from([0, 0, 0, 0]))
+}
+
+/// A closed set of words for the metric.
+fn reason(fault: &TokenFault) -> &'static str {
+    match fault {
+        TokenFault::TooLong | TokenFault::Malformed | TokenFault::Critical => "malformed",
+        TokenFault::Algorithm => "algorithm",
+        TokenFault::UnknownKey => "unknown_key",
+        TokenFault::Signature => "signature",
+        TokenFault::NoExpiry | TokenFault::Expired => "expired",
+        TokenFault::NotYetValid => "not_yet_valid",
+        TokenFault::Issuer => "issuer",
+        TokenFault::Audience => "audience",
+        TokenFault::Claim(_) => "claim",
+        TokenFault::NotConfigured => "not_configured",
+    }
 }
 
 fn take_origin(request: &mut RequestHeader, ctx: &mut RequestCtx) {
@@ -63,11 +84,8 @@ fn set_compression(session: &mut Session, ctx: &RequestCtx) {
     }
     let levels = &ctx.snapshot.server.compression;
     let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>() else { return };
-    let algorithms = [
-        (Algorithm::Gzip, levels.gzip),
-        (Algorithm::Brotli, levels.brotli),
-        (Algorithm::Zstd, levels.zstd),
-    ];
+    let algorithms =
+        [(Algorithm::Gzip, levels.gzip), (Algorithm::Brotli, levels.brotli), (Algorithm::Zstd, levels.zstd)];
     for (algorithm, level) in algorithms {
         module.adjust_algorithm_level(algorithm, level.unwrap_or(0));
     }
@@ -79,7 +97,7 @@ pub(super) async fn admit(
     session: &mut Session,
     ctx: &mut RequestCtx,
 ) -> Result<Option<Local>, Refusal> {
-    let peer = ctx.peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    let peer = peer_of(ctx);
     check(session.req_header_mut(), ctx, peer)?;
     let route = find_route(session, ctx)?;
     identify(gate, session, ctx, peer)?;
@@ -93,7 +111,10 @@ pub(super) async fn admit(
     }
     Ok(match route.target {
         Target::Upstream(_) => None,
-        Target::CacheStats => Some(Local::CacheStats(gate.stats.report(gate.stores.entries.connected()))),
+        Target::CacheStats => {
+            let report = gate.metrics.cache_report(CacheStatsBy::Total);
+            Some(Local::CacheStats(serde_json::to_vec(&report).unwrap_or_default()))
+        }
     })
 }
 
@@ -120,7 +141,8 @@ fn check(request: &mut RequestHeader, ctx: &mut RequestCtx, peer: IpAddr) -> Res
     let Checked { authority, path, query, .. } =
         crate::message::check_request(&head, &bounds).map_err(Refusal::Message)?;
     let canonical = crate::route::canonical_path(path, snapshot.server.request.encoded_slash)
-        .map_err(|fault| Refusal::Message(fault.into()))?;
+        .map_err(|_ambiguous| Refusal::Message(MessageFault::PATH))?;
+    crate::message::check_loop(&request.headers).map_err(Refusal::Message)?;
     let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     ctx.host = host.unwrap_or(&authority).to_owned();
     ctx.authority = authority;
@@ -135,9 +157,8 @@ fn check(request: &mut RequestHeader, ctx: &mut RequestCtx, peer: IpAddr) -> Res
 }
 
 fn find_route(session: &Session, ctx: &mut RequestCtx) -> Result<Arc<Route>, Refusal> {
-    let host = ctx.authority.rsplit_once(':').map_or(&*ctx.authority, |(host, port)| {
-        if port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { &ctx.authority }
-    });
+    let has_port = |(_, port): &(&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
+    let host = ctx.authority.rsplit_once(':').filter(has_port).map_or(&*ctx.authority, |(host, _)| host);
     let route = ctx.snapshot.routes.find(host, &ctx.path, &session.req_header().method);
     let route = Arc::clone(route.ok_or(Refusal::NoRoute)?);
     ctx.route = Some(Arc::clone(&route));
@@ -155,7 +176,7 @@ fn identify(gate: &Gate, session: &Session, ctx: &mut RequestCtx, peer: IpAddr) 
         None => TokenEvidence::Absent,
         Some(Ok(token)) => TokenEvidence::Valid(token),
         Some(Err(fault)) => {
-            gate.metrics.identity_rejected(fault.reason());
+            gate.metrics.identity_rejection(reason(fault));
             TokenEvidence::Invalid(fault.clone())
         }
     };
@@ -174,7 +195,8 @@ async fn limit(gate: &Gate, session: &Session, ctx: &mut RequestCtx, route: &Rou
     }
     let began = gate.clock.monotonic();
     let admission = gate.stores.limiter.admit(&charges).await;
-    gate.metrics.limit_decided(gate.clock.monotonic().saturating_sub(began));
+    let took = gate.clock.monotonic().saturating_sub(began);
+    gate.metrics.limit_decision_duration(gate.stores.limiter.store_name(), took);
     ctx.limits.charges = charges;
     record(gate, &ctx.limits.charges, &admission);
     match admission {
@@ -203,7 +225,9 @@ fn record(gate: &Gate, charges: &[Charge], admission: &Admission) {
         Admission::Admitted { decisions, source } => (decisions, source, false),
         Admission::Denied { decisions, source } => (decisions, source, true),
         Admission::Degraded => {
-            charges.iter().for_each(|charge| gate.metrics.limit_decision(&charge.policy.name, Counted::Degraded));
+            charges
+                .iter()
+                .for_each(|charge| gate.metrics.limit_decision(&charge.policy.name, Counted::Degraded));
             return;
         }
         Admission::Unavailable { policy } => {

@@ -3,7 +3,7 @@
 use crate::cache::{Demand, KeyInput, ResponseInput, Selecting, Storability};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
-use crate::proxy::storage::{Draft, Found, KeyParts, meta, system_time};
+use crate::proxy::storage::{Draft, Found, KeyParts, meta};
 use http::{HeaderMap, Method};
 use pingora::cache::key::CacheKey;
 use pingora::cache::{CacheMeta, CacheOptionOverrides, ForcedFreshness, NoCacheReason, RespCacheable};
@@ -107,7 +107,6 @@ pub(super) fn judge_response(
     };
     let input = ResponseInput {
         namespace: &namespace,
-        caller: &ctx.caller,
         request: &ctx.cache.request,
         status: response.status.as_u16(),
         headers: &headers,
@@ -116,7 +115,7 @@ pub(super) fn judge_response(
     };
     let lifetime = match crate::cache::storability(&input) {
         Storability::Store(lifetime) => lifetime,
-        Storability::Refuse(refused) => return Ok(refuse(ctx, refused.detail())),
+        Storability::Refuse(refused) => return Ok(refuse(ctx, refused)),
     };
     let selecting = match crate::cache::selecting_fields(&headers) {
         Selecting::None => Vec::new(),
@@ -166,10 +165,4 @@ fn signed_seconds(until_ms: u64, now_ms: u64) -> i64 {
     let seconds = until_ms.abs_diff(now_ms) / 1_000;
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     if until_ms >= now_ms { seconds } else { seconds.saturating_neg() }
-}
-
-/// The end of a hit's freshness as pingora's time, for tests of the adapter.
-#[cfg(test)]
-pub(super) fn fresh_until(meta: &CacheMeta) -> bool {
-    meta.fresh_until() >= system_time(0)
 }

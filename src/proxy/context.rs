@@ -7,103 +7,106 @@ use crate::identity::Caller;
 use crate::limit::{Charge, Decision};
 use crate::proxy::pool::{Attempt, Pool};
 use crate::store::Source;
+use crate::telemetry::Held;
 use http::HeaderMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The state of one request. A background revalidation is a request of its own with
 /// [`RequestCtx::is_background`] set.
-pub struct RequestCtx {
+pub(super) struct RequestCtx {
     /// The configuration that the request began with and keeps.
-    pub snapshot: Arc<Snapshot>,
+    pub(super) snapshot: Arc<Snapshot>,
     /// When it began, monotonic milliseconds.
-    pub started_ms: u64,
+    pub(super) started_ms: u64,
     /// The same moment by the wall clock.
-    pub started_wall_ms: u64,
+    pub(super) started_wall_ms: u64,
     /// Made by us or taken from a trusted peer.
-    pub request_id: String,
+    pub(super) request_id: String,
     /// The address of the connection's other end.
-    pub peer: Option<IpAddr>,
+    pub(super) peer: Option<IpAddr>,
     /// `https` when the client's connection is encrypted.
-    pub scheme: &'static str,
+    pub(super) scheme: &'static str,
     /// Host and port that were asked for, normalised.
-    pub authority: String,
+    pub(super) authority: String,
     /// The Host field as it was sent, for `X-Forwarded-Host`.
-    pub host: String,
+    pub(super) host: String,
     /// The canonical path: matched, limited, keyed and forwarded.
-    pub path: String,
+    pub(super) path: String,
     /// The query, if any, as it was sent.
-    pub query: Option<String>,
+    pub(super) query: Option<String>,
     /// Is this pingora's background revalidation of a stale entry?
-    pub is_background: bool,
+    pub(super) is_background: bool,
     /// Does the client ask to switch protocols (WebSocket)?
-    pub is_upgrade: bool,
+    pub(super) is_upgrade: bool,
     /// The chosen route's place in the snapshot's table.
-    pub route: Option<Arc<Route>>,
+    pub(super) route: Option<Arc<Route>>,
     /// The verified facts about the sender.
-    pub caller: Caller,
+    pub(super) caller: Caller,
     /// What the limiter was asked and what it said.
-    pub limits: Limits,
+    pub(super) limits: Limits,
     /// The request's way through the cache.
-    pub cache: CacheCtx,
+    pub(super) cache: CacheCtx,
     /// The upstream in use.
-    pub pool: Option<Arc<Pool>>,
+    pub(super) pool: Option<Arc<Pool>>,
     /// The attempt under way and those before it.
-    pub attempts: Vec<Attempt>,
+    pub(super) attempts: Vec<Attempt>,
     /// When the current attempt was sent, wall milliseconds.
-    pub sent_wall_ms: u64,
+    pub(super) sent_wall_ms: u64,
     /// When the first attempt was sent, monotonic milliseconds.
-    pub sent_ms: Option<u64>,
+    pub(super) sent_ms: Option<u64>,
     /// Bytes of the request body so far.
-    pub body_bytes: u64,
+    pub(super) body_bytes: u64,
     /// When the first part of the body arrived, monotonic milliseconds.
-    pub body_started_ms: Option<u64>,
+    pub(super) body_started_ms: Option<u64>,
+    /// Counts the request as under way until it ends.
+    pub(super) in_flight: Option<Held>,
     /// Why the request was refused or failed, for the log: the `type` of the problem.
-    pub problem: Option<String>,
+    pub(super) problem: Option<&'static str>,
 }
 
 /// The limiter's part.
 #[derive(Default)]
-pub struct Limits {
+pub(super) struct Limits {
     /// What was asked.
-    pub charges: Vec<Charge>,
+    pub(super) charges: Vec<Charge>,
     /// What was answered, one for each charge; empty when nothing was asked or the store was away.
-    pub decisions: Vec<Decision>,
+    pub(super) decisions: Vec<Decision>,
     /// Who decided.
-    pub source: Option<Source>,
+    pub(super) source: Option<Source>,
     /// The store was away and the policies say `allow`.
-    pub is_degraded: bool,
+    pub(super) is_degraded: bool,
     /// Was the request refused?
-    pub is_denied: bool,
+    pub(super) is_denied: bool,
 }
 
 /// The cache's part.
 #[derive(Default)]
-pub struct CacheCtx {
+pub(super) struct CacheCtx {
     /// The key, when the request may be answered from the cache.
-    pub key: Option<Digest>,
+    pub(super) key: Option<Digest>,
     /// Why it may not.
-    pub bypass: Option<Bypass>,
+    pub(super) bypass: Option<Bypass>,
     /// What the client's own directives ask for.
-    pub demand: Demand,
+    pub(super) demand: Demand,
     /// The request fields as they came, for the selecting fields of stored responses.
-    pub request: Arc<HeaderMap>,
+    pub(super) request: Arc<HeaderMap>,
     /// The fields of a 304 from the origin, until they are merged.
-    pub update: Option<HeaderMap>,
+    pub(super) update: Option<HeaderMap>,
     /// Why the response was not stored.
-    pub refused: Option<&'static str>,
+    pub(super) refused: Option<&'static str>,
     /// Our own `ttl` made the response storable, so the client must not reuse it on its own.
-    pub is_ours: bool,
+    pub(super) is_ours: bool,
     /// Freshness left in seconds, for `Cache-Status`.
-    pub ttl_s: Option<i64>,
+    pub(super) ttl_s: Option<i64>,
     /// Was the entry stored?
-    pub is_stored: bool,
+    pub(super) is_stored: bool,
 }
 
 impl RequestCtx {
     /// A request that has just begun.
     #[must_use]
-    pub fn new(snapshot: Arc<Snapshot>, started_ms: u64, started_wall_ms: u64) -> Self {
+    pub(super) fn new(snapshot: Arc<Snapshot>, started_ms: u64, started_wall_ms: u64) -> Self {
         Self {
             snapshot,
             started_ms,
@@ -127,6 +130,7 @@ impl RequestCtx {
             sent_ms: None,
             body_bytes: 0,
             body_started_ms: None,
+            in_flight: None,
             problem: None,
         }
     }

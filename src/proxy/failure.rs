@@ -67,7 +67,7 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Reque
     };
     if session.response_written().is_some_and(|head| !head.status.is_informational()) {
         // Half an answer is out: closing the connection is the only way to say that it is broken.
-        ctx.problem = Some("cut".to_owned());
+        ctx.problem = Some("cut");
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     let status = refusal.answer("").status;

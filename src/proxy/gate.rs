@@ -1,7 +1,7 @@
 //! The phases of a request, in the order in which pingora calls them. Each is a few lines that call the step in its
 //! own file; no policy lives here.
 
-use crate::base::{Clock, Tasks};
+use crate::base::Clock;
 use crate::config::Current;
 use crate::proxy::connection::head_is_read;
 use crate::proxy::context::RequestCtx;
@@ -10,7 +10,7 @@ use crate::proxy::storage::CacheStorage;
 use crate::proxy::tokens::Tokens;
 use crate::proxy::{admit, caching, failure, finish, respond, upstream};
 use crate::store::Stores;
-use crate::telemetry::{CacheStats, Metrics};
+use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::cache::key::CacheKey;
@@ -27,15 +27,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The proxy: what all requests share.
-pub struct Gate {
+pub(super) struct Gate {
     pub(super) current: Current,
     pub(super) stores: Arc<Stores>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) stats: Arc<CacheStats>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tokens: Tokens,
     pub(super) pools: Arc<Pools>,
-    pub(super) tasks: Tasks,
     pub(super) storage: &'static CacheStorage,
     pub(super) lock: &'static CacheKeyLockImpl,
 }
@@ -105,7 +103,7 @@ impl ProxyHttp for Gate {
         request: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        upstream::rewrite_request(self, session, request, ctx)
+        upstream::rewrite_request(session, request, ctx)
     }
 
     async fn request_body_filter(

@@ -8,7 +8,7 @@ use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
 use crate::proxy::tokens::Tokens;
 use crate::store::Stores;
-use crate::telemetry::{CacheStats, Metrics};
+use crate::telemetry::Metrics;
 use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
 use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
@@ -42,8 +42,6 @@ pub struct Parts {
     pub stores: Arc<Stores>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// Cache statistics.
-    pub stats: Arc<CacheStats>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Background work.
@@ -79,7 +77,6 @@ pub struct DataPlane {
     service: Service<Guard<HttpProxy<Gate>>>,
     fds: Fds,
     connections: Arc<Connections>,
-    pools: Arc<Pools>,
 }
 
 impl DataPlane {
@@ -91,15 +88,18 @@ impl DataPlane {
         let storage: &'static CacheStorage =
             Box::leak(Box::new(CacheStorage::new(Arc::clone(&parts.stores), Arc::clone(&parts.clock))));
         let lock: &'static CacheKeyLockImpl = Box::leak(CacheLock::new_boxed(LOCK_AGE_MAX));
-        let pools = Arc::new(Pools::new(Arc::clone(&parts.clock), Arc::clone(&parts.metrics), parts.tasks.clone()));
+        let pools = Arc::new(Pools::new(parts.tasks.clone()));
+        let (seen, clock) = (Arc::clone(&pools), Arc::clone(&parts.clock));
+        parts.metrics.add_source(move |readings| seen.readings(clock.monotonic_ms(), readings));
         let connections = Arc::<Connections>::default();
+        let metrics = Arc::clone(&parts.metrics);
         let current = Arc::clone(&parts.current);
         let mut proxy = http_proxy(&Arc::new(server_conf()), gate(parts, &pools, storage, lock));
         let mut options = HttpServerOptions::default();
         options.h2c = bound.iter().any(|bound| bound.settings.http2 && bound.settings.tls.is_none());
         options.h2_idle_timeout = Some(current.load().server.connections.idle);
         proxy.server_options = Some(options);
-        let guard = Guard::new(proxy, Arc::clone(&connections), move || {
+        let guard = Guard::new(proxy, Arc::clone(&connections), metrics, move || {
             let snapshot = current.load();
             Bounds {
                 total: snapshot.server.connections.max,
@@ -112,7 +112,7 @@ impl DataPlane {
         for bound in bound {
             add_listener(&mut service, &mut fds, bound)?;
         }
-        Ok(Self { service, fds, connections, pools })
+        Ok(Self { service, fds, connections })
     }
 
     /// Counts the live connections.
@@ -124,7 +124,6 @@ impl DataPlane {
     /// Accepts until `shutdown` turns true; then listeners close, idle connections are closed, and requests under
     /// way go on in their own tasks (watch [`Connections::live`]).
     pub async fn run(mut self, shutdown: watch::Receiver<bool>) {
-        self.pools.prepare();
         let fds = Arc::new(Mutex::new(self.fds));
         self.service.start_service(Some(fds), shutdown, 1).await;
     }
@@ -140,7 +139,6 @@ fn gate(
         current: parts.current,
         stores: parts.stores,
         metrics: parts.metrics,
-        stats: parts.stats,
         clock: parts.clock,
         tokens: Tokens::default(),
         pools: Arc::clone(pools),

@@ -1,7 +1,7 @@
 //! Upstreams at run time: resolved addresses, health and breakers, kept across reloads while their settings stay.
 
-use crate::base::{Clock, Tasks};
-use crate::telemetry::Metrics;
+use crate::base::Tasks;
+use crate::telemetry::Reading;
 use crate::upstream::{Group, UpstreamSettings};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -24,31 +24,30 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 
 /// One try at one server.
 #[derive(Debug)]
-pub struct Attempt {
+pub(super) struct Attempt {
     /// Its place in the settings.
-    pub server: usize,
+    pub(super) server: usize,
     /// Where it is.
-    pub address: SocketAddr,
+    pub(super) address: SocketAddr,
     is_reported: bool,
 }
 
 /// One upstream at run time.
-pub struct Pool {
+pub(super) struct Pool {
     /// What the configuration says.
-    pub settings: Arc<UpstreamSettings>,
+    pub(super) settings: Arc<UpstreamSettings>,
     /// Distinguishes connections of different upstreams in pingora's pool.
-    pub id: u64,
+    pub(super) id: u64,
     /// Own certificate authority.
-    pub authority: Option<Arc<CaType>>,
+    pub(super) authority: Option<Arc<CaType>>,
     /// The configured authority cannot be used.
     is_broken: bool,
     addresses: Vec<Mutex<Vec<SocketAddr>>>,
     group: Mutex<Group>,
-    metrics: Arc<Metrics>,
 }
 
 impl Pool {
-    fn new(settings: Arc<UpstreamSettings>, id: u64, metrics: Arc<Metrics>) -> Self {
+    fn new(settings: Arc<UpstreamSettings>, id: u64) -> Self {
         let addresses = settings.servers.iter().map(|server| Mutex::new(literal(&server.host, server.port)));
         let authority = settings.tls.as_ref().and_then(|tls| tls.ca_file.as_deref()).map(read_authority);
         if let Some(Err(reason)) = &authority {
@@ -62,12 +61,11 @@ impl Pool {
             addresses: addresses.collect(),
             group: Mutex::new(Group::new(&settings)),
             settings,
-            metrics,
         }
     }
 
     /// Picks a server and counts the attempt; `None` when none may be asked or none has an address.
-    pub async fn begin(&self, now_ms: u64, random: u64, tried: &[usize]) -> Option<Attempt> {
+    pub(super) async fn begin(&self, now_ms: u64, random: u64, tried: &[usize]) -> Option<Attempt> {
         if self.is_broken {
             return None;
         }
@@ -102,7 +100,8 @@ impl Pool {
     }
 
     async fn resolve(&self, server: usize) {
-        let (Some(named), Some(slot)) = (self.settings.servers.get(server), self.addresses.get(server)) else {
+        let (Some(named), Some(slot)) = (self.settings.servers.get(server), self.addresses.get(server))
+        else {
             return;
         };
         let lookup = tokio::net::lookup_host((&*named.host, named.port));
@@ -124,18 +123,16 @@ impl Pool {
     }
 
     /// Tells the breaker how an attempt went; only the first word on an attempt counts.
-    pub fn report(&self, attempt: &mut Attempt, is_success: bool, now_ms: u64) {
+    pub(super) fn report(&self, attempt: &mut Attempt, is_success: bool, now_ms: u64) {
         if attempt.is_reported {
             return;
         }
         attempt.is_reported = true;
-        let mut group = self.group.lock();
-        group.report(attempt.server, is_success, now_ms);
-        self.metrics.breaker_open(&self.settings.name, group.is_open(now_ms));
+        self.group.lock().report(attempt.server, is_success, now_ms);
     }
 
     /// Is there budget for another attempt?
-    pub fn may_retry(&self, now_ms: u64) -> bool {
+    pub(super) fn may_retry(&self, now_ms: u64) -> bool {
         self.group.lock().may_retry(now_ms)
     }
 
@@ -144,15 +141,17 @@ impl Pool {
     }
 
     /// One round of active checks.
-    async fn check(&self, connector: &Connector, path: &str, now_ms: u64) {
+    async fn check(&self, connector: &Connector, path: &str) {
         for server in 0..self.settings.servers.len() {
             let is_healthy = match self.address(server, 0).await {
                 Some(address) => self.probe(connector, server, address, path).await,
                 None => false,
             };
-            let is_up = self.group.lock().checked(server, is_healthy, now_ms);
-            let name = self.settings.servers.get(server).map(|s| format!("{}:{}", s.host, s.port));
-            self.metrics.upstream_healthy(&self.settings.name, &name.unwrap_or_default(), is_up);
+            let before = self.group.lock().is_healthy(server);
+            let after = self.group.lock().checked(server, is_healthy);
+            if before != after {
+                tracing::warn!(upstream = %self.settings.name, server, healthy = after, "health changed");
+            }
         }
     }
 
@@ -188,31 +187,22 @@ fn literal(host: &str, port: u16) -> Vec<SocketAddr> {
 }
 
 /// All upstreams in use, by name.
-pub struct Pools {
+pub(super) struct Pools {
     pools: ArcSwap<HashMap<Arc<str>, Arc<Pool>>>,
     building: Mutex<()>,
     next_id: AtomicU64,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
     tasks: Tasks,
 }
 
 impl Pools {
     /// None yet.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
-        Self {
-            pools: ArcSwap::default(),
-            building: Mutex::new(()),
-            next_id: AtomicU64::new(2),
-            clock,
-            metrics,
-            tasks,
-        }
+    pub(super) fn new(tasks: Tasks) -> Self {
+        Self { pools: ArcSwap::default(), building: Mutex::new(()), next_id: AtomicU64::new(2), tasks }
     }
 
     /// The pool of these settings: the running one while they are the same, a new one otherwise.
-    pub fn of(&self, settings: &Arc<UpstreamSettings>) -> Arc<Pool> {
+    pub(super) fn of(&self, settings: &Arc<UpstreamSettings>) -> Arc<Pool> {
         if let Some(pool) = self.fitting(settings) {
             return pool;
         }
@@ -221,7 +211,7 @@ impl Pools {
             return pool;
         }
         let id = self.next_id.fetch_add(2, Ordering::Relaxed);
-        let pool = Arc::new(Pool::new(Arc::clone(settings), id, Arc::clone(&self.metrics)));
+        let pool = Arc::new(Pool::new(Arc::clone(settings), id));
         let mut pools = HashMap::clone(&self.pools.load());
         pools.insert(Arc::clone(&settings.name), Arc::clone(&pool));
         self.pools.store(Arc::new(pools));
@@ -234,6 +224,20 @@ impl Pools {
         let pool = pools.get(&settings.name)?;
         let is_same = Arc::ptr_eq(&pool.settings, settings) || *pool.settings == **settings;
         is_same.then(|| Arc::clone(pool))
+    }
+
+    /// Health and breakers of all upstreams in use, for the gauges.
+    pub(super) fn readings(&self, now_ms: u64, readings: &mut Vec<Reading>) {
+        for (name, pool) in self.pools.load().iter() {
+            let group = pool.group.lock();
+            readings
+                .push(Reading::BreakerOpen { upstream: Arc::clone(name), servers: group.open_count(now_ms) });
+            for (at, server) in pool.settings.servers.iter().enumerate() {
+                let server = format!("{}:{}", server.host, server.port);
+                let upstream = Arc::clone(name);
+                readings.push(Reading::UpstreamHealthy { upstream, server, healthy: group.is_healthy(at) });
+            }
+        }
     }
 
     /// Runs health checks and name resolution until the pool is replaced.
@@ -252,12 +256,11 @@ impl Pools {
             });
         }
         let Some(health) = pool.settings.health.clone() else { return };
-        let clock = Arc::clone(&self.clock);
         self.tasks.spawn_until_stop("health", async move {
             let connector = Connector::new(None);
             loop {
                 let Some(pool) = weak.upgrade() else { return };
-                pool.check(&connector, &health.path, clock.monotonic_ms()).await;
+                pool.check(&connector, &health.path).await;
                 drop(pool);
                 tokio::time::sleep(health.every).await;
             }

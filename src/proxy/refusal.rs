@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, header};
 
 /// A request that goes no further.
 #[derive(Debug)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// The message breaks a rule of HTTP; the connection is closed after the answer.
     Message(MessageFault),
     /// No route takes it.
@@ -59,23 +59,23 @@ pub enum Refusal {
 
 /// An answer of ours, ready to be written.
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     /// Status.
-    pub status: u16,
+    pub(super) status: u16,
     /// Fields; `Content-Length` is set by the writer.
-    pub fields: Vec<(HeaderName, HeaderValue)>,
+    pub(super) fields: Vec<(HeaderName, HeaderValue)>,
     /// JSON.
-    pub body: Vec<u8>,
-    /// The problem's `type`, for the log.
-    pub kind: String,
+    pub(super) body: Vec<u8>,
+    /// The problem's short name, for the log.
+    pub(super) kind: &'static str,
     /// Must the connection be closed after it?
-    pub is_last: bool,
+    pub(super) is_last: bool,
 }
 
 impl Refusal {
     /// The answer for the client.
     #[must_use]
-    pub fn answer(&self, request_id: &str) -> Answer {
+    pub(super) fn answer(&self, request_id: &str) -> Answer {
         let mut problem = self.problem();
         problem.instance = (!request_id.is_empty()).then(|| request_id.to_owned());
         let mut fields = vec![
@@ -85,8 +85,8 @@ impl Refusal {
         if let Some(seconds) = self.retry_after_s() {
             fields.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
         }
-        if let Self::Identity(_) = self {
-            fields.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\"")));
+        if let Self::Identity(refusal) = self {
+            fields.push((header::WWW_AUTHENTICATE, HeaderValue::from_static(refusal.challenge())));
         }
         if let Self::Message(fault) = self
             && fault.status() == 405
@@ -95,7 +95,26 @@ impl Refusal {
             fields.push((header::ALLOW, allowed));
         }
         let is_last = matches!(self, Self::Message(_) | Self::Body { .. });
-        Answer { status: problem.status, fields, body: problem.to_json(), kind: problem.kind, is_last }
+        Answer { status: problem.status, fields, body: problem.to_json(), kind: self.name(), is_last }
+    }
+
+    /// A word for logs and metrics.
+    #[must_use]
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Message(fault) => fault.name(),
+            Self::NoRoute => "no-route",
+            Self::Identity(_) => "invalid-credential",
+            Self::Limit { .. } => "limit",
+            Self::StoreAway { .. } => "store-away",
+            Self::OnlyIfCached => "only-if-cached",
+            Self::NoServer { .. } => "no-server",
+            Self::BadGateway { .. } => "bad-gateway",
+            Self::GatewayTimeout => "gateway-timeout",
+            Self::Body { status: 413, .. } => "body-too-large",
+            Self::Body { .. } => "body-too-slow",
+            Self::Internal => "internal",
+        }
     }
 
     fn retry_after_s(&self) -> Option<u32> {
@@ -113,12 +132,18 @@ impl Refusal {
             }
             Self::NoRoute => Problem::new(404, "no-route", "No route takes this request")
                 .detail("no configured path matches; `tidegate explain` shows the routes that come close"),
-            Self::Identity(refusal) => Problem::new(401, "invalid-credential", "The credential is not accepted")
-                .detail(refusal.to_string()),
-            Self::Limit { status, policies, retry_after_s } => limit_problem(*status, policies, *retry_after_s),
+            Self::Identity(refusal) => {
+                Problem::new(401, "invalid-credential", "The credential is not accepted")
+                    .detail(refusal.to_string())
+            }
+            Self::Limit { status, policies, retry_after_s } => {
+                limit_problem(*status, policies, *retry_after_s)
+            }
             Self::StoreAway { policy } => {
-                let mut problem = Problem::of_type(503, REDUCED_CAPACITY, "Capacity is reduced for the moment")
-                    .detail("requests cannot be counted right now and this limit does not pass uncounted ones");
+                let mut problem =
+                    Problem::of_type(503, REDUCED_CAPACITY, "Capacity is reduced for the moment").detail(
+                        "requests cannot be counted right now and this limit does not pass uncounted ones",
+                    );
                 problem.violated_policies = vec![policy.clone()];
                 problem
             }
@@ -126,8 +151,12 @@ impl Refusal {
                 .detail("the request says only-if-cached and nothing fitting is stored"),
             Self::NoServer { upstream } => Problem::new(503, "no-server", "No server can take the request")
                 .detail(format!("every server of `{upstream}` is failing; it will be tried again shortly")),
-            Self::BadGateway { detail } => Problem::new(502, "bad-gateway", "The backend failed").detail(*detail),
-            Self::GatewayTimeout => Problem::new(504, "gateway-timeout", "The backend did not answer in time"),
+            Self::BadGateway { detail } => {
+                Problem::new(502, "bad-gateway", "The backend failed").detail(*detail)
+            }
+            Self::GatewayTimeout => {
+                Problem::new(504, "gateway-timeout", "The backend did not answer in time")
+            }
             Self::Body { status, detail } => {
                 let (name, title) = match status {
                     413 => ("body-too-large", "The request body is too large"),

@@ -17,7 +17,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// An answer that needs no backend.
 pub(super) enum Local {
     /// The cache statistics, as JSON.
-    CacheStats(serde_json::Value),
+    CacheStats(Vec<u8>),
 }
 
 /// Completes the head of an answer from the backend or the cache (`response_filter`).
@@ -81,7 +81,9 @@ fn add_limit_fields(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<(
 }
 
 fn add_cache_fields(session: &Session, response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
-    let Some(namespace) = ctx.route.as_ref().and_then(|route| route.namespace.as_ref()) else { return Ok(()) };
+    let Some(namespace) = ctx.route.as_ref().and_then(|route| route.namespace.as_ref()) else {
+        return Ok(());
+    };
     let Some(outcome) = cache_outcome(session, ctx) else { return Ok(()) };
     if ctx.cache.is_ours || (outcome != Outcome::Bypass && namespace.scope != Scope::Public) {
         let changed = crate::cache::client_fields(namespace, ctx.cache.is_ours, &response.headers);
@@ -139,11 +141,11 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, refusal:
 
 /// Writes an answer of our own.
 pub(super) async fn local(session: &mut Session, ctx: &mut RequestCtx, local: Local) -> Result<()> {
-    let Local::CacheStats(value) = local;
+    let Local::CacheStats(json) = local;
     let mut head = ResponseHeader::build(200, Some(16))?;
     head.insert_header(header::CONTENT_TYPE, "application/json")?;
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
-    write(session, ctx, head, serde_json::to_vec(&value).unwrap_or_default()).await
+    write(session, ctx, head, json).await
 }
 
 async fn write(

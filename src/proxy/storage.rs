@@ -5,16 +5,17 @@
 
 use crate::base::{Clock, Digest};
 use crate::cache::{Entry, Lifetime};
-use crate::store::{Lookup, Stores, Tier};
+use crate::store::{Lookup, Stores};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode};
+use pingora::cache::CacheMeta;
 use pingora::cache::key::CacheKey;
 use pingora::cache::storage::{
-    HandleHit, HandleMiss, HitHandler, MissHandler, PurgeOutcome, PurgeTarget, PurgeType, Storage,
+    HandleHit, HandleMiss, HitHandler, MissFinishType, MissHandler, PurgeOutcome, PurgeTarget, PurgeType,
+    Storage,
 };
 use pingora::cache::trace::SpanHandle;
-use pingora::cache::{CacheMeta, MissFinishType};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 use std::any::Any;
@@ -23,37 +24,35 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Rides in the cache key: what the store needs besides pingora's own hash.
 #[derive(Clone)]
-pub struct KeyParts {
+pub(super) struct KeyParts {
     /// Our key.
-    pub digest: Digest,
+    pub(super) digest: Digest,
     /// The request's fields, for the selecting ones.
-    pub request: Arc<HeaderMap>,
+    pub(super) request: Arc<HeaderMap>,
     /// Largest body that may be stored, in bytes.
-    pub max_object: u64,
+    pub(super) max_object: u64,
 }
 
 /// Rides in the meta of a response that is about to be stored: everything of an entry but its body.
 #[derive(Clone)]
-pub struct Draft {
+pub(super) struct Draft {
     /// Times.
-    pub lifetime: Lifetime,
+    pub(super) lifetime: Lifetime,
     /// Selecting fields (`Vary`).
-    pub selecting: Vec<HeaderName>,
+    pub(super) selecting: Vec<HeaderName>,
     /// The namespace's name.
-    pub namespace: Arc<str>,
+    pub(super) namespace: Arc<str>,
 }
 
 /// Rides in the meta of a response that was found.
 #[derive(Clone)]
-pub struct Found {
+pub(super) struct Found {
     /// The entry.
-    pub entry: Arc<Entry>,
-    /// Where it was.
-    pub tier: Tier,
+    pub(super) entry: Arc<Entry>,
 }
 
 /// The adapter. pingora wants it `&'static`: it is leaked once, where the data plane is built.
-pub struct CacheStorage {
+pub(super) struct CacheStorage {
     stores: Arc<Stores>,
     clock: Arc<dyn Clock>,
 }
@@ -61,14 +60,14 @@ pub struct CacheStorage {
 impl CacheStorage {
     /// An adapter over `stores`.
     #[must_use]
-    pub fn new(stores: Arc<Stores>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(stores: Arc<Stores>, clock: Arc<dyn Clock>) -> Self {
         Self { stores, clock }
     }
 }
 
 /// Milliseconds since the epoch as a system time.
 #[must_use]
-pub fn system_time(wall_ms: u64) -> SystemTime {
+pub(super) fn system_time(wall_ms: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(wall_ms)).unwrap_or(UNIX_EPOCH)
 }
 
@@ -76,7 +75,7 @@ pub fn system_time(wall_ms: u64) -> SystemTime {
 ///
 /// # Errors
 /// When pingora refuses the status or a field.
-pub fn meta(status: u16, headers: &HeaderMap, lifetime: &Lifetime) -> Result<CacheMeta> {
+pub(super) fn meta(status: u16, headers: &HeaderMap, lifetime: &Lifetime) -> Result<CacheMeta> {
     let status = StatusCode::from_u16(status)
         .map_err(|error| Error::because(ErrorType::InternalError, "status of an entry", error))?;
     let mut head = ResponseHeader::build(status, Some(headers.len()))?;
@@ -91,7 +90,9 @@ pub fn meta(status: u16, headers: &HeaderMap, lifetime: &Lifetime) -> Result<Cac
 }
 
 fn parts(key: &CacheKey) -> Result<&KeyParts> {
-    key.extensions.get::<KeyParts>().ok_or_else(|| Error::explain(ErrorType::InternalError, "a foreign cache key"))
+    key.extensions
+        .get::<KeyParts>()
+        .ok_or_else(|| Error::explain(ErrorType::InternalError, "a foreign cache key"))
 }
 
 #[async_trait]
@@ -102,12 +103,12 @@ impl Storage for CacheStorage {
         _trace: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
         let parts = parts(key)?;
-        let Lookup::Hit(entry, tier) = self.stores.entries.lookup(&parts.digest, &parts.request).await else {
+        let Lookup::Hit(entry, _) = self.stores.entries.lookup(&parts.digest, &parts.request).await else {
             return Ok(None);
         };
         let mut meta = meta(entry.status, &entry.headers, &entry.lifetime)?;
         let handler = Hit { body: Some(entry.body.clone()), whole: entry.body.clone() };
-        meta.extensions_mut().insert(Found { entry, tier });
+        meta.extensions_mut().insert(Found { entry });
         Ok(Some((meta, Box::new(handler))))
     }
 

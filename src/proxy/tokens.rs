@@ -11,7 +11,7 @@ const TOKENS_MAX: usize = 10_000;
 /// Remembers the outcome of verifications that succeeded. Failures are not remembered: an attacker could fill the
 /// map with them.
 #[derive(Debug)]
-pub struct Tokens {
+pub(super) struct Tokens {
     known: Mutex<BoundedMap<(u64, Digest), Arc<VerifiedToken>>>,
 }
 
@@ -27,7 +27,7 @@ impl Tokens {
     ///
     /// # Errors
     /// The verification's own fault.
-    pub fn verify(
+    pub(super) fn verify(
         &self,
         identifier: &Identifier,
         generation: u64,

@@ -1,7 +1,7 @@
 //! Towards the backend: which server, with which time-outs, which fields it gets, and whether its answer is one.
 
 use crate::config::Target;
-use crate::identity::{Forwarding, forwarded_fields};
+use crate::identity::Received;
 use crate::proxy::caching;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
@@ -87,38 +87,39 @@ fn connection(
 
 /// The request as the backend gets it (`upstream_request_filter`): nothing a client invented, everything verified.
 pub(super) fn rewrite_request(
-    gate: &Gate,
     session: &Session,
     request: &mut RequestHeader,
     ctx: &RequestCtx,
 ) -> Result<()> {
     let identifier = &ctx.snapshot.identifier;
-    let peer = ctx.peer.unwrap_or_else(|| std::net::IpAddr::from([0, 0, 0, 0]));
-    let untrusted = identifier.untrusted_fields(&request.headers);
+    let untrusted = identifier.strip_untrusted(&request.headers);
     for name in untrusted {
         drop(request.remove_header(&name));
     }
     drop(request.remove_header("x-tidegate-origin"));
-    let forwarding = Forwarding {
-        caller: &ctx.caller,
-        peer,
+    let received = Received {
+        peer: crate::proxy::admit::peer_of(ctx),
+        headers: &session.req_header().headers,
         scheme: ctx.scheme,
-        host: &ctx.host,
-        request: &session.req_header().headers,
+        authority: &ctx.host,
     };
-    for (name, value) in forwarded_fields(identifier, &forwarding) {
+    for (name, value) in identifier.forwarded_fields(&ctx.caller, received) {
         request.insert_header(name, value)?;
     }
     if let Ok(id) = http::HeaderValue::from_str(&ctx.request_id) {
         request.insert_header("x-request-id", id)?;
     }
     request.append_header(header::VIA, crate::message::via(session.req_header().version))?;
-    gate.metrics.upstream_request(ctx.pool.as_ref().map_or("", |pool| &*pool.settings.name));
     Ok(())
 }
 
 /// Bounds of the request body (`request_body_filter`): size, and a minimum rate that a dripping client misses.
-pub(super) fn watch_body(gate: &Gate, body: &mut Option<Bytes>, end: bool, ctx: &mut RequestCtx) -> Result<()> {
+pub(super) fn watch_body(
+    gate: &Gate,
+    body: &mut Option<Bytes>,
+    end: bool,
+    ctx: &mut RequestCtx,
+) -> Result<()> {
     // pingora 0.9.1 writes the last chunk twice for an HTTP/2 client that ends its body with an empty frame; the
     // backend would take the second for a broken request (cloudflare/pingora#935).
     if end && body.as_ref().is_some_and(Bytes::is_empty) {
@@ -148,10 +149,10 @@ pub(super) fn watch_body(gate: &Gate, body: &mut Option<Bytes>, end: bool, ctx: 
 pub(super) fn check_response(gate: &Gate, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
     let status = response.status.as_u16();
     if let Err(fault) = crate::message::check_response(status, &response.headers, ctx.is_upgrade) {
-        return Error::e_explain(ErrorType::Custom(fault.detail()), "the backend's answer").map_err(Error::into_up);
+        return Error::e_explain(ErrorType::Custom(fault), "the backend's answer").map_err(Error::into_up);
     }
     let keep_upgrade = status == 101;
-    for name in crate::message::hop_by_hop(&response.headers, keep_upgrade) {
+    for name in crate::message::hop_by_hop(&response.headers) {
         // Framing is pingora's: it reads the body by these fields after us.
         if name != header::TRANSFER_ENCODING && name != header::UPGRADE && !keep_upgrade {
             drop(response.remove_header(&name));

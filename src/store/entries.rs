@@ -5,7 +5,7 @@ use crate::base::{Clock, Digest, Tasks};
 use crate::cache::Entry;
 use crate::store::memory_entries::MemoryEntries;
 use crate::store::redis::RedisEntries;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, StoreName};
 use http::HeaderMap;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -18,7 +18,7 @@ const WRITES_MAX: usize = 256;
 
 /// Where an entry was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tier {
+pub enum Found {
     /// In this process.
     Memory,
     /// In Redis.
@@ -29,7 +29,7 @@ pub enum Tier {
 #[derive(Debug, Clone)]
 pub enum Lookup {
     /// Found, fresh or not.
-    Hit(Arc<Entry>, Tier),
+    Hit(Arc<Entry>, Found),
     /// Not there.
     Miss,
     /// The store did not answer.
@@ -59,7 +59,7 @@ impl EntryStore {
     pub async fn lookup(&self, key: &Digest, request: &HeaderMap) -> Lookup {
         match self {
             Self::Memory(memory) => {
-                memory.get(key, request).map_or(Lookup::Miss, |e| Lookup::Hit(e, Tier::Memory))
+                memory.get(key, request).map_or(Lookup::Miss, |e| Lookup::Hit(e, Found::Memory))
             }
             Self::Tiered(tiered) => tiered.lookup(key, request).await,
         }
@@ -126,25 +126,25 @@ impl TieredEntries {
             && now_ms <= entry.lifetime.fresh_until_ms
             && now_ms.saturating_sub(entry.stored_ms) <= MEMORY_LIFE_MS
         {
-            return Lookup::Hit(Arc::clone(entry), Tier::Memory);
+            return Lookup::Hit(Arc::clone(entry), Found::Memory);
         }
         match self.redis.get(key, request).await {
             Ok(Some(entry)) => {
                 // The memory tier's clock starts now, not when another instance stored the entry.
                 let entry = Arc::new(Entry { stored_ms: now_ms, ..entry });
                 self.memory.put(key, request, Arc::clone(&entry));
-                Lookup::Hit(entry, Tier::Redis)
+                Lookup::Hit(entry, Found::Redis)
             }
             Ok(None) => Lookup::Miss,
             // Better an answer that another instance may have replaced than a storm of misses.
-            Err(_) => known.map_or(Lookup::Unavailable, |entry| Lookup::Hit(entry, Tier::Memory)),
+            Err(_) => known.map_or(Lookup::Unavailable, |entry| Lookup::Hit(entry, Found::Memory)),
         }
     }
 
     fn put(&self, key: &Digest, request: &HeaderMap, entry: Arc<Entry>) {
         self.memory.put(key, request, Arc::clone(&entry));
         let Ok(permit) = Arc::clone(&self.writes).try_acquire_owned() else {
-            self.metrics.store_error("cache", "dropped");
+            self.metrics.store_error(StoreName::RedisCache, "dropped");
             return;
         };
         let (redis, key, now_ms) = (self.redis.clone(), *key, self.clock.wall_ms());
@@ -203,7 +203,7 @@ mod tests {
 
     async fn tiered(server: &Redis) -> EntryStore {
         let redis = RedisEntries::new(server.connection().await, "tg:");
-        let metrics = Arc::new(Metrics::new().expect("valid"));
+        let metrics = Arc::new(Metrics::new(0).expect("valid"));
         EntryStore::Tiered(TieredEntries::new(
             memory(),
             redis,

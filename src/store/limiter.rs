@@ -5,6 +5,7 @@ use crate::store::StoreFailure;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::redis::RedisLimits;
 use crate::store::redis::limits::Operation;
+use crate::telemetry::StoreName;
 use std::sync::Arc;
 
 /// Where counts live.
@@ -158,10 +159,10 @@ impl Limiter {
 
     /// The store's name in metrics.
     #[must_use]
-    pub fn store_name(&self) -> &'static str {
+    pub fn store_name(&self) -> StoreName {
         match &self.store {
-            LimitStore::Memory => "memory",
-            LimitStore::Redis(_) => "redis",
+            LimitStore::Memory => StoreName::Memory,
+            LimitStore::Redis(_) => StoreName::Redis,
         }
     }
 

@@ -12,14 +12,14 @@ mod contract_tests;
 #[cfg(test)]
 mod testing;
 
-pub use entries::{EntryStore, Lookup, Tier, TieredEntries};
+pub use entries::{EntryStore, Found, Lookup, TieredEntries};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
 
 use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
 use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::redis::{Connection, RedisEntries, RedisLimits, Surroundings};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ impl Stores {
         let counts = match &settings.url {
             StoreUrl::Memory => LimitStore::Memory,
             StoreUrl::Redis(url) => {
-                LimitStore::Redis(RedisLimits::new(open("limits", url)?, &settings.prefix))
+                LimitStore::Redis(RedisLimits::new(open(StoreName::Redis, url)?, &settings.prefix))
             }
         };
         let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
@@ -64,7 +64,7 @@ impl Stores {
         let entries = match settings.cache_url.as_ref().unwrap_or(&settings.url) {
             StoreUrl::Memory => EntryStore::Memory(memory),
             StoreUrl::Redis(url) => {
-                let redis = RedisEntries::new(open("cache", url)?, &settings.prefix);
+                let redis = RedisEntries::new(open(StoreName::RedisCache, url)?, &settings.prefix);
                 let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
                 EntryStore::Tiered(TieredEntries::new(memory, redis, clock, metrics, tasks.clone()))
             }
@@ -80,14 +80,14 @@ impl Stores {
         Ok(stores)
     }
 
-    /// Tells the gauges what the stores hold; called at each scrape.
-    pub fn measure(&self, metrics: &Metrics) {
+    /// What the stores hold and whether they answer, for the gauges.
+    pub fn readings(&self, readings: &mut Vec<Reading>) {
         let (entries, bytes, evictions) = self.entries.gauges();
-        metrics.cache_tier("memory", entries, bytes, evictions);
-        let local = self.limiter.local();
-        metrics.limit_memory(local.keys(), local.bytes(), local.evicted());
-        metrics.store_up("limits", self.limiter.is_connected());
-        metrics.store_up("cache", self.entries.is_connected());
+        readings.push(Reading::CacheTier { tier: Tier::Memory, entries, bytes, evictions });
+        readings.push(Reading::StoreUp { store: self.limiter.store_name(), up: self.limiter.is_connected() });
+        if matches!(self.entries, EntryStore::Tiered(_)) {
+            readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::base::{Secret, SystemClock, Tasks};
 use crate::store::redis::{Connection, Surroundings};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, StoreName};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -68,12 +68,12 @@ impl Redis {
     pub(super) async fn connection(&self) -> Connection {
         let around = Surroundings {
             clock: Arc::new(SystemClock::new()),
-            metrics: Arc::new(Metrics::new().expect("valid")),
+            metrics: Arc::new(Metrics::new(0).expect("valid")),
             tasks: Tasks::new(),
             timeout: Duration::from_millis(200),
         };
         let url = Secret::new(format!("redis://127.0.0.1:{}", self.port));
-        let connection = Connection::open("limits", &url, around).expect("a valid URL");
+        let connection = Connection::open(StoreName::Redis, &url, around).expect("a valid URL");
         eventually(|| connection.is_up()).await;
         connection
     }

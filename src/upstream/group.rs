@@ -143,10 +143,17 @@ impl Group {
         is_within
     }
 
-    /// Is any breaker open?
+    /// How many breakers are open.
     #[must_use]
-    pub fn is_open(&self, now_ms: u64) -> bool {
-        self.servers.iter().any(|server| server.open_until_ms.is_some_and(|until| now_ms < until))
+    pub fn open_count(&self, now_ms: u64) -> u64 {
+        let is_open = |server: &&Server| server.open_until_ms.is_some_and(|until| now_ms < until);
+        u64::try_from(self.servers.iter().filter(is_open).count()).unwrap_or(u64::MAX)
+    }
+
+    /// Does a server count as healthy by its active checks?
+    #[must_use]
+    pub fn is_healthy(&self, at: usize) -> bool {
+        self.servers.get(at).is_some_and(|server| server.is_healthy)
     }
 
     fn turn_window(&mut self, now_ms: u64) {
@@ -198,7 +205,7 @@ mod tests {
             assert_eq!(group.pick(0, 0, &[]), Some(0));
             group.report(0, false, 0);
         }
-        assert_eq!((group.pick(9_999, 0, &[]), group.is_open(9_999)), (None, true));
+        assert_eq!((group.pick(9_999, 0, &[]), group.open_count(9_999)), (None, 1));
         assert_eq!(group.pick(10_000, 0, &[]), Some(0), "the probe");
         assert_eq!(group.pick(10_000, 0, &[]), None, "only one");
         group.report(0, true, 10_001);

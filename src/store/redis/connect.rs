@@ -8,7 +8,7 @@
 use crate::base::{Clock, Secret, Tasks};
 use crate::store::StoreFailure;
 use crate::store::breaker::{Breaker, Change};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, StoreName};
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike;
@@ -48,18 +48,18 @@ pub struct Connection {
 }
 
 struct Inner {
-    name: &'static str,
+    name: StoreName,
     client: Client,
     breaker: Mutex<Breaker>,
     around: Surroundings,
 }
 
 impl Connection {
-    /// Begins to connect, and keeps at it; returns at once even when nobody listens. `name` is `limits` or `cache`.
+    /// Begins to connect, and keeps at it; returns at once even when nobody listens. `name` labels its metrics.
     ///
     /// # Errors
     /// A URL that cannot be read.
-    pub fn open(name: &'static str, url: &Secret, around: Surroundings) -> Result<Self, StoreFailure> {
+    pub fn open(name: StoreName, url: &Secret, around: Surroundings) -> Result<Self, StoreFailure> {
         let refused = |error: &Error| StoreFailure::Refused { reason: error.details().to_owned() };
         let mut config = Config::from_url(url.expose()).map_err(|error| refused(&error))?;
         // Otherwise a server that is down at the start would never be tried again.
@@ -79,7 +79,6 @@ impl Connection {
             .build()
             .map_err(|error| refused(&error))?;
         drop(client.connect());
-        around.metrics.store_up(name, true);
         let inner = Inner { name, client, breaker: Mutex::default(), around };
         let connection = Self { inner: Arc::new(inner) };
         connection.inner.around.tasks.spawn_until_stop("store prober", connection.clone().probe());
@@ -117,7 +116,7 @@ impl Connection {
         let began = inner.around.clock.monotonic();
         let answer = tokio::time::timeout(inner.around.timeout, call(inner.client.clone())).await;
         let took = inner.around.clock.monotonic().saturating_sub(began);
-        inner.around.metrics.store_call(inner.name, operation, took);
+        inner.around.metrics.store_duration(inner.name, operation, took);
         let outcome = match answer {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(failure(&error, inner.around.timeout)),
@@ -140,16 +139,14 @@ impl Connection {
     }
 
     fn announce(&self, change: Change) {
-        let (name, metrics) = (self.inner.name, &self.inner.around.metrics);
+        let name = self.inner.name.as_str();
         match change {
             Change::None => {}
             Change::Opened => {
                 tracing::warn!(store = name, "store away: it is not asked until it answers again");
-                metrics.store_up(name, false);
             }
             Change::Closed => {
                 tracing::info!(store = name, "store back");
-                metrics.store_up(name, true);
             }
         }
     }
