@@ -14,12 +14,22 @@ pub(super) async fn guard(State(shared): State<Shared>, request: Request, next: 
         let snapshot = shared.parts.current.load();
         match &snapshot.admin.token {
             Some(token) if !has_token(request.headers(), token.expose()) => {
-                let mut answer = problem(401, "unauthorized", "The admin API asks for its token", "send `Authorization: Bearer …`");
+                let mut answer = problem(
+                    401,
+                    "unauthorized",
+                    "The admin API asks for its token",
+                    "send `Authorization: Bearer …`",
+                );
                 answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 return answer;
             }
             None if !is_own_name(request.headers(), &shared.address.to_string()) => {
-                return problem(421, "misdirected", "The Host is not one of this listener's names", "ask for localhost or its address");
+                return problem(
+                    421,
+                    "misdirected",
+                    "The Host is not one of this listener's names",
+                    "ask for localhost or its address",
+                );
             }
             _ => {}
         }
@@ -60,7 +70,9 @@ mod tests {
             let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
             is_own_name(&headers, "10.0.0.1:9901")
         };
-        assert!(named("localhost:9901") && named("127.0.0.1") && named("[::1]:9901") && named("10.0.0.1:9901"));
+        assert!(
+            named("localhost:9901") && named("127.0.0.1") && named("[::1]:9901") && named("10.0.0.1:9901")
+        );
         assert!(!named("evil.example") && !named("evil.example:9901") && !named("localhost.evil.example"));
     }
 }

@@ -112,7 +112,8 @@ async fn reload(State(shared): State<Shared>) -> Response {
     }
     match outcome.await {
         Ok(Reloaded::Accepted { generation, warnings }) => {
-            Json(json!({"result": "accepted", "generation": generation, "warnings": warnings})).into_response()
+            Json(json!({"result": "accepted", "generation": generation, "warnings": warnings}))
+                .into_response()
         }
         Ok(Reloaded::Unchanged) => Json(json!({"result": "unchanged"})).into_response(),
         Ok(Reloaded::Refused { faults }) => {

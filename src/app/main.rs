@@ -1,6 +1,8 @@
 //! From the command line to the exit code: 0 done, 1 failed, 2 the configuration or the command line is at fault.
 
-use crate::app::cli::{CONFIG_VARIABLE, Cli, Command, DEFAULT_CONFIG, DemoArgs, ExplainArgs, HealthcheckArgs, LogStyle, RunArgs};
+use crate::app::cli::{
+    CONFIG_VARIABLE, Cli, Command, DEFAULT_CONFIG, DemoArgs, ExplainArgs, HealthcheckArgs, LogStyle, RunArgs,
+};
 use crate::app::demo::{self, guide};
 use crate::app::healthcheck::{Question, ask};
 use crate::app::output::{complain, data};
@@ -94,7 +96,8 @@ fn serve(args: &RunArgs, env: Env, logging: &Logging) -> anyhow::Result<()> {
 fn check(source: &Source, env: &Env) -> anyhow::Result<()> {
     let Loaded { snapshot, warnings, .. } = load(source, env, 1)?;
     warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
-    let mut table = String::from("route                                    limit                cache           line\n");
+    let mut table =
+        String::from("route                                    limit                cache           line\n");
     for (_, route) in snapshot.routes.iter() {
         let limits: Vec<&str> = route.policies.iter().map(|policy| &*policy.name).collect();
         let limits = if limits.is_empty() { "-".to_owned() } else { limits.join("+") };
@@ -111,15 +114,17 @@ fn explain_request(args: ExplainArgs, env: &Env) -> anyhow::Result<()> {
     let Loaded { snapshot, .. } = load(&source(args.config, env), env, 1)?;
     let mut headers = Vec::new();
     for line in &args.headers {
-        let (name, value) =
-            line.split_once(':').ok_or_else(|| anyhow::anyhow!("`{line}` is no field; write -H 'NAME: VALUE'"))?;
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| anyhow::anyhow!("`{line}` is no field; write -H 'NAME: VALUE'"))?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
     let now_s = SystemClock::new().wall_ms() / 1_000;
     let asked = Asked { method: args.method, url: args.url, headers, ip: args.ip, now_s };
-    let explanation =
-        explain(&snapshot, &asked).map_err(|fault| anyhow::anyhow!("such a request would be refused: {fault}"))?;
-    let text = if args.json { serde_json::to_string_pretty(&explanation)? + "\n" } else { explanation.to_string() };
+    let explanation = explain(&snapshot, &asked)
+        .map_err(|fault| anyhow::anyhow!("such a request would be refused: {fault}"))?;
+    let text =
+        if args.json { serde_json::to_string_pretty(&explanation)? + "\n" } else { explanation.to_string() };
     Ok(data(&text)?)
 }
 

@@ -79,7 +79,8 @@ impl Reloader {
             Ok(Loaded { mut snapshot, warnings, text }) => {
                 self.overrides.apply(&mut snapshot);
                 *self.seen.lock() = text;
-                for warning in warnings.iter().cloned().chain(needs_restart(&self.current.load(), &snapshot)) {
+                for warning in warnings.iter().cloned().chain(needs_restart(&self.current.load(), &snapshot))
+                {
                     tracing::warn!("{warning}");
                 }
                 self.current.store(Arc::new(snapshot));
@@ -142,7 +143,9 @@ pub fn start(reloader: &Arc<Reloader>, orders: mpsc::Receiver<ReloadOrder>, task
 
 /// Kubernetes swaps a link beside the file: the directory is watched, not the file.
 fn directory(path: &Path) -> PathBuf {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    path.parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 /// What changed but is only read at the start.

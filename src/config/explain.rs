@@ -50,9 +50,14 @@ pub struct Explanation {
 /// # Errors
 /// Why it would be refused before any route is looked for.
 pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String> {
-    let method = Method::try_from(&*asked.method.to_uppercase()).map_err(|_| "the method is malformed".to_owned())?;
+    let method =
+        Method::try_from(&*asked.method.to_uppercase()).map_err(|_| "the method is malformed".to_owned())?;
     let headers = fields(asked)?;
-    let target = if asked.url.starts_with('/') || asked.url.contains("://") { asked.url.clone() } else { format!("/{}", asked.url) };
+    let target = if asked.url.starts_with('/') || asked.url.contains("://") {
+        asked.url.clone()
+    } else {
+        format!("/{}", asked.url)
+    };
     let limits = &snapshot.server.request;
     let bounds = RequestBounds {
         head_bytes: limits.head_bytes,
@@ -60,14 +65,25 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
         line_bytes: limits.line_bytes,
         body_bytes: limits.body_bytes,
     };
-    let head = RequestHead { method: &method, target: &target, version: Version::HTTP_11, authority: None, headers: &headers };
-    let checked = check_request(&head, &bounds).map_err(|fault| format!("{}: {}", fault.title(), fault.detail()))?;
-    let path = crate::route::canonical_path(checked.path, limits.encoded_slash).map_err(|fault| fault.to_string())?;
+    let head = RequestHead {
+        method: &method,
+        target: &target,
+        version: Version::HTTP_11,
+        authority: None,
+        headers: &headers,
+    };
+    let checked =
+        check_request(&head, &bounds).map_err(|fault| format!("{}: {}", fault.title(), fault.detail()))?;
+    let path = crate::route::canonical_path(checked.path, limits.encoded_slash)
+        .map_err(|fault| fault.to_string())?;
     let host = checked.authority.clone();
     let (caller, identity) = identify(snapshot, asked, &headers)?;
     let found = snapshot.routes.explain(&host, &path, &method);
-    let lost: Vec<String> =
-        found.lost.iter().map(|(other, why)| format!("{} (line {}): {why}", other.value.name, other.value.line)).collect();
+    let lost: Vec<String> = found
+        .lost
+        .iter()
+        .map(|(other, why)| format!("{} (line {}): {why}", other.value.name, other.value.line))
+        .collect();
     let Some(chosen) = found.chosen else {
         let route = serde_json::json!({"found": false, "status": 404, "others": lost});
         let cache = Value::Null;
@@ -75,7 +91,11 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
     };
     let route = chosen.value;
     let kind = chosen.kind.to_string();
-    let cache = cache(route, &caller, &KeyRequest { method: &method, host: &host, path: &path, query: checked.query, headers: &headers });
+    let cache = cache(
+        route,
+        &caller,
+        &KeyRequest { method: &method, host: &host, path: &path, query: checked.query, headers: &headers },
+    );
     Ok(Explanation {
         route: serde_json::json!({"found": true, "name": &*route.name, "line": route.line, "match": kind, "others": lost}),
         host,
@@ -91,7 +111,8 @@ fn fields(asked: &Asked) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in &asked.headers {
         let name = HeaderName::try_from(name.trim()).map_err(|_| format!("`{name}` is no field name"))?;
-        let value = HeaderValue::try_from(value.trim()).map_err(|_| format!("the value of `{name}` is malformed"))?;
+        let value =
+            HeaderValue::try_from(value.trim()).map_err(|_| format!("the value of `{name}` is malformed"))?;
         headers.append(name, value);
     }
     if !headers.contains_key(header::HOST) && !asked.url.contains("://") {
@@ -114,7 +135,8 @@ fn identify(snapshot: &Snapshot, asked: &Asked, headers: &HeaderMap) -> Result<(
         Some(Ok(token)) => (TokenEvidence::Valid(token), "verified".to_owned()),
         Some(Err(fault)) => (TokenEvidence::Invalid(fault.clone()), format!("not believed: {fault}")),
     };
-    let caller = identifier.caller(asked.ip, headers, evidence).map_err(|refusal| format!("401: {refusal}"))?;
+    let caller =
+        identifier.caller(asked.ip, headers, evidence).map_err(|refusal| format!("401: {refusal}"))?;
     let identity = serde_json::json!({
         "token": token,
         "user": caller.user.as_deref(),
@@ -151,7 +173,9 @@ struct KeyRequest<'a> {
 }
 
 fn cache(route: &Route, caller: &Caller, request: &KeyRequest<'_>) -> Value {
-    let Some(namespace) = &route.namespace else { return serde_json::json!({"cached": false, "why": "the route names no cache"}) };
+    let Some(namespace) = &route.namespace else {
+        return serde_json::json!({"cached": false, "why": "the route names no cache"});
+    };
     let input = KeyInput {
         namespace,
         caller,
@@ -161,7 +185,8 @@ fn cache(route: &Route, caller: &Caller, request: &KeyRequest<'_>) -> Value {
         path: request.path,
         query: request.query,
         headers: request.headers,
-        has_body: request.headers.contains_key(header::CONTENT_LENGTH) || request.headers.contains_key(header::TRANSFER_ENCODING),
+        has_body: request.headers.contains_key(header::CONTENT_LENGTH)
+            || request.headers.contains_key(header::TRANSFER_ENCODING),
     };
     match parts(&input) {
         Ok(parts) => {
@@ -171,13 +196,17 @@ fn cache(route: &Route, caller: &Caller, request: &KeyRequest<'_>) -> Value {
                 .collect();
             serde_json::json!({"cached": true, "namespace": &*namespace.name, "key": key})
         }
-        Err(bypass) => serde_json::json!({"cached": false, "namespace": &*namespace.name, "why": bypass.detail()}),
+        Err(bypass) => {
+            serde_json::json!({"cached": false, "namespace": &*namespace.name, "why": bypass.detail()})
+        }
     }
 }
 
 fn target_name(snapshot: &Snapshot, route: &Route) -> String {
     match route.target {
-        Target::Upstream(index) => snapshot.upstreams.get(index).map(|u| u.name.to_string()).unwrap_or_default(),
+        Target::Upstream(index) => {
+            snapshot.upstreams.get(index).map(|u| u.name.to_string()).unwrap_or_default()
+        }
         Target::CacheStats => "tidegate:cache-stats".to_owned(),
     }
 }
@@ -188,7 +217,13 @@ impl fmt::Display for Explanation {
         writeln!(f, "host      {}", self.host)?;
         writeln!(f, "path      {}", self.path)?;
         if self.route["found"] == Value::Bool(true) {
-            writeln!(f, "route     {} (line {}, {})", text(&self.route["name"]), self.route["line"], text(&self.route["match"]))?;
+            writeln!(
+                f,
+                "route     {} (line {}, {})",
+                text(&self.route["name"]),
+                self.route["line"],
+                text(&self.route["match"])
+            )?;
         } else {
             writeln!(f, "route     none: 404")?;
         }
@@ -202,10 +237,19 @@ impl fmt::Display for Explanation {
             }
         }
         for limit in &self.limits {
-            writeln!(f, "limit     {} counts {}: {} ({})", text(&limit["policy"]), text(&limit["counts"]), limit["windows"], text(&limit["mode"]))?;
+            writeln!(
+                f,
+                "limit     {} counts {}: {} ({})",
+                text(&limit["policy"]),
+                text(&limit["counts"]),
+                limit["windows"],
+                text(&limit["mode"])
+            )?;
         }
         match self.cache["cached"].as_bool() {
-            Some(true) => writeln!(f, "cache     {} by {}", text(&self.cache["namespace"]), self.cache["key"])?,
+            Some(true) => {
+                writeln!(f, "cache     {} by {}", text(&self.cache["namespace"]), self.cache["key"])?
+            }
             _ => writeln!(f, "cache     no: {}", text(&self.cache["why"]))?,
         }
         writeln!(f, "upstream  {}", self.upstream.as_deref().unwrap_or("none"))

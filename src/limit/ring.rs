@@ -256,7 +256,11 @@ mod tests {
         let after = log.judge(4_000, &five, 1);
         assert_eq!((after.windows[0].remaining, after.windows[0].reset_ms), (3, 7_000));
         assert_eq!(log.refund(3_000, 1), 1);
-        assert_eq!(log.judge(2_500, &five, 0).stamp_ms, 3_000, "time does not run back behind a refunded unit");
+        assert_eq!(
+            log.judge(2_500, &five, 0).stamp_ms,
+            3_000,
+            "time does not run back behind a refunded unit"
+        );
     }
 
     #[test]

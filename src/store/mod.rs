@@ -10,6 +10,10 @@ pub mod redis;
 #[cfg(test)]
 mod contract_tests;
 #[cfg(test)]
+mod oracle_tests;
+#[cfg(test)]
+mod outage_tests;
+#[cfg(test)]
 mod testing;
 
 pub use entries::{EntryStore, Found, Lookup, TieredEntries};

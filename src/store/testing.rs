@@ -1,7 +1,12 @@
-//! A real redis-server for tests of this module: started on a free port, ended with the test.
+//! What the tests of this module share: a real redis-server, and either store behind one face.
 
-use crate::base::{Secret, SystemClock, Tasks};
-use crate::store::redis::{Connection, Surroundings};
+use crate::base::{Digest, ManualClock, Secret, SystemClock, Tasks};
+use crate::limit::{
+    Charge, Decision, FieldStyle, LimitKey, Mode, OnStoreFailure, Per, Policy, Window, Windows,
+};
+use crate::store::memory_limits::MemoryLimits;
+use crate::store::redis::limits::Operation;
+use crate::store::redis::{Connection, RedisLimits, Surroundings};
 use crate::telemetry::{Metrics, StoreName};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -96,4 +101,73 @@ pub(super) async fn eventually(mut is_so: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("it never happened");
+}
+
+/// Where the clocks of the tests begin.
+pub(super) const T0: u64 = 1_700_000_000_000;
+
+/// Either store, with a clock that stands where the test puts it.
+pub(super) enum Store {
+    Memory(MemoryLimits, Arc<ManualClock>),
+    Redis(RedisLimits),
+}
+
+impl Store {
+    pub(super) fn memory() -> Self {
+        let clock = Arc::new(ManualClock::at(T0));
+        Self::Memory(MemoryLimits::new(Arc::clone(&clock) as _, 64 << 20), clock)
+    }
+
+    pub(super) async fn redis(server: &Redis) -> Self {
+        Self::Redis(RedisLimits::new(server.connection().await, "tg:"))
+    }
+
+    /// Decides `charges` at `T0 + at_ms`.
+    pub(super) async fn run(&self, at_ms: u64, charges: &[Charge], operation: Operation) -> Vec<Decision> {
+        match self {
+            Self::Redis(redis) => {
+                redis.decide_at_ms(T0 + at_ms, charges, operation).await.expect("it answers")
+            }
+            Self::Memory(memory, clock) => {
+                clock.set(T0 + at_ms);
+                match operation {
+                    Operation::Consume => memory.decide(charges),
+                    Operation::Force => charges.iter().map(|charge| memory.force(charge)).collect(),
+                    Operation::Refund { stamp_ms } => {
+                        memory.refund(&charges[0], stamp_ms);
+                        memory.decide(&[Charge { cost: 0, ..charges[0].clone() }])
+                    }
+                }
+            }
+        }
+    }
+
+    /// Decides one charge.
+    pub(super) async fn ask(&self, at_ms: u64, charge: &Charge) -> Decision {
+        self.run(at_ms, std::slice::from_ref(charge), Operation::Consume).await.remove(0)
+    }
+}
+
+/// Windows of so many seconds and units.
+pub(super) fn windows(list: &[(u32, u32)]) -> Windows {
+    let list = list.iter().map(|(seconds, limit)| Window { length_ms: seconds * 1_000, limit: *limit });
+    Windows::new(list.collect()).expect("valid")
+}
+
+/// A charge of 1 on the log `identity` of policy `name`.
+pub(super) fn charge_of(name: &str, identity: u8, list: &[(u32, u32)], mode: Mode) -> Charge {
+    let windows = windows(list);
+    let policy = Policy {
+        name: name.into(),
+        per: vec![Per::Ip],
+        windows: windows.clone(),
+        tiers: std::collections::BTreeMap::new(),
+        cost: 1,
+        mode,
+        on_store_failure: OnStoreFailure::Local,
+        fields: FieldStyle::Both,
+        status: 429,
+    };
+    let key = LimitKey { identity: Digest([identity; 32]), policy: name.into() };
+    Charge { policy: Arc::new(policy), key, windows, cost: 1 }
 }

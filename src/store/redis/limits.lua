@@ -119,6 +119,7 @@ local function settle(k, denied)
   local key, ask = KEYS[k], ARGV[2 + k]
   if not key then return denied end
   local _, cost, signature, enforced, windows = decode('<dI4I4BB', ask)
+  if operation == 'r' then cost = 0 end
   local base, capacity, head, expiry, newest, lowest, tail, first = load(key, signature, windows)
   local at = now - base
   if at < newest then at = newest end
@@ -148,7 +149,6 @@ local function settle(k, denied)
     denied = settle(k + 1, denied or not admitted and enforced == 1)
   else
     settle(k + 1, false)
-    if operation == 'r' then cost = 0 end
     if operation == 'f' then
       admitted, wait = true, 0
       cost = math.min(cost, math.max(1000000 - (head - tail[windows]), 0))
