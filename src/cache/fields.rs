@@ -47,10 +47,10 @@ pub fn stored_fields(namespace: &Namespace, headers: &HeaderMap) -> HeaderMap {
     }
     let is_kept = |name: &HeaderName| {
         let text = name.as_str();
-        !NEVER_STORED.contains(&text)
-            && !text.starts_with("x-ratelimit-")
-            && !marked.iter().any(|marked| *marked == text)
-            && !(*name == header::SET_COOKIE && namespace.set_cookie != SetCookie::Store)
+        let is_cookie = *name == header::SET_COOKIE && namespace.set_cookie != SetCookie::Store;
+        let is_marked = marked.iter().any(|marked| *marked == text);
+        let is_of_one_answer = NEVER_STORED.contains(&text) || text.starts_with("x-ratelimit-");
+        !(is_cookie || is_marked || is_of_one_answer)
     };
     headers.iter().filter(|(name, _)| is_kept(name)).map(|(name, value)| (name.clone(), value.clone())).fold(
         HeaderMap::with_capacity(headers.len()),

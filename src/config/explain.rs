@@ -50,8 +50,8 @@ pub struct Explanation {
 /// # Errors
 /// Why it would be refused before any route is looked for.
 pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String> {
-    let method =
-        Method::try_from(&*asked.method.to_uppercase()).map_err(|_| "the method is malformed".to_owned())?;
+    let method = Method::try_from(&*asked.method.to_uppercase())
+        .map_err(|error| format!("the method is malformed: {error}"))?;
     let headers = fields(asked)?;
     let target = if asked.url.starts_with('/') || asked.url.contains("://") {
         asked.url.clone()
@@ -69,6 +69,7 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
         method: &method,
         target: &target,
         version: Version::HTTP_11,
+        scheme: "http",
         authority: None,
         headers: &headers,
     };
@@ -78,7 +79,7 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
         .map_err(|fault| fault.to_string())?;
     let host = checked.authority.clone();
     let (caller, identity) = identify(snapshot, asked, &headers)?;
-    let found = snapshot.routes.explain(&host, &path, &method);
+    let found = snapshot.routes.explain(checked.host(), &path, &method);
     let lost: Vec<String> = found
         .lost
         .iter()
@@ -97,7 +98,7 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
         &KeyRequest { method: &method, host: &host, path: &path, query: checked.query, headers: &headers },
     );
     Ok(Explanation {
-        route: serde_json::json!({"found": true, "name": &*route.name, "line": route.line, "match": kind, "others": lost}),
+        route: serde_json::json!({"found": true, "route": &*route.name, "line": route.line, "match": kind, "others": lost}),
         host,
         path,
         identity,
@@ -110,9 +111,10 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
 fn fields(asked: &Asked) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in &asked.headers {
-        let name = HeaderName::try_from(name.trim()).map_err(|_| format!("`{name}` is no field name"))?;
-        let value =
-            HeaderValue::try_from(value.trim()).map_err(|_| format!("the value of `{name}` is malformed"))?;
+        let name = HeaderName::try_from(name.trim())
+            .map_err(|error| format!("`{name}` is no field name: {error}"))?;
+        let value = HeaderValue::try_from(value.trim())
+            .map_err(|error| format!("the value of `{name}` is malformed: {error}"))?;
         headers.append(name, value);
     }
     if !headers.contains_key(header::HOST) && !asked.url.contains("://") {
@@ -211,46 +213,50 @@ fn target_name(snapshot: &Snapshot, route: &Route) -> String {
     }
 }
 
+/// A member as text; nothing when it is absent.
+fn word(value: &Value, name: &str) -> Option<String> {
+    match value.get(name)? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        writeln!(f, "host      {}", self.host)?;
-        writeln!(f, "path      {}", self.path)?;
-        if self.route["found"] == Value::Bool(true) {
-            writeln!(
+        let of = |value: &Value, name| word(value, name).unwrap_or_default();
+        writeln!(f, "host      {}\npath      {}", self.host, self.path)?;
+        match word(&self.route, "route") {
+            Some(name) => writeln!(
                 f,
-                "route     {} (line {}, {})",
-                text(&self.route["name"]),
-                self.route["line"],
-                text(&self.route["match"])
-            )?;
-        } else {
-            writeln!(f, "route     none: 404")?;
+                "route     {name} (line {}, {})",
+                of(&self.route, "line"),
+                of(&self.route, "match")
+            )?,
+            None => writeln!(f, "route     none: 404")?,
         }
-        for other in self.route["others"].as_array().into_iter().flatten() {
-            writeln!(f, "  not     {}", text(other))?;
+        for other in self.route.get("others").and_then(Value::as_array).into_iter().flatten() {
+            writeln!(f, "  not     {}", other.as_str().unwrap_or_default())?;
         }
-        writeln!(f, "token     {}", text(&self.identity["token"]))?;
-        for fact in ["user", "api_key", "tenant", "tier", "address"] {
-            if !self.identity[fact].is_null() {
-                writeln!(f, "{fact:<9} {}", text(&self.identity[fact]))?;
+        for fact in ["token", "user", "api_key", "tenant", "tier", "address"] {
+            if let Some(known) = word(&self.identity, fact) {
+                writeln!(f, "{fact:<9} {known}")?;
             }
         }
         for limit in &self.limits {
+            let (windows, mode) = (of(limit, "windows"), of(limit, "mode"));
             writeln!(
                 f,
-                "limit     {} counts {}: {} ({})",
-                text(&limit["policy"]),
-                text(&limit["counts"]),
-                limit["windows"],
-                text(&limit["mode"])
+                "limit     {} counts {}: {windows} ({mode})",
+                of(limit, "policy"),
+                of(limit, "counts")
             )?;
         }
-        match self.cache["cached"].as_bool() {
-            Some(true) => {
-                writeln!(f, "cache     {} by {}", text(&self.cache["namespace"]), self.cache["key"])?
+        match word(&self.cache, "key") {
+            Some(key) => writeln!(f, "cache     {} by {key}", of(&self.cache, "namespace"))?,
+            None => {
+                writeln!(f, "cache     no: {}", word(&self.cache, "why").as_deref().unwrap_or("no route"))?;
             }
-            _ => writeln!(f, "cache     no: {}", text(&self.cache["why"]))?,
         }
         writeln!(f, "upstream  {}", self.upstream.as_deref().unwrap_or("none"))
     }
