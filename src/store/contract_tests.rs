@@ -57,8 +57,6 @@ async fn scenarios_3_to_6(store: &Store) {
     assert_eq!(store.ask(118_999, &burst).await.retry_ms, Some(1));
     assert!(store.ask(119_000, &burst).await.admitted);
     assert_eq!(store.ask(119_000, &burst).await.retry_ms, Some(1), "the second of the burst leaves next");
-    assert_eq!(store.ask(118_999, &burst).await.retry_ms, Some(1));
-    assert!(store.ask(119_000, &burst).await.admitted);
 
     let hammered = charge_of("hammer", 6, &[(60, 10)], Mode::Enforce);
     for _ in 0..10 {

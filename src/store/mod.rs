@@ -57,6 +57,7 @@ impl Stores {
             metrics: Arc::clone(metrics),
             tasks: tasks.clone(),
             timeout: settings.timeout,
+            prefix: settings.prefix.clone(),
         };
         let open = |name, url: &Secret| Connection::open(name, url, around.clone());
         let counts = match &settings.url {

@@ -17,28 +17,41 @@ use std::time::Duration;
 pub(super) struct Redis {
     child: Child,
     pub(super) port: u16,
+    arguments: Vec<String>,
     _dir: tempfile::TempDir,
 }
 
 impl Redis {
     /// Starts one and waits until it answers.
     pub(super) async fn start() -> Self {
-        let free =
-            TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
-        let redis = Self::start_on(free);
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one with further arguments.
+    pub(super) async fn start_with(arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let redis = Self::start_on(free_port(), arguments);
         redis.wait().await;
         redis
     }
 
-    fn start_on(port: u16) -> Self {
+    /// Starts one on `port`, which was free a moment ago.
+    pub(super) async fn start_at(port: u16) -> Self {
+        let redis = Self::start_on(port, Vec::new());
+        redis.wait().await;
+        redis
+    }
+
+    fn start_on(port: u16, arguments: Vec<String>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--dir", dir.path().to_str().expect("a plain path")])
+            .args(&arguments)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed (make test does it)");
-        Self { child, port, _dir: dir }
+        Self { child, port, arguments, _dir: dir }
     }
 
     async fn wait(&self) {
@@ -59,7 +72,7 @@ impl Redis {
 
     /// Starts it again on the same port, empty.
     pub(super) async fn restart(&mut self) {
-        *self = Self::start_on(self.port);
+        *self = Self::start_on(self.port, self.arguments.clone());
         self.wait().await;
     }
 
@@ -69,19 +82,37 @@ impl Redis {
         assert!(sent.expect("kill runs").success());
     }
 
+    /// Runs one command through redis-cli and returns what it prints.
+    pub(super) fn cli(&self, command: &[&str]) -> String {
+        let run = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output();
+        let run = run.expect("redis-cli runs");
+        assert!(run.status.success(), "{command:?}: {run:?}");
+        String::from_utf8_lossy(&run.stdout).trim().to_owned()
+    }
+
     /// A connection once it is up.
     pub(super) async fn connection(&self) -> Connection {
-        let around = Surroundings {
-            clock: Arc::new(SystemClock::new()),
-            metrics: Arc::new(Metrics::new(0).expect("valid")),
-            tasks: Tasks::new(),
-            timeout: Duration::from_millis(200),
-        };
-        let url = Secret::new(format!("redis://127.0.0.1:{}", self.port));
-        let connection = Connection::open(StoreName::Redis, &url, around).expect("a valid URL");
-        eventually(|| connection.is_up()).await;
+        let connection = connection(&format!("redis://127.0.0.1:{}", self.port));
+        assert!(connection.ready(Duration::from_secs(10)).await, "it connects");
         connection
     }
+}
+
+/// A port on which nothing listens.
+pub(super) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port()
+}
+
+/// A connection that has just begun to connect.
+pub(super) fn connection(url: &str) -> Connection {
+    let around = Surroundings {
+        clock: Arc::new(SystemClock::new()),
+        metrics: Arc::new(Metrics::new(0).expect("valid")),
+        tasks: Tasks::new(),
+        timeout: Duration::from_millis(200),
+        prefix: "tg:".to_owned(),
+    };
+    Connection::open(StoreName::Redis, &Secret::new(url), around).expect("a valid URL")
 }
 
 impl Drop for Redis {
