@@ -7,7 +7,6 @@ use crate::store::redis::RedisLimits;
 use crate::store::redis::limits::Operation;
 use crate::telemetry::StoreName;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Where counts live.
 pub enum LimitStore {
@@ -158,15 +157,6 @@ impl Limiter {
         match &self.store {
             LimitStore::Memory => Ok(()),
             LimitStore::Redis(redis) => redis.reset(key).await,
-        }
-    }
-
-    /// Waits until the store answers, at most `budget`; says whether it does. To be called before the first request is
-    /// taken: what comes before the first connection is decided by this instance alone.
-    pub async fn ready(&self, budget: Duration) -> bool {
-        match &self.store {
-            LimitStore::Memory => true,
-            LimitStore::Redis(redis) => redis.ready(budget).await,
         }
     }
 

@@ -303,3 +303,132 @@ impl Shard {
         left
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{ManualClock, SystemClock};
+    use crate::limit::Mode;
+    use crate::store::testing::charge_of;
+    use std::time::Duration;
+
+    fn limits(bytes_max: u64) -> (MemoryLimits, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::at(1_000_000));
+        (MemoryLimits::new(Arc::clone(&clock) as _, bytes_max), clock)
+    }
+
+    /// The log of newcomer `number`.
+    fn newcomer(number: u32) -> Charge {
+        let mut charge = charge_of("p", 0, &[(60, 10)], Mode::Enforce);
+        charge.key.identity.0[..4].copy_from_slice(&number.to_le_bytes());
+        charge.key.identity.0[31] = 1;
+        charge
+    }
+
+    fn admits(limits: &MemoryLimits, charge: &Charge) -> bool {
+        limits.decide(std::slice::from_ref(charge))[0].admitted
+    }
+
+    #[test]
+    fn a_flood_of_newcomers_sets_no_offender_free_and_keeps_to_its_bytes() {
+        let (limits, clock) = limits(1 << 20);
+        let offender = charge_of("p", 7, &[(60, 10)], Mode::Enforce);
+        assert_eq!((0..20).filter(|_| admits(&limits, &offender)).count(), 10);
+        let mut peak = 0;
+        for number in 0..50_000 {
+            assert!(admits(&limits, &newcomer(number)));
+            peak = peak.max(limits.bytes());
+            if number % 1_000 == 0 {
+                clock.advance(Duration::from_millis(1));
+                assert!(!admits(&limits, &offender), "after {number} newcomers");
+            }
+        }
+        assert!(peak <= (1 << 20) + 4_096, "{peak}");
+        assert!(limits.evicted() > 40_000, "{}", limits.evicted());
+    }
+
+    #[test]
+    fn what_counts_no_more_leaves_first() {
+        let (limits, clock) = limits(1 << 20);
+        for number in 0..3_000 {
+            assert!(admits(&limits, &newcomer(number)));
+        }
+        clock.advance(Duration::from_secs(60));
+        for number in 10_000..13_000 {
+            assert!(admits(&limits, &newcomer(number)));
+        }
+        assert_eq!(limits.evicted(), 0);
+        assert!(
+            !(10_000..13_000).any(|number| limits.decide(&[newcomer(number)])[0].windows[0].remaining != 8)
+        );
+    }
+
+    #[test]
+    fn a_log_with_many_units_outlives_those_with_few() {
+        let (limits, clock) = limits(1 << 20);
+        let busy = Charge { cost: 9, ..charge_of("p", 7, &[(60, 10)], Mode::Enforce) };
+        assert!(admits(&limits, &busy));
+        clock.advance(Duration::from_millis(10));
+        for number in 0..20_000 {
+            limits.decide(&[newcomer(number)]);
+        }
+        let look = Charge { cost: 0, ..busy };
+        assert_eq!(limits.decide(&[look])[0].windows[0].remaining, 1);
+    }
+
+    #[test]
+    fn sweeping_drops_what_is_spent_and_denials_leave_no_trace() {
+        let (limits, clock) = limits(64 << 20);
+        for number in 0..1_000 {
+            limits.decide(&[newcomer(number)]);
+            limits.decide(&[Charge { cost: 11, ..newcomer(100_000 + number) }]);
+            limits.decide(&[Charge { cost: 0, ..newcomer(200_000 + number) }]);
+        }
+        assert_eq!(limits.keys(), 1_000);
+        clock.advance(Duration::from_secs(60));
+        for _ in 0..SHARDS_MAX {
+            limits.sweep();
+        }
+        assert_eq!((limits.keys(), limits.bytes(), limits.evicted()), (0, 0, 0));
+    }
+
+    #[test]
+    fn reset_and_refund_keep_the_books() {
+        let (limits, _) = limits(1 << 20);
+        let one = newcomer(1);
+        let stamp_ms = limits.decide(std::slice::from_ref(&one))[0].stamp_ms;
+        assert_eq!((limits.refund(&one, stamp_ms), limits.refund(&one, stamp_ms)), (1, 0));
+        limits.reset(&one.key);
+        limits.reset(&one.key);
+        assert_eq!((limits.keys(), limits.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn eight_threads_on_two_policies_admit_exactly_the_limit() {
+        let limits = MemoryLimits::new(Arc::new(SystemClock::new()), 64 << 20);
+        let of = |name, identity, limit| charge_of(name, identity, &[(60, limit)], Mode::Enforce);
+        // Every thread holds the shared log and one of its own, in either order.
+        let admitted: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8_u8)
+                .map(|thread| {
+                    let limits = &limits;
+                    let mut charges = vec![of("shared", 99, 500), of("own", thread, 1_000)];
+                    if thread % 2 == 0 {
+                        charges.reverse();
+                    }
+                    let ask = move |_: &u32| !crate::limit::is_denied(&charges, &limits.decide(&charges));
+                    scope.spawn(move || (0..200_u32).filter(ask).count())
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
+        });
+        assert_eq!(admitted, 500);
+        let own: u32 = (0..8_u8)
+            .map(|thread| {
+                let look = Charge { cost: 0, ..of("own", thread, 1_000) };
+                1_000 - limits.decide(&[look])[0].windows[0].remaining
+            })
+            .sum();
+        assert_eq!(own, 500, "what the shared policy refused cost nothing");
+    }
+}

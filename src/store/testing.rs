@@ -93,7 +93,7 @@ impl Redis {
     /// A connection once it is up.
     pub(super) async fn connection(&self) -> Connection {
         let connection = connection(&format!("redis://127.0.0.1:{}", self.port));
-        assert!(connection.ready(Duration::from_secs(10)).await, "it connects");
+        eventually(|| connection.is_up()).await;
         connection
     }
 }

@@ -105,17 +105,6 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Waits until the server answers, at most `budget`; says whether it does. For the start of the process: what comes
-    /// before the first connection would be decided without the store.
-    pub async fn ready(&self, budget: Duration) -> bool {
-        let connected = async {
-            while self.inner.client.load_full().wait_for_connect().await.is_err() {
-                tokio::time::sleep(PROBE_EVERY).await;
-            }
-        };
-        tokio::time::timeout(budget, connected).await.is_ok()
-    }
-
     /// Does the store answer, as far as is known?
     #[must_use]
     pub fn is_up(&self) -> bool {

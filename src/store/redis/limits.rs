@@ -9,7 +9,6 @@ use fred::error::Error;
 use fred::interfaces::{KeysInterface, LuaInterface};
 use fred::types::Value;
 use fred::util::sha1_hash;
-use std::time::Duration;
 
 /// The script's text.
 pub const SCRIPT: &str = include_str!("limits.lua");
@@ -44,11 +43,6 @@ impl RedisLimits {
     #[must_use]
     pub fn new(connection: Connection, prefix: &str) -> Self {
         Self { connection, prefix: prefix.to_owned(), hash: sha1_hash(SCRIPT) }
-    }
-
-    /// Waits until Redis answers, at most `budget`; says whether it does.
-    pub async fn ready(&self, budget: Duration) -> bool {
-        self.connection.ready(budget).await
     }
 
     /// Does Redis answer, as far as is known?
