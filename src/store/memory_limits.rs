@@ -14,10 +14,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-const SHARDS_MAX: usize = 64;
+const SHARDS_MAX: usize = 256;
 
-/// A shard is not smaller than this, so that the largest logs fit.
-const SHARD_BYTES_MIN: usize = 2 << 20;
+/// A shard is not smaller than this, so that a dozen logs of 10,000 units fit. Nor should it be much larger: making room
+/// looks at all logs of a shard while its lock is held.
+const SHARD_BYTES_MIN: usize = 512 << 10;
 
 /// One identity's log and what its worth is judged by.
 #[derive(Debug)]

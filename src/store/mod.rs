@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Between two sweeps of one shard of the embedded counts.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// Between two looks at a connection that is being made.
 const CONNECT_LOOK: Duration = Duration::from_millis(5);
