@@ -146,6 +146,15 @@ async fn a_full_redis_is_left_alone_until_it_has_room() {
         assert_admitted(&limiter, &many, Source::Local).await;
     }
     assert!(!limiter.is_connected(), "a PING would still be answered");
+    let scripts = || {
+        let stats = server.cli(&["INFO", "commandstats"]);
+        stats.lines().filter(|line| line.starts_with("cmdstat_eval")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = scripts();
+    for _ in 0..50 {
+        assert_admitted(&limiter, &many, Source::Local).await;
+    }
+    assert_eq!(scripts(), before, "it is not asked");
     server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
     eventually(|| limiter.is_connected()).await;
     assert_admitted(&limiter, &many, Source::Store).await;
