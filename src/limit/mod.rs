@@ -10,4 +10,4 @@ pub use charges::{Subject, charge, charges, subject};
 pub use fields::{Denial, denial, fields};
 pub use policy::{FieldStyle, Mode, OnStoreFailure, Per, Policy, Window, Windows, WindowsFault};
 pub use ring::RingLog;
-pub use verdict::{Charge, Decision, LimitKey, WindowState};
+pub use verdict::{Charge, Decision, LimitKey, WindowState, is_denied};

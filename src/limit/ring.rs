@@ -1,22 +1,38 @@
 //! The exact log of one identity under one policy: the time of every unit that still counts, shared by all windows.
 //!
 //! Pure: time comes in as milliseconds of any clock that the caller keeps to. Invariants, held after every call:
-//! - stamps never fall: a clock that steps back is treated as standing still;
+//! - time never runs back: a clock that steps back is treated as standing still at the newest unit ever consumed;
 //! - judging changes nothing, so a denied request consumes nothing;
 //! - whatever was consumed under limits that did not change never exceeds a window's limit in any stretch of its
 //!   length (a unit of age `length_ms` is out).
+//!
+//! `store/redis/limits.lua` is the same log in one Redis string, rule for rule: what is kept, what is forgotten and
+//! when capacity changes must stay equal, the contract tests compare every step.
 
-use crate::limit::policy::{Window, Windows};
+use crate::limit::policy::{LIMIT_MAX, Window, Windows};
 use crate::limit::verdict::{Decision, WindowState};
 use std::collections::VecDeque;
 
-/// Offsets above this are rebased; together with the longest window they still fit 32 bits.
-const REBASE_MS: u64 = 1 << 30;
+/// Offsets above this are rebased. The oldest live unit is at most the longest window (31 days) older, so rebasing
+/// always gains at least two weeks.
+const REBASE_MS: u64 = 4_000_000_000;
 
-/// The log: 32-bit millisecond offsets in a ring that doubles with use, never with the limit.
+/// The smallest ring, in units.
+const CAPACITY_MIN: usize = 8;
+
+/// A ring larger than this gives memory back when it is used to less than a quarter.
+const CAPACITY_KEPT: usize = 64;
+
+/// The largest log. Only forced charges can reach it; what they would add above it changes no verdict.
+const UNITS_MAX: usize = LIMIT_MAX as usize;
+
+/// The log: 32-bit millisecond offsets in a ring whose capacity follows use, never the limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RingLog {
     base_ms: u64,
+    /// Not lowered by a refund: time must not run back.
+    newest: u32,
+    capacity: usize,
     stamps: VecDeque<u32>,
 }
 
@@ -44,14 +60,22 @@ impl RingLog {
         Decision { admitted, retry_ms, stamp_ms: at_ms, windows: states }
     }
 
-    /// Consumes `cost` units at `now_ms` whatever the limits say, and forgets what no window counts any more.
-    /// The decision shows the windows afterwards.
+    /// Consumes `cost` units at `now_ms` whatever the limits say. The decision shows the windows afterwards.
+    ///
+    /// What the longest window no longer counts may be overwritten or dropped; until then it serves windows that are
+    /// made longer.
     pub fn consume(&mut self, now_ms: u64, windows: &Windows, cost: u32) -> Decision {
         let at_ms = self.clamp(now_ms);
-        self.forget(at_ms, windows.longest_ms());
-        self.rebase(at_ms);
-        let offset = u32::try_from(at_ms.saturating_sub(self.base_ms)).unwrap_or(u32::MAX);
-        self.stamps.extend(std::iter::repeat_n(offset, usize::try_from(cost).unwrap_or(usize::MAX)));
+        let out = self.first_counted(at_ms, Window { length_ms: windows.longest_ms(), limit: 0 });
+        let live = self.stamps.len().saturating_sub(out);
+        let cost = units(cost).min(UNITS_MAX.saturating_sub(live));
+        if cost > 0 {
+            self.make_room(at_ms, out, cost, windows);
+            let excess = self.stamps.len().saturating_add(cost).saturating_sub(self.capacity);
+            self.stamps.drain(..excess);
+            self.newest = u32::try_from(at_ms.saturating_sub(self.base_ms)).unwrap_or(u32::MAX);
+            self.stamps.extend(std::iter::repeat_n(self.newest, cost));
+        }
         let after = self.judge(at_ms, windows, 0);
         Decision { admitted: true, retry_ms: Some(0), ..after }
     }
@@ -64,15 +88,15 @@ impl RingLog {
         };
         let from = self.stamps.partition_point(|stamp| *stamp < offset);
         let until = self.stamps.partition_point(|stamp| *stamp <= offset);
-        let given = until.saturating_sub(from).min(usize::try_from(cost).unwrap_or(usize::MAX));
+        let given = until.saturating_sub(from).min(units(cost));
         self.stamps.drain(from..from.saturating_add(given));
         count(given)
     }
 
-    /// When the newest unit was consumed.
+    /// When the newest unit was consumed, refunded or not; 0 when none ever was.
     #[must_use]
-    pub fn last_ms(&self) -> Option<u64> {
-        self.stamps.back().map(|stamp| self.base_ms.saturating_add(u64::from(*stamp)))
+    pub fn newest_ms(&self) -> u64 {
+        self.base_ms.saturating_add(u64::from(self.newest))
     }
 
     /// Units in the log, counted by some window or not.
@@ -95,7 +119,7 @@ impl RingLog {
 
     /// The time of the decision: never before the newest unit.
     fn clamp(&self, now_ms: u64) -> u64 {
-        self.last_ms().map_or(now_ms, |last| last.max(now_ms))
+        now_ms.max(self.newest_ms())
     }
 
     /// Index of the oldest unit that `window` counts.
@@ -111,9 +135,7 @@ impl RingLog {
             return None;
         }
         let counted = self.stamps.len().saturating_sub(first);
-        let limit = usize::try_from(window.limit).unwrap_or(usize::MAX);
-        let must_leave =
-            counted.saturating_add(usize::try_from(cost).unwrap_or(usize::MAX)).saturating_sub(limit);
+        let must_leave = counted.saturating_add(units(cost)).saturating_sub(units(window.limit));
         let last_to_leave = first.saturating_add(must_leave).checked_sub(1)?;
         self.stamp(last_to_leave).map_or(Some(0), |stamp| Some(self.leaves_in(stamp, window, at_ms)))
     }
@@ -128,28 +150,34 @@ impl RingLog {
         u32::try_from(leaves_ms.saturating_sub(at_ms)).unwrap_or(u32::MAX)
     }
 
-    /// Drops what the longest window no longer counts.
-    fn forget(&mut self, at_ms: u64, longest_ms: u32) {
-        let out = self.first_counted(at_ms, Window { length_ms: longest_ms, limit: 0 });
-        self.stamps.drain(..out);
-        if self.stamps.is_empty() {
-            self.base_ms = at_ms;
-        }
-        // A burst must not hold its memory for ever: keep at most four times what is used.
-        if self.stamps.capacity() > 64 && self.stamps.len().saturating_mul(4) < self.stamps.capacity() {
-            self.stamps.shrink_to(self.stamps.len().saturating_mul(2));
-        }
-    }
-
-    /// Moves the base up to the oldest stamp before offsets outgrow 32 bits.
-    fn rebase(&mut self, at_ms: u64) {
-        if at_ms.saturating_sub(self.base_ms) < REBASE_MS {
+    /// Rewrites the log when it is too small for `cost` more units, far too large, or its offsets have grown too long:
+    /// without the `out` oldest units, which the longest window does not count.
+    fn make_room(&mut self, at_ms: u64, out: usize, cost: usize, windows: &Windows) {
+        let live = self.stamps.len().saturating_sub(out);
+        let needed = live.saturating_add(cost);
+        let at = at_ms.saturating_sub(self.base_ms);
+        let is_loose = self.capacity > CAPACITY_KEPT && needed.saturating_mul(4) < self.capacity;
+        if needed <= self.capacity && !is_loose && at <= REBASE_MS {
             return;
         }
-        let Some(oldest) = self.stamps.front().copied() else { return };
-        self.stamps.iter_mut().for_each(|stamp| *stamp = stamp.saturating_sub(oldest));
-        self.base_ms = self.base_ms.saturating_add(u64::from(oldest));
+        if needed > self.capacity {
+            let largest = windows.as_slice().iter().map(|window| units(window.limit)).max().unwrap_or(0);
+            self.capacity = self.capacity.saturating_mul(2).min(largest).max(CAPACITY_MIN).max(needed);
+        } else if is_loose {
+            self.capacity = needed.saturating_mul(2).max(CAPACITY_MIN);
+        }
+        let oldest = self.stamp(out).map(u64::from);
+        let shift = oldest.map_or(at, |oldest| if at > REBASE_MS { oldest } else { 0 });
+        let offset = u32::try_from(shift).unwrap_or(u32::MAX);
+        let mut stamps = VecDeque::with_capacity(self.capacity);
+        stamps.extend(self.stamps.iter().skip(out).map(|stamp| stamp.saturating_sub(offset)));
+        self.stamps = stamps;
+        self.base_ms = self.base_ms.saturating_add(shift);
     }
+}
+
+fn units(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 fn count(units: usize) -> u32 {
@@ -183,15 +211,56 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_a_burst_is_given_back() {
-        let (mut log, day) = (RingLog::default(), windows(&[(1_000, 10_000)]));
+    fn memory_follows_use_up_and_down() {
+        let (mut log, second) = (RingLog::default(), windows(&[(1_000, 10_000)]));
+        log.consume(0, &second, 1);
+        assert_eq!(log.heap_bytes(), 8 * 4);
         for at in 0..5_000_u64 {
-            log.consume(at / 10, &day, 1);
+            log.consume(at / 10, &second, 1);
         }
-        let at_peak = log.heap_bytes();
-        log.consume(10_000, &day, 1);
-        log.consume(10_001, &day, 1);
-        assert!(log.heap_bytes() < at_peak / 4, "{} of {at_peak}", log.heap_bytes());
+        assert_eq!(log.heap_bytes(), 8_192 * 4);
+        log.consume(10_000, &second, 1);
+        assert_eq!(log.heap_bytes(), 8 * 4);
+    }
+
+    #[test]
+    fn the_ring_stops_growing_at_the_largest_limit() {
+        let (mut log, day) = (RingLog::default(), windows(&[(1_000, 5), (86_400_000, 100)]));
+        for second in 0..200_000_u64 {
+            if log.judge(second * 1_000, &day, 1).admitted {
+                log.consume(second * 1_000, &day, 1);
+            }
+        }
+        assert_eq!(log.heap_bytes(), 100 * 4);
+    }
+
+    #[test]
+    fn forced_units_are_bounded() {
+        let (mut log, one) = (RingLog::default(), windows(&[(1_000, 1)]));
+        for at in 0..3 {
+            assert_eq!(log.consume(at, &one, u32::MAX).windows[0].remaining, 0);
+        }
+        assert_eq!(log.len(), UNITS_MAX);
+        assert_eq!(log.judge(5, &one, 1).retry_ms, Some(995), "all but the oldest came at once");
+    }
+
+    #[test]
+    fn a_refund_takes_its_units_back_and_no_others() {
+        let (mut log, five) = (RingLog::default(), windows(&[(10_000, 5)]));
+        for at in [1_000, 2_000, 2_000, 3_000] {
+            log.consume(at, &five, 1);
+        }
+        assert_eq!(log.refund(2_000, 3), 2);
+        assert_eq!(log.refund(2_000, 1), 0, "once only");
+        assert_eq!(log.refund(0, 1), 0);
+        let after = log.judge(4_000, &five, 1);
+        assert_eq!((after.windows[0].remaining, after.windows[0].reset_ms), (3, 7_000));
+        assert_eq!(log.refund(3_000, 1), 1);
+        assert_eq!(
+            log.judge(2_500, &five, 0).stamp_ms,
+            3_000,
+            "time does not run back behind a refunded unit"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is asked of a store and what it answers.
 
 use crate::base::Digest;
-use crate::limit::policy::{Policy, Windows};
+use crate::limit::policy::{Mode, Policy, Windows};
 use std::sync::Arc;
 
 /// One ring log: an identity under a policy.
@@ -58,4 +58,27 @@ pub struct Decision {
     /// One state a window, in the order of the charge's windows. After a decision that consumed, the units are
     /// counted; otherwise the log is as before.
     pub windows: Vec<WindowState>,
+}
+
+impl Decision {
+    /// Stands beside a charge that nobody decided: it refuses nothing and has no state to show.
+    #[must_use]
+    pub fn unasked() -> Self {
+        Self { admitted: true, retry_ms: Some(0), stamp_ms: 0, windows: Vec::new() }
+    }
+
+    /// Was the charge decided at all?
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        !self.windows.is_empty()
+    }
+}
+
+/// Does a decision of an enforced policy refuse the request? Then nothing is consumed, under no policy.
+#[must_use]
+pub fn is_denied(charges: &[Charge], decisions: &[Decision]) -> bool {
+    charges
+        .iter()
+        .zip(decisions)
+        .any(|(charge, decision)| !decision.admitted && charge.policy.mode == Mode::Enforce)
 }

@@ -1,6 +1,6 @@
 //! The limiter that the proxy asks: one store, and what happens when it does not answer.
 
-use crate::limit::{Charge, Decision, LimitKey, Mode, OnStoreFailure};
+use crate::limit::{Charge, Decision, LimitKey, Mode, OnStoreFailure, is_denied};
 use crate::store::StoreFailure;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::redis::RedisLimits;
@@ -30,7 +30,7 @@ pub enum Source {
 pub enum Admission {
     /// Goes on; the charges are consumed.
     Admitted {
-        /// One decision a charge.
+        /// One decision a charge; [`Decision::unasked`] for a policy with `allow` while the store is away.
         decisions: Vec<Decision>,
         /// Who decided.
         source: Source,
@@ -70,15 +70,17 @@ impl Limiter {
     /// Cancel safety: dropping the future may leave the charges consumed, never a part of them.
     pub async fn admit(&self, charges: &[Charge]) -> Admission {
         let LimitStore::Redis(redis) = &self.store else {
-            return verdict(charges, self.local.decide(charges), Source::Store);
+            return admission(charges, self.local.decide(charges), Source::Store);
         };
+        if charges.is_empty() {
+            return admission(charges, Vec::new(), Source::Store);
+        }
         match redis.decide(charges, Operation::Consume).await {
             Ok(decisions) => {
-                let admission = verdict(charges, decisions, Source::Store);
-                if matches!(admission, Admission::Admitted { .. }) {
-                    self.local.force(charges);
+                if !is_denied(charges, &decisions) {
+                    self.learn(charges, &decisions);
                 }
-                admission
+                admission(charges, decisions, Source::Store)
             }
             Err(failure) => {
                 tracing::debug!(%failure, "limit decided without the store");
@@ -87,25 +89,33 @@ impl Limiter {
         }
     }
 
-    /// One `deny` refuses; otherwise the `local` ones decide and the `allow` ones are skipped.
+    /// Notes here what the store has admitted, where this instance would have to go on from it.
+    fn learn(&self, charges: &[Charge], decisions: &[Decision]) {
+        for (charge, decision) in charges.iter().zip(decisions) {
+            if decision.admitted && charge.cost > 0 && charge.policy.on_store_failure == OnStoreFailure::Local
+            {
+                self.local.force(charge);
+            }
+        }
+    }
+
+    /// An enforced policy with `deny` refuses; otherwise those with `local` decide and the others are not asked.
     fn without_store(&self, charges: &[Charge]) -> Admission {
-        let says = |charge: &Charge, rule: OnStoreFailure| charge.policy.on_store_failure == rule;
-        let enforced = |charge: &&Charge| charge.policy.mode == Mode::Enforce;
-        if let Some(charge) = charges.iter().filter(enforced).find(|c| says(c, OnStoreFailure::Deny)) {
+        let denies = |charge: &&Charge| {
+            charge.policy.mode == Mode::Enforce && charge.policy.on_store_failure == OnStoreFailure::Deny
+        };
+        if let Some(charge) = charges.iter().find(denies) {
             return Admission::Unavailable { policy: Arc::clone(&charge.policy.name) };
         }
-        if charges.iter().any(|charge| says(charge, OnStoreFailure::Allow)) {
-            let local: Vec<Charge> =
-                charges.iter().filter(|charge| says(charge, OnStoreFailure::Local)).cloned().collect();
-            let decisions = self.local.decide(&local);
-            return match verdict(&local, decisions, Source::Local) {
-                Admission::Denied { decisions, source } => {
-                    Admission::Denied { decisions: spread(charges, &local, decisions), source }
-                }
-                _ => Admission::Degraded,
-            };
+        let is_local = |charge: &&Charge| charge.policy.on_store_failure == OnStoreFailure::Local;
+        let local: Vec<Charge> = charges.iter().filter(is_local).cloned().collect();
+        if local.is_empty() {
+            return Admission::Degraded;
         }
-        verdict(charges, self.local.decide(charges), Source::Local)
+        let mut decisions = self.local.decide(&local).into_iter();
+        let decide = |charge| if is_local(&charge) { decisions.next() } else { None };
+        let decisions = charges.iter().map(decide).map(|decided| decided.unwrap_or_else(Decision::unasked));
+        admission(charges, decisions.collect(), Source::Local)
     }
 
     /// Where the charges stand; nothing is consumed.
@@ -127,7 +137,9 @@ impl Limiter {
     /// [`StoreFailure`] when the store does not answer.
     pub async fn refund(&self, charge: &Charge, stamp_ms: u64) -> Result<(), StoreFailure> {
         match &self.store {
-            LimitStore::Memory => self.local.refund(charge, stamp_ms),
+            LimitStore::Memory => {
+                self.local.refund(charge, stamp_ms);
+            }
             LimitStore::Redis(redis) => {
                 let refund = Operation::Refund { stamp_ms };
                 drop(redis.decide(std::slice::from_ref(charge), refund).await?);
@@ -173,34 +185,10 @@ impl Limiter {
     }
 }
 
-fn verdict(charges: &[Charge], decisions: Vec<Decision>, source: Source) -> Admission {
-    let is_denied = charges
-        .iter()
-        .zip(&decisions)
-        .any(|(charge, decision)| !decision.admitted && charge.policy.mode == Mode::Enforce);
-    if is_denied {
+fn admission(charges: &[Charge], decisions: Vec<Decision>, source: Source) -> Admission {
+    if is_denied(charges, &decisions) {
         Admission::Denied { decisions, source }
     } else {
         Admission::Admitted { decisions, source }
     }
-}
-
-/// Puts decisions on some charges beside all charges; those that were not asked refuse nothing and show nothing.
-fn spread(charges: &[Charge], asked: &[Charge], decisions: Vec<Decision>) -> Vec<Decision> {
-    let mut decisions = asked.iter().zip(decisions);
-    let mut next = decisions.next();
-    let unasked = || Decision { admitted: true, retry_ms: Some(0), stamp_ms: 0, windows: Vec::new() };
-    charges
-        .iter()
-        .map(|charge| match next.take() {
-            Some((of, decision)) if of.key == charge.key => {
-                next = decisions.next();
-                decision
-            }
-            other => {
-                next = other;
-                unasked()
-            }
-        })
-        .collect()
 }

@@ -1,136 +1,152 @@
 //! Counts in this process: ring logs in shards, bounded by bytes, all charges of a request decided in one critical
 //! section.
 //!
-//! When the bound is reached, logs that nothing counts any more leave first, then those that were idle longest;
-//! a log that is at its limit is kept to the last, or newcomers could set an offender free.
+//! When a shard is full, logs that nothing counts any more leave first, then those that hold the fewest units, idle ones
+//! before busy ones: forgetting a log admits at most its units again. A log that bars its owner now leaves only when no
+//! other is left, or newcomers could set an offender free.
 
 use crate::base::Clock;
-use crate::limit::{Charge, Decision, LimitKey, Mode, RingLog};
-use hashbrown::HashMap;
+use crate::limit::{Charge, Decision, LimitKey, RingLog, is_denied};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use parking_lot::{Mutex, MutexGuard};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-const SHARDS: usize = 64;
+const SHARDS_MAX: usize = 256;
 
-/// Bytes of a log without its ring: key, head, table slot (measured with 10 units a key: 230 B in all).
-const LOG_BYTES: usize = 190;
+/// A shard is not smaller than this, so that a dozen logs of 10,000 units fit. Nor should it be much larger: making room
+/// looks at all logs of a shard while its lock is held.
+const SHARD_BYTES_MIN: usize = 512 << 10;
 
-/// How many neighbours are compared when one must leave.
-const SAMPLE: usize = 16;
-
-/// One identity's log and how long its units can count.
-#[derive(Debug, Default)]
+/// One identity's log and what its worth is judged by.
+#[derive(Debug)]
 struct Kept {
+    key: LimitKey,
     log: RingLog,
+    /// The longest window that ever counted its units.
     longest_ms: u32,
-    smallest_limit: u32,
+    /// When it was last asked for.
+    seen_ms: u64,
+    /// Until then it denies.
+    barred_until_ms: u64,
 }
 
 impl Kept {
+    fn new(key: LimitKey) -> Self {
+        Self { key, log: RingLog::default(), longest_ms: 0, seen_ms: 0, barred_until_ms: 0 }
+    }
+
+    /// A table slot at the usual load, and the ring.
     fn bytes(&self) -> usize {
-        LOG_BYTES.saturating_add(self.log.heap_bytes())
+        const SLOT: usize = size_of::<Kept>() * 3 / 2;
+        SLOT.saturating_add(self.log.heap_bytes())
     }
 
     fn is_spent(&self, now_ms: u64) -> bool {
-        let last = self.log.last_ms().unwrap_or(0);
-        self.log.is_empty() || last.saturating_add(u64::from(self.longest_ms)) <= now_ms
+        self.log.newest_ms().saturating_add(u64::from(self.longest_ms)) <= now_ms
     }
 
-    /// How much harm forgetting it does: full logs first, then recent ones.
-    fn worth(&self) -> (usize, u64) {
-        let limit = usize::try_from(self.smallest_limit).unwrap_or(usize::MAX).max(1);
-        let fill = self.log.len().saturating_mul(8).checked_div(limit).unwrap_or(0).min(8);
-        (fill, self.log.last_ms().unwrap_or(0))
+    /// What forgetting it gives away; the least leaves first.
+    fn worth(&self, now_ms: u64) -> (bool, usize, u64) {
+        (self.barred_until_ms > now_ms, self.log.len(), self.seen_ms)
+    }
+
+    fn note(&mut self, charge: &Charge, decision: &Decision, now_ms: u64) {
+        self.seen_ms = now_ms;
+        let spent = decision.windows.iter().filter(|state| state.remaining < charge.cost.max(1));
+        let bars_ms = spent.map(|state| state.reset_ms).max().unwrap_or(0);
+        self.barred_until_ms = now_ms.saturating_add(u64::from(bars_ms));
     }
 }
-
-type Shard = HashMap<LimitKey, Kept, RandomState>;
 
 /// The embedded limiter. Time is monotonic milliseconds of the clock it was made with.
 pub struct MemoryLimits {
     shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
     clock: Arc<dyn Clock>,
-    bytes_max: usize,
-    bytes: AtomicUsize,
+    shard_bytes_max: usize,
     evicted: AtomicU64,
     next_sweep: AtomicUsize,
 }
 
+/// Where a charge's log belongs.
+#[derive(Clone, Copy)]
+struct Place {
+    hash: u64,
+    shard: usize,
+}
+
 impl MemoryLimits {
-    /// An empty limiter that may use `bytes_max` bytes.
+    /// An empty limiter that may use about `bytes_max` bytes. A log that alone is larger than its shard's part is kept
+    /// nevertheless; the largest one takes 4 MB.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, bytes_max: u64) -> Self {
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let shards = bytes_max.checked_div(SHARD_BYTES_MIN).unwrap_or(1).clamp(1, SHARDS_MAX);
         Self {
-            shards: std::iter::repeat_with(Mutex::default).take(SHARDS).collect(),
+            shards: std::iter::repeat_with(Mutex::default).take(shards).collect(),
             hasher: RandomState::new(),
             clock,
-            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
-            bytes: AtomicUsize::new(0),
+            shard_bytes_max: bytes_max.checked_div(shards).unwrap_or(bytes_max),
             evicted: AtomicU64::new(0),
             next_sweep: AtomicUsize::new(0),
         }
     }
 
     /// Decides all charges together: if every enforced one passes they are consumed, otherwise nothing is. A shadow
-    /// charge is consumed when it passes itself and the request goes on.
+    /// charge is consumed when it passes itself and the request goes on. No two charges have the same key.
     pub fn decide(&self, charges: &[Charge]) -> Vec<Decision> {
-        let mut shards = self.lock(charges);
+        let places = self.places(charges);
+        let mut locked = self.lock(&places);
+        // Read under the locks: two requests on one log then see time in the order in which they are decided.
         let now_ms = self.clock.monotonic_ms();
-        let judged: Vec<Decision> =
-            charges.iter().map(|charge| self.judge(&mut shards, charge, now_ms)).collect();
-        let is_denied =
-            charges.iter().zip(&judged).any(|(charge, d)| !d.admitted && charge.policy.mode == Mode::Enforce);
-        if is_denied {
-            return judged;
-        }
-        let consume = |(charge, decision): (&Charge, Decision)| {
-            if decision.admitted && charge.cost > 0 {
-                self.consume(&mut shards, charge, now_ms)
-            } else {
-                decision
+        let asked = || charges.iter().zip(&places);
+        let mut decisions: Vec<Decision> =
+            asked().map(|(charge, place)| locked.shard(*place).judge(place.hash, charge, now_ms)).collect();
+        if !is_denied(charges, &decisions) {
+            for ((charge, place), decision) in asked().zip(&mut decisions) {
+                if decision.admitted && charge.cost > 0 {
+                    *decision = self.consume(locked.shard(*place), place.hash, charge, now_ms);
+                }
             }
-        };
-        charges.iter().zip(judged).map(consume).collect()
+        }
+        decisions
     }
 
     /// Consumes whatever the limits say: what another store admitted is known here too.
-    pub fn force(&self, charges: &[Charge]) -> Vec<Decision> {
-        let mut shards = self.lock(charges);
+    pub fn force(&self, charge: &Charge) -> Decision {
+        let place = self.place(&charge.key);
+        let mut locked = self.lock(&[place]);
         let now_ms = self.clock.monotonic_ms();
-        charges.iter().map(|charge| self.consume(&mut shards, charge, now_ms)).collect()
+        self.consume(locked.shard(place), place.hash, charge, now_ms)
     }
 
-    /// Gives back what a charge consumed at `stamp_ms`.
-    pub fn refund(&self, charge: &Charge, stamp_ms: u64) {
-        let mut shards = self.lock(std::slice::from_ref(charge));
-        if let Some(kept) = self.shard(&mut shards, &charge.key).and_then(|shard| shard.get_mut(&charge.key))
-        {
-            kept.log.refund(stamp_ms, charge.cost);
-        }
+    /// Gives back what a charge consumed at `stamp_ms`. Returns how many units were still there.
+    pub fn refund(&self, charge: &Charge, stamp_ms: u64) -> u32 {
+        let place = self.place(&charge.key);
+        let mut locked = self.lock(&[place]);
+        let kept = locked.shard(place).find(place.hash, &charge.key);
+        kept.map_or(0, |kept| kept.log.refund(stamp_ms, charge.cost))
     }
 
     /// Forgets a log.
     pub fn reset(&self, key: &LimitKey) {
-        if let Some(shard) = self.shards.get(self.index(key))
-            && let Some(kept) = shard.lock().remove(key)
-        {
-            self.bytes.fetch_sub(kept.bytes(), Ordering::Relaxed);
-        }
+        let place = self.place(key);
+        self.lock(&[place]).shard(place).remove(place.hash, key);
     }
 
     /// Logs kept.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.shards.iter().map(|shard| shard.lock().table.len()).sum()
     }
 
     /// Bytes in use, by estimate.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.shards.iter().map(|shard| shard.lock().bytes).sum()
     }
 
     /// Logs that had to leave although they still counted.
@@ -141,88 +157,279 @@ impl MemoryLimits {
 
     /// Drops what no window counts any more from the next shard; call it now and then.
     pub fn sweep(&self) {
-        let next = self.next_sweep.fetch_add(1, Ordering::Relaxed) % SHARDS;
-        let Some(shard) = self.shards.get(next) else { return };
-        self.drop_spent(&mut shard.lock(), self.clock.monotonic_ms());
-    }
-
-    fn index(&self, key: &LimitKey) -> usize {
-        usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0)
-    }
-
-    /// Locks the shards of all charges, lowest first: two requests can never wait for each other.
-    fn lock(&self, charges: &[Charge]) -> Vec<(usize, MutexGuard<'_, Shard>)> {
-        let mut indices: Vec<usize> = charges.iter().map(|charge| self.index(&charge.key)).collect();
-        indices.sort_unstable();
-        indices.dedup();
-        indices.into_iter().filter_map(|index| Some((index, self.shards.get(index)?.lock()))).collect()
-    }
-
-    fn shard<'a>(
-        &self,
-        shards: &'a mut [(usize, MutexGuard<'_, Shard>)],
-        key: &LimitKey,
-    ) -> Option<&'a mut Shard> {
-        let index = self.index(key);
-        shards.iter_mut().find(|(of, _)| *of == index).map(|(_, shard)| &mut **shard)
-    }
-
-    fn judge(&self, shards: &mut [(usize, MutexGuard<'_, Shard>)], charge: &Charge, now_ms: u64) -> Decision {
-        let kept = self.shard(shards, &charge.key).and_then(|shard| shard.get(&charge.key));
-        match kept {
-            Some(kept) => kept.log.judge(now_ms, &charge.windows, charge.cost),
-            None => RingLog::default().judge(now_ms, &charge.windows, charge.cost),
+        let turn = self.next_sweep.fetch_add(1, Ordering::Relaxed);
+        if let Some(shard) = self.shards.get(turn % self.shards.len()) {
+            shard.lock().drop_spent(self.clock.monotonic_ms(), &self.hasher);
         }
     }
 
-    fn consume(
-        &self,
-        shards: &mut [(usize, MutexGuard<'_, Shard>)],
-        charge: &Charge,
-        now_ms: u64,
-    ) -> Decision {
-        let Some(shard) = self.shard(shards, &charge.key) else {
+    fn place(&self, key: &LimitKey) -> Place {
+        let hash = self.hasher.hash_one(key);
+        // Neither the low bits nor the top seven: the table in the shard lives by those.
+        let middle = usize::try_from((hash >> 24) & 0xFFFF).unwrap_or(0);
+        Place { hash, shard: middle % self.shards.len() }
+    }
+
+    fn places(&self, charges: &[Charge]) -> Vec<Place> {
+        charges.iter().map(|charge| self.place(&charge.key)).collect()
+    }
+
+    /// Locks the shards of all places, lowest first: two requests can never wait for each other.
+    fn lock(&self, places: &[Place]) -> Locked<'_> {
+        let mut wanted: Vec<usize> = places.iter().map(|place| place.shard).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let lock = |index: usize| Some((index, self.shards.get(index)?.lock()));
+        Locked(wanted.into_iter().filter_map(lock).collect())
+    }
+
+    fn consume(&self, shard: &mut Shard, hash: u64, charge: &Charge, now_ms: u64) -> Decision {
+        if shard.bytes > self.shard_bytes_max {
+            let left = shard.make_room(self.shard_bytes_max, now_ms, &charge.key, &self.hasher);
+            let before = self.evicted.fetch_add(left, Ordering::Relaxed);
+            let after = before.saturating_add(left);
+            // Once for each doubling: it is to be noticed, not to fill the log.
+            if before.checked_ilog2() != after.checked_ilog2() {
+                tracing::warn!(
+                    evicted = after,
+                    "store.memory.limits is full: logs that still counted were dropped"
+                );
+            }
+        }
+        shard.consume(hash, charge, now_ms, &self.hasher)
+    }
+}
+
+/// The shards of one request, held together.
+struct Locked<'a>(Vec<(usize, MutexGuard<'a, Shard>)>);
+
+impl Locked<'_> {
+    #[expect(clippy::expect_used, reason = "the shards of all places were locked")]
+    fn shard(&mut self, place: Place) -> &mut Shard {
+        self.0
+            .iter_mut()
+            .find(|(index, _)| *index == place.shard)
+            .map(|(_, shard)| &mut **shard)
+            .expect("locked")
+    }
+}
+
+/// Some of the logs.
+#[derive(Default)]
+struct Shard {
+    table: HashTable<Kept>,
+    bytes: usize,
+}
+
+impl Shard {
+    fn find(&mut self, hash: u64, key: &LimitKey) -> Option<&mut Kept> {
+        self.table.find_mut(hash, |kept| kept.key == *key)
+    }
+
+    fn remove(&mut self, hash: u64, key: &LimitKey) {
+        if let Ok(found) = self.table.find_entry(hash, |kept| kept.key == *key) {
+            let (kept, _) = found.remove();
+            self.bytes = self.bytes.saturating_sub(kept.bytes());
+        }
+    }
+
+    fn judge(&mut self, hash: u64, charge: &Charge, now_ms: u64) -> Decision {
+        let Some(kept) = self.find(hash, &charge.key) else {
             return RingLog::default().judge(now_ms, &charge.windows, charge.cost);
         };
-        if self.bytes() > self.bytes_max {
-            self.make_room(shard, now_ms, &charge.key);
-        }
-        let is_new = !shard.contains_key(&charge.key);
-        let kept = shard.entry(charge.key.clone()).or_default();
-        let before = if is_new { 0 } else { kept.bytes() };
-        kept.longest_ms = kept.longest_ms.max(charge.windows.longest_ms());
-        kept.smallest_limit = charge.windows.as_slice().iter().map(|window| window.limit).min().unwrap_or(0);
-        let decision = kept.log.consume(now_ms, &charge.windows, charge.cost);
-        let after = kept.bytes();
-        self.bytes.fetch_add(after, Ordering::Relaxed);
-        self.bytes.fetch_sub(before, Ordering::Relaxed);
+        let decision = kept.log.judge(now_ms, &charge.windows, charge.cost);
+        kept.note(charge, &decision, now_ms);
         decision
     }
 
-    fn drop_spent(&self, shard: &mut Shard, now_ms: u64) {
-        let mut freed = 0_usize;
-        shard.retain(|_, kept| {
-            let is_spent = kept.is_spent(now_ms);
-            if is_spent {
-                freed = freed.saturating_add(kept.bytes());
+    fn consume(&mut self, hash: u64, charge: &Charge, now_ms: u64, hasher: &RandomState) -> Decision {
+        let found = self.table.entry(hash, |kept| kept.key == charge.key, |kept| hasher.hash_one(&kept.key));
+        let (kept, before) = match found {
+            Entry::Occupied(entry) => {
+                let kept = entry.into_mut();
+                let bytes = kept.bytes();
+                (kept, bytes)
             }
-            !is_spent
-        });
-        self.bytes.fetch_sub(freed, Ordering::Relaxed);
+            Entry::Vacant(entry) => (entry.insert(Kept::new(charge.key.clone())).into_mut(), 0),
+        };
+        kept.longest_ms = kept.longest_ms.max(charge.windows.longest_ms());
+        let decision = kept.log.consume(now_ms, &charge.windows, charge.cost);
+        kept.note(charge, &decision, now_ms);
+        self.bytes = self.bytes.saturating_add(kept.bytes()).saturating_sub(before);
+        decision
     }
 
-    /// Makes the least harmful of a sample leave, until the bound is kept or the shard has nothing to give.
-    fn make_room(&self, shard: &mut Shard, now_ms: u64, keep: &LimitKey) {
-        self.drop_spent(shard, now_ms);
-        while self.bytes() > self.bytes_max {
-            let sample = shard.iter().filter(|(key, _)| *key != keep).take(SAMPLE);
-            let Some(victim) = sample.min_by_key(|(_, kept)| kept.worth()).map(|(key, _)| key.clone()) else {
-                return;
-            };
-            if let Some(kept) = shard.remove(&victim) {
-                self.bytes.fetch_sub(kept.bytes(), Ordering::Relaxed);
-                self.evicted.fetch_add(1, Ordering::Relaxed);
+    fn drop_spent(&mut self, now_ms: u64, hasher: &RandomState) {
+        self.drop_if(|kept| kept.is_spent(now_ms));
+        if self.table.len().saturating_mul(4) < self.table.capacity() {
+            self.table.shrink_to(self.table.len().saturating_mul(2), |kept| hasher.hash_one(&kept.key));
+        }
+    }
+
+    /// Empties the shard to seven eighths, so that the next time is far away: it looks at all logs. Returns how many
+    /// left that still counted. `keep` stays: it is being charged.
+    fn make_room(&mut self, bytes_max: usize, now_ms: u64, keep: &LimitKey, hasher: &RandomState) -> u64 {
+        self.drop_spent(now_ms, hasher);
+        let surplus = self.bytes.saturating_sub(bytes_max.saturating_sub(bytes_max / 8));
+        let mut by_worth: Vec<_> = self.table.iter().map(|kept| (kept.worth(now_ms), kept.bytes())).collect();
+        by_worth.sort_unstable();
+        let mut freed = 0_usize;
+        let leaving = by_worth.iter().take_while(|(_, bytes)| {
+            let is_wanted = freed < surplus;
+            freed = freed.saturating_add(*bytes);
+            is_wanted
+        });
+        let Some((last, _)) = leaving.last().copied() else { return 0 };
+        let mut freed = 0_usize;
+        self.drop_if(|kept| {
+            let leaves = freed < surplus && kept.worth(now_ms) <= last && kept.key != *keep;
+            if leaves {
+                freed = freed.saturating_add(kept.bytes());
+            }
+            leaves
+        })
+    }
+
+    fn drop_if(&mut self, mut leaves: impl FnMut(&Kept) -> bool) -> u64 {
+        let (mut left, mut freed) = (0_u64, 0_usize);
+        self.table.retain(|kept| {
+            let leaves = leaves(kept);
+            if leaves {
+                left = left.saturating_add(1);
+                freed = freed.saturating_add(kept.bytes());
+            }
+            !leaves
+        });
+        self.bytes = self.bytes.saturating_sub(freed);
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{ManualClock, SystemClock};
+    use crate::limit::Mode;
+    use crate::store::testing::charge_of;
+    use std::time::Duration;
+
+    fn limits(bytes_max: u64) -> (MemoryLimits, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::at(1_000_000));
+        (MemoryLimits::new(Arc::clone(&clock) as _, bytes_max), clock)
+    }
+
+    /// The log of newcomer `number`.
+    fn newcomer(number: u32) -> Charge {
+        let mut charge = charge_of("p", 0, &[(60, 10)], Mode::Enforce);
+        charge.key.identity.0[..4].copy_from_slice(&number.to_le_bytes());
+        charge.key.identity.0[31] = 1;
+        charge
+    }
+
+    fn admits(limits: &MemoryLimits, charge: &Charge) -> bool {
+        limits.decide(std::slice::from_ref(charge))[0].admitted
+    }
+
+    #[test]
+    fn a_flood_of_newcomers_sets_no_offender_free_and_keeps_to_its_bytes() {
+        let (limits, clock) = limits(1 << 20);
+        let offender = charge_of("p", 7, &[(60, 10)], Mode::Enforce);
+        assert_eq!((0..20).filter(|_| admits(&limits, &offender)).count(), 10);
+        let mut peak = 0;
+        for number in 0..50_000 {
+            assert!(admits(&limits, &newcomer(number)));
+            peak = peak.max(limits.bytes());
+            if number % 1_000 == 0 {
+                clock.advance(Duration::from_millis(1));
+                assert!(!admits(&limits, &offender), "after {number} newcomers");
             }
         }
+        assert!(peak <= (1 << 20) + 4_096, "{peak}");
+        assert!(limits.evicted() > 40_000, "{}", limits.evicted());
+    }
+
+    #[test]
+    fn what_counts_no_more_leaves_first() {
+        let (limits, clock) = limits(1 << 20);
+        for number in 0..3_000 {
+            assert!(admits(&limits, &newcomer(number)));
+        }
+        clock.advance(Duration::from_secs(60));
+        for number in 10_000..13_000 {
+            assert!(admits(&limits, &newcomer(number)));
+        }
+        assert_eq!(limits.evicted(), 0);
+        assert!(
+            !(10_000..13_000).any(|number| limits.decide(&[newcomer(number)])[0].windows[0].remaining != 8)
+        );
+    }
+
+    #[test]
+    fn a_log_with_many_units_outlives_those_with_few() {
+        let (limits, clock) = limits(1 << 20);
+        let busy = Charge { cost: 9, ..charge_of("p", 7, &[(60, 10)], Mode::Enforce) };
+        assert!(admits(&limits, &busy));
+        clock.advance(Duration::from_millis(10));
+        for number in 0..20_000 {
+            limits.decide(&[newcomer(number)]);
+        }
+        let look = Charge { cost: 0, ..busy };
+        assert_eq!(limits.decide(&[look])[0].windows[0].remaining, 1);
+    }
+
+    #[test]
+    fn sweeping_drops_what_is_spent_and_denials_leave_no_trace() {
+        let (limits, clock) = limits(64 << 20);
+        for number in 0..1_000 {
+            limits.decide(&[newcomer(number)]);
+            limits.decide(&[Charge { cost: 11, ..newcomer(100_000 + number) }]);
+            limits.decide(&[Charge { cost: 0, ..newcomer(200_000 + number) }]);
+        }
+        assert_eq!(limits.keys(), 1_000);
+        clock.advance(Duration::from_secs(60));
+        for _ in 0..SHARDS_MAX {
+            limits.sweep();
+        }
+        assert_eq!((limits.keys(), limits.bytes(), limits.evicted()), (0, 0, 0));
+    }
+
+    #[test]
+    fn reset_and_refund_keep_the_books() {
+        let (limits, _) = limits(1 << 20);
+        let one = newcomer(1);
+        let stamp_ms = limits.decide(std::slice::from_ref(&one))[0].stamp_ms;
+        assert_eq!((limits.refund(&one, stamp_ms), limits.refund(&one, stamp_ms)), (1, 0));
+        limits.reset(&one.key);
+        limits.reset(&one.key);
+        assert_eq!((limits.keys(), limits.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn eight_threads_on_two_policies_admit_exactly_the_limit() {
+        let limits = MemoryLimits::new(Arc::new(SystemClock::new()), 64 << 20);
+        let of = |name, identity, limit| charge_of(name, identity, &[(60, limit)], Mode::Enforce);
+        // Every thread holds the shared log and one of its own, in either order.
+        let admitted: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8_u8)
+                .map(|thread| {
+                    let limits = &limits;
+                    let mut charges = vec![of("shared", 99, 500), of("own", thread, 1_000)];
+                    if thread % 2 == 0 {
+                        charges.reverse();
+                    }
+                    let ask = move |_: &u32| !crate::limit::is_denied(&charges, &limits.decide(&charges));
+                    scope.spawn(move || (0..200_u32).filter(ask).count())
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
+        });
+        assert_eq!(admitted, 500);
+        let own: u32 = (0..8_u8)
+            .map(|thread| {
+                let look = Charge { cost: 0, ..of("own", thread, 1_000) };
+                1_000 - limits.decide(&[look])[0].windows[0].remaining
+            })
+            .sum();
+        assert_eq!(own, 500, "what the shared policy refused cost nothing");
     }
 }

@@ -10,6 +10,10 @@ pub mod redis;
 #[cfg(test)]
 mod contract_tests;
 #[cfg(test)]
+mod oracle_tests;
+#[cfg(test)]
+mod outage_tests;
+#[cfg(test)]
 mod testing;
 
 pub use entries::{EntryStore, Found, Lookup, TieredEntries};
@@ -24,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Between two sweeps of one shard of the embedded counts.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// Between two looks at a connection that is being made.
 const CONNECT_LOOK: Duration = Duration::from_millis(5);
@@ -53,6 +57,7 @@ impl Stores {
             metrics: Arc::clone(metrics),
             tasks: tasks.clone(),
             timeout: settings.timeout,
+            prefix: settings.prefix.clone(),
         };
         let open = |name, url: &Secret| Connection::open(name, url, around.clone());
         let counts = match &settings.url {

@@ -1,7 +1,12 @@
-//! A real redis-server for tests of this module: started on a free port, ended with the test.
+//! What the tests of this module share: a real redis-server, and either store behind one face.
 
-use crate::base::{Secret, SystemClock, Tasks};
-use crate::store::redis::{Connection, Surroundings};
+use crate::base::{Digest, ManualClock, Secret, SystemClock, Tasks};
+use crate::limit::{
+    Charge, Decision, FieldStyle, LimitKey, Mode, OnStoreFailure, Per, Policy, Window, Windows,
+};
+use crate::store::memory_limits::MemoryLimits;
+use crate::store::redis::limits::Operation;
+use crate::store::redis::{Connection, RedisLimits, Surroundings};
 use crate::telemetry::{Metrics, StoreName};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -12,28 +17,41 @@ use std::time::Duration;
 pub(super) struct Redis {
     child: Child,
     pub(super) port: u16,
+    arguments: Vec<String>,
     _dir: tempfile::TempDir,
 }
 
 impl Redis {
     /// Starts one and waits until it answers.
     pub(super) async fn start() -> Self {
-        let free =
-            TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
-        let redis = Self::start_on(free);
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one with further arguments.
+    pub(super) async fn start_with(arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let redis = Self::start_on(free_port(), arguments);
         redis.wait().await;
         redis
     }
 
-    fn start_on(port: u16) -> Self {
+    /// Starts one on `port`, which was free a moment ago.
+    pub(super) async fn start_at(port: u16) -> Self {
+        let redis = Self::start_on(port, Vec::new());
+        redis.wait().await;
+        redis
+    }
+
+    fn start_on(port: u16, arguments: Vec<String>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--dir", dir.path().to_str().expect("a plain path")])
+            .args(&arguments)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed (make test does it)");
-        Self { child, port, _dir: dir }
+        Self { child, port, arguments, _dir: dir }
     }
 
     async fn wait(&self) {
@@ -54,7 +72,7 @@ impl Redis {
 
     /// Starts it again on the same port, empty.
     pub(super) async fn restart(&mut self) {
-        *self = Self::start_on(self.port);
+        *self = Self::start_on(self.port, self.arguments.clone());
         self.wait().await;
     }
 
@@ -64,19 +82,37 @@ impl Redis {
         assert!(sent.expect("kill runs").success());
     }
 
+    /// Runs one command through redis-cli and returns what it prints.
+    pub(super) fn cli(&self, command: &[&str]) -> String {
+        let run = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output();
+        let run = run.expect("redis-cli runs");
+        assert!(run.status.success(), "{command:?}: {run:?}");
+        String::from_utf8_lossy(&run.stdout).trim().to_owned()
+    }
+
     /// A connection once it is up.
     pub(super) async fn connection(&self) -> Connection {
-        let around = Surroundings {
-            clock: Arc::new(SystemClock::new()),
-            metrics: Arc::new(Metrics::new(0).expect("valid")),
-            tasks: Tasks::new(),
-            timeout: Duration::from_millis(200),
-        };
-        let url = Secret::new(format!("redis://127.0.0.1:{}", self.port));
-        let connection = Connection::open(StoreName::Redis, &url, around).expect("a valid URL");
+        let connection = connection(&format!("redis://127.0.0.1:{}", self.port));
         eventually(|| connection.is_up()).await;
         connection
     }
+}
+
+/// A port on which nothing listens.
+pub(super) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port()
+}
+
+/// A connection that has just begun to connect.
+pub(super) fn connection(url: &str) -> Connection {
+    let around = Surroundings {
+        clock: Arc::new(SystemClock::new()),
+        metrics: Arc::new(Metrics::new(0).expect("valid")),
+        tasks: Tasks::new(),
+        timeout: Duration::from_millis(200),
+        prefix: "tg:".to_owned(),
+    };
+    Connection::open(StoreName::Redis, &Secret::new(url), around).expect("a valid URL")
 }
 
 impl Drop for Redis {
@@ -96,4 +132,73 @@ pub(super) async fn eventually(mut is_so: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("it never happened");
+}
+
+/// Where the clocks of the tests begin.
+pub(super) const T0: u64 = 1_700_000_000_000;
+
+/// Either store, with a clock that stands where the test puts it.
+pub(super) enum Store {
+    Memory(MemoryLimits, Arc<ManualClock>),
+    Redis(RedisLimits),
+}
+
+impl Store {
+    pub(super) fn memory() -> Self {
+        let clock = Arc::new(ManualClock::at(T0));
+        Self::Memory(MemoryLimits::new(Arc::clone(&clock) as _, 64 << 20), clock)
+    }
+
+    pub(super) async fn redis(server: &Redis) -> Self {
+        Self::Redis(RedisLimits::new(server.connection().await, "tg:"))
+    }
+
+    /// Decides `charges` at `T0 + at_ms`.
+    pub(super) async fn run(&self, at_ms: u64, charges: &[Charge], operation: Operation) -> Vec<Decision> {
+        match self {
+            Self::Redis(redis) => {
+                redis.decide_at_ms(T0 + at_ms, charges, operation).await.expect("it answers")
+            }
+            Self::Memory(memory, clock) => {
+                clock.set(T0 + at_ms);
+                match operation {
+                    Operation::Consume => memory.decide(charges),
+                    Operation::Force => charges.iter().map(|charge| memory.force(charge)).collect(),
+                    Operation::Refund { stamp_ms } => {
+                        memory.refund(&charges[0], stamp_ms);
+                        memory.decide(&[Charge { cost: 0, ..charges[0].clone() }])
+                    }
+                }
+            }
+        }
+    }
+
+    /// Decides one charge.
+    pub(super) async fn ask(&self, at_ms: u64, charge: &Charge) -> Decision {
+        self.run(at_ms, std::slice::from_ref(charge), Operation::Consume).await.remove(0)
+    }
+}
+
+/// Windows of so many seconds and units.
+pub(super) fn windows(list: &[(u32, u32)]) -> Windows {
+    let list = list.iter().map(|(seconds, limit)| Window { length_ms: seconds * 1_000, limit: *limit });
+    Windows::new(list.collect()).expect("valid")
+}
+
+/// A charge of 1 on the log `identity` of policy `name`.
+pub(super) fn charge_of(name: &str, identity: u8, list: &[(u32, u32)], mode: Mode) -> Charge {
+    let windows = windows(list);
+    let policy = Policy {
+        name: name.into(),
+        per: vec![Per::Ip],
+        windows: windows.clone(),
+        tiers: std::collections::BTreeMap::new(),
+        cost: 1,
+        mode,
+        on_store_failure: OnStoreFailure::Local,
+        fields: FieldStyle::Both,
+        status: 429,
+    };
+    let key = LimitKey { identity: Digest([identity; 32]), policy: name.into() };
+    Charge { policy: Arc::new(policy), key, windows, cost: 1 }
 }

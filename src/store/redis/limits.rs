@@ -1,6 +1,6 @@
 //! The limit script, called: one round trip decides all charges of a request.
 
-use crate::limit::{Charge, Decision, LimitKey, WindowState};
+use crate::limit::{Charge, Decision, LimitKey, Mode, WindowState, Windows};
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
 use bytes::Bytes;
@@ -89,8 +89,8 @@ impl RedisLimits {
             Operation::Force => ("f", 0),
             Operation::Refund { stamp_ms } => ("r", stamp_ms),
         };
-        let packed = Bytes::from(pack(charges, stamp_ms));
-        let arguments: Vec<Value> = vec![Value::from(clock), Value::from(word), Value::Bytes(packed)];
+        let mut arguments: Vec<Value> = vec![Value::from(clock), Value::from(word)];
+        arguments.extend(charges.iter().map(|charge| Value::Bytes(pack(charge, stamp_ms).into())));
         let hash = self.hash.clone();
         let reply = self.connection.call("limit", |client| run(client, hash, keys, arguments)).await?;
         unpack(&reply, charges).ok_or(StoreFailure::Malformed { what: "the limit script's reply" })
@@ -114,33 +114,27 @@ async fn run(client: Client, hash: String, keys: Vec<String>, arguments: Vec<Val
     }
 }
 
-fn pack(charges: &[Charge], stamp_ms: u64) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(charges.len().saturating_mul(48));
-    for charge in charges {
-        let windows = charge.windows.as_slice();
-        let is_enforced = charge.policy.mode == crate::limit::Mode::Enforce;
-        packed.extend(charge.cost.to_le_bytes());
-        packed.push(u8::from(is_enforced));
-        packed.push(u8::try_from(windows.len()).unwrap_or(u8::MAX));
-        packed.extend(signature(charge).to_le_bytes());
-        packed.extend(float(stamp_ms).to_le_bytes());
-        for window in windows {
-            packed.extend(window.length_ms.to_le_bytes());
-            packed.extend(window.limit.to_le_bytes());
-        }
+/// A charge as the script reads it.
+fn pack(charge: &Charge, stamp_ms: u64) -> Vec<u8> {
+    let windows = charge.windows.as_slice();
+    let mut packed = Vec::with_capacity(windows.len().saturating_mul(8).saturating_add(18));
+    packed.extend(float(stamp_ms).to_le_bytes());
+    packed.extend(charge.cost.to_le_bytes());
+    packed.extend(signature(&charge.windows).to_le_bytes());
+    packed.push(u8::from(charge.policy.mode == Mode::Enforce));
+    packed.push(u8::try_from(windows.len()).unwrap_or(u8::MAX));
+    for window in windows {
+        packed.extend(window.length_ms.to_le_bytes());
+        packed.extend(window.limit.to_le_bytes());
     }
     packed
 }
 
-/// Names the list of window lengths: when it changes, the stored tails mean nothing any more.
-fn signature(charge: &Charge) -> u32 {
-    // FNV-1a. Logs of one key under few configurations: no adversary, no table needed.
-    charge
-        .windows
-        .as_slice()
-        .iter()
-        .flat_map(|window| window.length_ms.to_le_bytes())
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+/// Names the list of window lengths: when it changes, the stored tails mean nothing any more. Never 0, which names none.
+fn signature(windows: &Windows) -> u32 {
+    // FNV-1a. A log sees a handful of lists in its life, none chosen by an adversary.
+    let lengths = windows.as_slice().iter().flat_map(|window| window.length_ms.to_le_bytes());
+    lengths.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)).max(1)
 }
 
 /// Milliseconds as the script's number: exact far beyond any date.
@@ -192,5 +186,49 @@ impl Reader<'_> {
         let (head, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(u64::from_le_bytes(*head))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limit::{FieldStyle, OnStoreFailure, Policy, Window};
+    use proptest::prelude::*;
+
+    fn charge() -> Charge {
+        let windows = Windows::new(vec![Window { length_ms: 60_000, limit: 2 }]).expect("valid");
+        let policy = Policy {
+            name: "p".into(),
+            per: Vec::new(),
+            windows: windows.clone(),
+            tiers: std::collections::BTreeMap::new(),
+            cost: 1,
+            mode: Mode::Enforce,
+            on_store_failure: OnStoreFailure::Local,
+            fields: FieldStyle::Both,
+            status: 429,
+        };
+        let key = LimitKey { identity: crate::base::Digest([1; 32]), policy: "p".into() };
+        Charge { policy: policy.into(), key, windows, cost: 1 }
+    }
+
+    #[test]
+    fn a_list_of_lengths_has_a_signature_whatever_the_limits() {
+        let of = |list: &[(u32, u32)]| {
+            let list = list.iter().map(|(length_ms, limit)| Window { length_ms: *length_ms, limit: *limit });
+            signature(&Windows::new(list.collect()).expect("valid"))
+        };
+        assert_eq!(of(&[(1_000, 1), (60_000, 2)]), of(&[(60_000, 7), (1_000, 9)]));
+        assert_ne!(of(&[(1_000, 1), (60_000, 2)]), of(&[(1_000, 1)]));
+        assert_ne!(of(&[(1_000, 1)]), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_reply_is_too_strange(reply in prop::collection::vec(any::<u8>(), 0..64)) {
+            let one = [charge()];
+            let decisions = unpack(&reply, &one);
+            prop_assert!(decisions.is_none() || reply.len() == 24);
+        }
     }
 }
