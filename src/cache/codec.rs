@@ -1,0 +1,257 @@
+//! The stored form of an entry, version 1: one string with a fixed head.
+//!
+//! ```text
+//! magic "TGE", version            4
+//! check                          16   BLAKE3-128 of everything from here to the body
+//! key, owner                  32+32
+//! body digest                    16   BLAKE3-128 of the body
+//! flags, status                 2+2
+//! stored, age base, fresh until 3×8   wall milliseconds
+//! swr, sie, keep                3×4   seconds
+//! lengths: namespace, selecting, fields, extension (4×4), body (8)
+//! namespace, selecting, fields, extension, body
+//! ```
+//!
+//! Numbers are little-endian. The extension is empty in version 1; it is where generations and tags will stand.
+//! A value that differs from this in one byte, or says another version, is an error: whoever reads it has a miss.
+//! Never trusts a length before it has been compared with what is there.
+
+use crate::base::{Digest, Digester};
+use crate::cache::entry::{Entry, body_digest};
+use crate::cache::lifetime::Lifetime;
+use crate::cache::vary::SELECTING_MAX;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+const MAGIC: [u8; 4] = *b"TGE\x01";
+const CHECK_BYTES: usize = 16;
+const OURS: u16 = 1;
+const STRICT: u16 = 1 << 1;
+
+/// How many field lines an entry may have: a sanity bound for what is read.
+const FIELDS_MAX: usize = 1_024;
+
+/// Why bytes are not an entry. For the reader each is a miss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EntryFault {
+    /// Another program's value, or another version's.
+    #[error("not an entry of this version")]
+    Foreign,
+    /// It ends early, or goes on.
+    #[error("lengths do not add up")]
+    Length,
+    /// A check does not fit.
+    #[error("check does not fit the content")]
+    Check,
+    /// It is whole but says what no entry says.
+    #[error("content is not an entry's")]
+    Content,
+    /// It is an entry of another key.
+    #[error("entry of another key")]
+    Key,
+}
+
+/// The stored form. The body is copied once.
+#[must_use]
+pub fn encode(entry: &Entry) -> Bytes {
+    let selecting = encode_selecting(&entry.selecting);
+    let fields = encode_fields(&entry.headers);
+    let namespace = entry.namespace.as_bytes();
+    let capacity = 224 + namespace.len() + selecting.len() + fields.len() + entry.body.len();
+
+    let mut head = BytesMut::with_capacity(capacity);
+    head.put_slice(&MAGIC);
+    head.put_bytes(0, CHECK_BYTES);
+    head.put_slice(&entry.key.0);
+    head.put_slice(&entry.owner.0);
+    head.put_slice(&entry.body_digest);
+    let lifetime = &entry.lifetime;
+    head.put_u16_le(if lifetime.ours { OURS } else { 0 } | if lifetime.strict { STRICT } else { 0 });
+    head.put_u16_le(entry.status);
+    for time in [entry.stored_ms, lifetime.age_base_ms, lifetime.fresh_until_ms] {
+        head.put_u64_le(time);
+    }
+    for window in [lifetime.swr_s, lifetime.sie_s, lifetime.keep_s] {
+        head.put_u32_le(window);
+    }
+    for length in [namespace.len(), selecting.len(), fields.len(), 0] {
+        head.put_u32_le(u32::try_from(length).unwrap_or(u32::MAX));
+    }
+    head.put_u64_le(u64::try_from(entry.body.len()).unwrap_or(u64::MAX));
+    for part in [namespace, &selecting, &fields] {
+        head.put_slice(part);
+    }
+    let check = check_of(head.get(MAGIC.len() + CHECK_BYTES..).unwrap_or_default());
+    for (slot, byte) in head.iter_mut().skip(MAGIC.len()).zip(check) {
+        *slot = byte;
+    }
+    head.put_slice(&entry.body);
+    head.freeze()
+}
+
+/// Reads a stored form. The body shares the bytes of `stored`.
+///
+/// # Errors
+/// [`EntryFault`] for anything that [`encode`] did not write for `key`.
+pub fn decode(stored: &Bytes, key: &Digest) -> Result<Entry, EntryFault> {
+    let mut reader = Reader { rest: stored };
+    if reader.take(MAGIC.len())? != MAGIC {
+        return Err(EntryFault::Foreign);
+    }
+    let check = reader.array::<CHECK_BYTES>()?;
+    let checked = reader.rest;
+    let head = Head::read(&mut reader)?;
+    let [namespace, selecting, fields, extension] = head.lengths;
+    let (namespace, selecting) = (reader.take(namespace)?, reader.take(selecting)?);
+    let (fields, _extension) = (reader.take(fields)?, reader.take(extension)?);
+    if reader.rest.len() != head.body {
+        return Err(EntryFault::Length);
+    }
+    let (before_body, body) =
+        checked.split_at_checked(checked.len() - head.body).ok_or(EntryFault::Length)?;
+    if check_of(before_body) != check || body_digest(body) != head.body_digest {
+        return Err(EntryFault::Check);
+    }
+    if head.key != *key {
+        return Err(EntryFault::Key);
+    }
+    Ok(Entry {
+        key: head.key,
+        owner: head.owner,
+        namespace: std::str::from_utf8(namespace).map_err(|_invalid| EntryFault::Content)?.into(),
+        status: head.status,
+        headers: decode_fields(fields)?,
+        body: stored.slice(stored.len() - head.body..),
+        body_digest: head.body_digest,
+        lifetime: head.lifetime,
+        selecting: decode_selecting(selecting)?,
+        stored_ms: head.stored_ms,
+    })
+}
+
+/// The fixed part behind the check.
+struct Head {
+    key: Digest,
+    owner: Digest,
+    body_digest: [u8; 16],
+    status: u16,
+    stored_ms: u64,
+    lifetime: Lifetime,
+    /// Namespace, selecting, fields, extension.
+    lengths: [usize; 4],
+    body: usize,
+}
+
+impl Head {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, EntryFault> {
+        let (key, owner) = (Digest(reader.array()?), Digest(reader.array()?));
+        let body_digest = reader.array()?;
+        let (flags, status) = (reader.u16()?, reader.u16()?);
+        let (stored_ms, age_base_ms, fresh_until_ms) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let (swr_s, sie_s, keep_s) = (reader.u32()?, reader.u32()?, reader.u32()?);
+        let (ours, strict) = (flags & OURS != 0, flags & STRICT != 0);
+        let mut lengths = [0; 4];
+        for length in &mut lengths {
+            *length = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
+        }
+        let body = usize::try_from(reader.u64()?).unwrap_or(usize::MAX);
+        if flags & !(OURS | STRICT) != 0 || !(200..600).contains(&status) {
+            return Err(EntryFault::Content);
+        }
+        let lifetime = Lifetime { age_base_ms, fresh_until_ms, swr_s, sie_s, keep_s, ours, strict };
+        Ok(Self { key, owner, body_digest, status, stored_ms, lifetime, lengths, body })
+    }
+}
+
+fn check_of(bytes: &[u8]) -> [u8; CHECK_BYTES] {
+    let digest = Digester::new("tidegate entry check 1").part(bytes).finish().0;
+    let mut head = [0; CHECK_BYTES];
+    for (slot, byte) in head.iter_mut().zip(digest) {
+        *slot = byte;
+    }
+    head
+}
+
+/// Field names, each with its length (2 bytes) in front.
+pub(crate) fn encode_selecting(names: &[HeaderName]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for name in names {
+        out.put_u16_le(u16::try_from(name.as_str().len()).unwrap_or(u16::MAX));
+        out.put_slice(name.as_str().as_bytes());
+    }
+    out
+}
+
+/// The inverse of [`encode_selecting`]; at most [`SELECTING_MAX`] names.
+pub(crate) fn decode_selecting(bytes: &[u8]) -> Result<Vec<HeaderName>, EntryFault> {
+    let mut reader = Reader { rest: bytes };
+    let mut names = Vec::new();
+    while !reader.rest.is_empty() {
+        let length = usize::from(reader.u16()?);
+        let name = HeaderName::from_bytes(reader.take(length)?).map_err(|_invalid| EntryFault::Content)?;
+        names.push(name);
+        if names.len() > SELECTING_MAX {
+            return Err(EntryFault::Content);
+        }
+    }
+    Ok(names)
+}
+
+/// Name length (2), value length (4), name, value; once for each line.
+fn encode_fields(headers: &HeaderMap) -> Vec<u8> {
+    let mut out = Vec::with_capacity(headers.len() * 48);
+    for (name, value) in headers {
+        out.put_u16_le(u16::try_from(name.as_str().len()).unwrap_or(u16::MAX));
+        out.put_u32_le(u32::try_from(value.len()).unwrap_or(u32::MAX));
+        out.put_slice(name.as_str().as_bytes());
+        out.put_slice(value.as_bytes());
+    }
+    out
+}
+
+fn decode_fields(bytes: &[u8]) -> Result<HeaderMap, EntryFault> {
+    let mut reader = Reader { rest: bytes };
+    let mut headers = HeaderMap::new();
+    while !reader.rest.is_empty() {
+        let name_length = usize::from(reader.u16()?);
+        let value_length = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
+        let name =
+            HeaderName::from_bytes(reader.take(name_length)?).map_err(|_invalid| EntryFault::Content)?;
+        let value =
+            HeaderValue::from_bytes(reader.take(value_length)?).map_err(|_invalid| EntryFault::Content)?;
+        headers.append(name, value);
+        if headers.len() > FIELDS_MAX {
+            return Err(EntryFault::Content);
+        }
+    }
+    Ok(headers)
+}
+
+/// Takes what is there and fails where it is not.
+pub(crate) struct Reader<'b> {
+    pub(crate) rest: &'b [u8],
+}
+
+impl<'b> Reader<'b> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'b [u8], EntryFault> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(EntryFault::Length)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], EntryFault> {
+        self.take(N)?.try_into().map_err(|_impossible| EntryFault::Length)
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, EntryFault> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, EntryFault> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, EntryFault> {
+        self.array().map(u64::from_le_bytes)
+    }
+}

@@ -1,0 +1,155 @@
+//! Which fields are stored, how a 304 freshens them, and what the client is told.
+//!
+//! Nothing that belongs to one connection, one request or one client is ever stored.
+
+use crate::cache::date::format_date;
+use crate::cache::directives::{CDN_CACHE_CONTROL, ResponseDirectives};
+use crate::cache::namespace::{Namespace, Scope, SetCookie};
+use http::header::{
+    AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES,
+    HeaderMap, HeaderName, HeaderValue, PRAGMA, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
+};
+use std::time::Duration;
+
+/// Fields of one hop or one exchange (RFC 9110 section 7.6.1, RFC 9111 section 3.1) and those that Tidegate sets
+/// itself on every answer.
+const NEVER_STORED: [HeaderName; 17] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    AGE,
+    VIA,
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("ratelimit"),
+    HeaderName::from_static("ratelimit-policy"),
+    HeaderName::from_static("x-cache"),
+    HeaderName::from_static("traceparent"),
+];
+
+/// Fields that a 304 says about itself or about a body that it does not carry, or that chose the stored response.
+const NOT_FRESHENED: [HeaderName; 5] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, VARY, SET_COOKIE];
+
+/// Cache directives meant for shared caches behind us.
+const FOR_SHARED_CACHES: [HeaderName; 2] = [CDN_CACHE_CONTROL, HeaderName::from_static("surrogate-control")];
+
+/// The fields of `headers` that an entry keeps: without hop-by-hop fields and those that `Connection` names, without
+/// what `private="…"` and `no-cache="…"` take out, with `Set-Cookie` only where the namespace stores it, and with a
+/// `Date` of receipt where the origin sent none (RFC 9110 section 6.6.1).
+#[must_use]
+pub fn stored_fields(namespace: &Namespace, headers: &HeaderMap, received_ms: u64) -> HeaderMap {
+    let directives = ResponseDirectives::read(headers);
+    let mut kept = HeaderMap::with_capacity(headers.len() + 1);
+    let nominated = connection_members(headers);
+    for (name, value) in headers {
+        let taken_out = [&directives.private, &directives.no_cache]
+            .into_iter()
+            .any(|restriction| restriction.fields().contains(name));
+        let cookie = *name == SET_COOKIE && namespace.set_cookie != SetCookie::Store;
+        if !taken_out && !cookie && !never_stored(name) && !nominated.contains(name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    if !kept.contains_key(DATE)
+        && let Ok(date) = HeaderValue::try_from(format_date(received_ms / 1_000))
+    {
+        kept.insert(DATE, date);
+    }
+    kept
+}
+
+/// The stored fields as a 304 freshens them (RFC 9111 section 3.2): each field of the update replaces all lines of
+/// its name. `Age` of the update stays, so that freshness can be computed anew; the stored `Date` goes when the
+/// update has none. Pass the result through [`crate::cache::storability::storability`] and [`stored_fields`].
+#[must_use]
+pub fn merge_304(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
+    let mut merged = stored.clone();
+    merged.remove(DATE);
+    let nominated = connection_members(update);
+    for name in update.keys() {
+        let own_hop = *name != AGE && never_stored(name);
+        if own_hop || NOT_FRESHENED.contains(name) || nominated.contains(name) {
+            continue;
+        }
+        merged.remove(name);
+        for value in update.get_all(name) {
+            merged.append(name.clone(), value.clone());
+        }
+    }
+    merged
+}
+
+/// Rewrites, in place, what caches between us and the client read. Do it on every cacheable answer, stored or not.
+///
+/// - `ours` (our `ttl` made it storable): `private, no-cache`, or `private, max-age=N` with the namespace's
+///   `client_max_age`, and `tag` as `ETag` where the origin sent none, so that asking again costs a 304.
+/// - scope tenant or user with the origin's own freshness: the same words without those that would let another
+///   shared cache keep the answer.
+/// - scope public: the origin's words, with `max-age=N` where `ours` and `client_max_age` is set.
+pub fn rewrite_for_client(
+    namespace: &Namespace,
+    ours: bool,
+    tag: Option<&HeaderValue>,
+    headers: &mut HeaderMap,
+) {
+    let public = namespace.scope == Scope::Public;
+    if ours && let Some(tag) = tag.filter(|_| !headers.contains_key(ETAG)) {
+        headers.insert(ETAG, tag.clone());
+    }
+    if !public {
+        for name in &FOR_SHARED_CACHES {
+            headers.remove(name);
+        }
+    }
+    let words = match (ours, public, namespace.client_max_age) {
+        (true, true, None) | (false, true, _) => return,
+        (true, true, Some(age)) => max_age(age),
+        (true, false, Some(age)) => format!("private, {}", max_age(age)),
+        (true, false, None) => "private, no-cache".to_owned(),
+        (false, false, _) => privately(headers),
+    };
+    if ours {
+        headers.remove(EXPIRES);
+        headers.remove(PRAGMA);
+    }
+    if let Ok(value) = HeaderValue::try_from(words) {
+        headers.insert(CACHE_CONTROL, value);
+    }
+}
+
+fn max_age(age: Duration) -> String {
+    format!("max-age={}", age.as_secs())
+}
+
+/// The origin's `Cache-Control` without `public`, `s-maxage` and `proxy-revalidate`, with `private` in front.
+fn privately(headers: &HeaderMap) -> String {
+    let mut words = vec!["private".to_owned()];
+    for line in headers.get_all(CACHE_CONTROL) {
+        let members = line.to_str().map(crate::cache::directives::members).unwrap_or_default();
+        words.extend(
+            members
+                .into_iter()
+                .filter(|(name, _)| {
+                    !matches!(name.as_str(), "public" | "s-maxage" | "proxy-revalidate" | "private")
+                })
+                .map(|(_, text)| text.to_owned()),
+        );
+    }
+    words.join(", ")
+}
+
+fn never_stored(name: &HeaderName) -> bool {
+    NEVER_STORED.contains(name) || name.as_str().starts_with("x-ratelimit-")
+}
+
+fn connection_members(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+}

@@ -1,0 +1,288 @@
+//! May this response be stored, and for how long: RFC 9111 sections 3 and 4.2, the namespace's rules, and the
+//! stricter rules of a cache that several tenants share.
+
+use crate::base::clock::millis;
+use crate::cache::directives::ResponseDirectives;
+use crate::cache::freshness::{self, Timing};
+use crate::cache::lifetime::{KEEP_S, Lifetime};
+use crate::cache::namespace::{Namespace, Scope, SetCookie, TtlMode};
+use crate::cache::vary::{Selecting, selecting_fields};
+use crate::identity::Caller;
+use http::header::{AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED, SET_COOKIE};
+use std::time::Duration;
+
+/// A response on its way from the origin. `headers` are the origin's, unchanged.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseInput<'r> {
+    /// The route's namespace.
+    pub namespace: &'r Namespace,
+    /// Who asked.
+    pub caller: &'r Caller,
+    /// The fields that the client sent.
+    pub request: &'r HeaderMap,
+    /// The response's status; after a 304 that of the stored response.
+    pub status: u16,
+    /// The response's fields; after a 304 the merged ones.
+    pub headers: &'r HeaderMap,
+    /// When it was asked for and received.
+    pub timing: Timing,
+}
+
+/// The verdict on a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storability {
+    /// Store it for this long.
+    Store(Lifetime),
+    /// Do not.
+    Refuse(Refused),
+}
+
+/// Why a response is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Its status is never stored here, or only with freshness that it does not bring.
+    Status,
+    /// `no-store`.
+    NoStore,
+    /// `private`.
+    Private,
+    /// `must-understand` with a status that we do not.
+    MustUnderstand,
+    /// The request carried credentials and nothing allows sharing (RFC 9111 section 3.5).
+    Authorization,
+    /// It sets a cookie.
+    SetCookie,
+    /// `Vary: *`, unreadable, or too many fields.
+    Vary,
+    /// A stream without an end (`text/event-stream`), or a part of a representation.
+    Stream,
+    /// Nobody says how long it is fresh.
+    NoFreshness,
+    /// It is stale already and there is no validator to ask with.
+    AlreadyStale,
+}
+
+impl Refused {
+    /// A stable word for `explain`, `Cache-Status` and metrics.
+    #[must_use]
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::NoStore => "no-store",
+            Self::Private => "private",
+            Self::MustUnderstand => "must-understand",
+            Self::Authorization => "authorization",
+            Self::SetCookie => "set-cookie",
+            Self::Vary => "vary",
+            Self::Stream => "stream",
+            Self::NoFreshness => "no-freshness",
+            Self::AlreadyStale => "already-stale",
+        }
+    }
+}
+
+/// Decides. The order is that of severity, so that `explain` names the strongest reason.
+#[must_use]
+pub fn storability(input: &ResponseInput<'_>) -> Storability {
+    let directives = ResponseDirectives::read(input.headers);
+    match permitted(input, &directives).and_then(|rule| lifetime(input, &directives, rule)) {
+        Ok(lifetime) => Storability::Store(lifetime),
+        Err(refused) => Storability::Refuse(refused),
+    }
+}
+
+/// What a status needs in order to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StatusRule {
+    /// The namespace's `ttl` is enough.
+    Ordinary,
+    /// "Not there": the namespace's `negative_ttl` is enough.
+    Negative,
+    /// The origin's explicit freshness.
+    Explicit,
+    /// Nothing helps.
+    Never,
+}
+
+fn status_rule(status: u16, error_statuses: bool) -> StatusRule {
+    match status {
+        200 | 203 | 301 | 308 => StatusRule::Ordinary,
+        404 | 410 => StatusRule::Negative,
+        // About this request, this caller or this moment, never about the resource.
+        206 | 304 | 401 | 403 | 407 | 412 | 416 | 429 | 431 => StatusRule::Never,
+        200..400 => StatusRule::Explicit,
+        400..600 if error_statuses => StatusRule::Explicit,
+        _ => StatusRule::Never,
+    }
+}
+
+/// Final statuses whose caching rules we follow (RFC 9111 section 5.2.2.3).
+fn understood(status: u16) -> bool {
+    matches!(status, 200 | 203 | 204 | 300..=303 | 307 | 308 | 404 | 405 | 410 | 414 | 451 | 501)
+}
+
+fn permitted(input: &ResponseInput<'_>, directives: &ResponseDirectives) -> Result<StatusRule, Refused> {
+    let rule = status_rule(input.status, input.namespace.error_statuses);
+    if rule == StatusRule::Never {
+        return Err(Refused::Status);
+    }
+    if directives.must_understand && !understood(input.status) {
+        return Err(Refused::MustUnderstand);
+    }
+    if directives.no_store && !directives.must_understand {
+        return Err(Refused::NoStore);
+    }
+    if directives.private.is_whole() {
+        return Err(Refused::Private);
+    }
+    if !may_share(input, directives) {
+        return Err(Refused::Authorization);
+    }
+    if sets_cookie(input, directives) {
+        return Err(Refused::SetCookie);
+    }
+    if selecting_fields(input.headers) == Selecting::Never {
+        return Err(Refused::Vary);
+    }
+    if endless(input.headers) || input.headers.contains_key(CONTENT_RANGE) {
+        return Err(Refused::Stream);
+    }
+    Ok(rule)
+}
+
+/// RFC 9111 section 3.5 for scope public. Scope tenant or user is the operator's permission to share inside the
+/// scope, and the key keeps it there.
+fn may_share(input: &ResponseInput<'_>, directives: &ResponseDirectives) -> bool {
+    let caller = input.caller;
+    let credentials = input.request.contains_key(AUTHORIZATION)
+        || caller.rejected_credential
+        || caller.user.is_some()
+        || caller.api_key.is_some();
+    let allowed = directives.public || directives.must_revalidate || directives.s_maxage_s.is_some();
+    input.namespace.scope != Scope::Public || !credentials || allowed
+}
+
+fn sets_cookie(input: &ResponseInput<'_>, directives: &ResponseDirectives) -> bool {
+    // A field that `private="set-cookie"` or `no-cache="set-cookie"` takes out is not stored with the rest.
+    let taken_out = [&directives.private, &directives.no_cache]
+        .into_iter()
+        .any(|restriction| restriction.fields().contains(&SET_COOKIE));
+    input.namespace.set_cookie == SetCookie::Refuse && input.headers.contains_key(SET_COOKIE) && !taken_out
+}
+
+fn endless(headers: &HeaderMap) -> bool {
+    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim();
+    ["text/event-stream", "multipart/x-mixed-replace"].iter().any(|name| media.eq_ignore_ascii_case(name))
+}
+
+/// Who made the response fresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Origin,
+    Heuristic,
+    /// Our `ttl`, where the origin says nothing.
+    Namespace,
+    /// Our `ttl`, whatever the origin says.
+    Override,
+}
+
+fn lifetime(
+    input: &ResponseInput<'_>,
+    directives: &ResponseDirectives,
+    rule: StatusRule,
+) -> Result<Lifetime, Refused> {
+    let age_base_ms = freshness::age_base_ms(input.headers, input.timing);
+    let (fresh_until_ms, source) = fresh_until(input, directives, rule, age_base_ms)?;
+    let overriding = source == Source::Override;
+    let strict = directives.must_revalidate
+        || directives.proxy_revalidate
+        || (!overriding && (directives.no_cache.is_whole() || directives.s_maxage_s.is_some()));
+    let (swr_s, sie_s) = if strict { (0, 0) } else { windows(input.namespace, directives, source) };
+    let keep_s = if has_validator(input.headers) { KEEP_S } else { 0 };
+    let ours = overriding || source == Source::Namespace;
+    let found = Lifetime { age_base_ms, fresh_until_ms, swr_s, sie_s, keep_s, ours, strict };
+
+    // The namespace's windows are for answers that were fresh once: without this, every `max-age=0` would be kept
+    // for the day when the origin fails.
+    let by_origin = directives.stale_while_revalidate_s.is_some() || directives.stale_if_error_s.is_some();
+    let worth_keeping = keep_s > 0 || (by_origin && swr_s.max(sie_s) > 0);
+    if found.is_fresh(input.timing.received_ms) || worth_keeping {
+        Ok(found)
+    } else {
+        Err(Refused::AlreadyStale)
+    }
+}
+
+/// The origin's freshness and ours, met by the namespace's mode: table "what the origin says" of `docs/caching.md`.
+fn fresh_until(
+    input: &ResponseInput<'_>,
+    directives: &ResponseDirectives,
+    rule: StatusRule,
+    age_base_ms: u64,
+) -> Result<(u64, Source), Refused> {
+    let received_ms = input.timing.received_ms;
+    let origin_until = |lifetime_s: u64| age_base_ms.saturating_add(lifetime_s.saturating_mul(1_000));
+    let explicit_until = freshness::explicit_s(directives, input.headers, received_ms).map(origin_until);
+    let own_until = own_ttl(input.namespace, rule).map(|ttl| received_ms.saturating_add(millis(ttl)));
+    let no_cache =
+        directives.no_cache.is_whole() && (explicit_until.is_some() || rule != StatusRule::Explicit);
+
+    match (input.namespace.mode, explicit_until, own_until) {
+        (TtlMode::Override, _, Some(until_ms)) => Ok((until_ms, Source::Override)),
+        _ if no_cache => Ok((age_base_ms, Source::Origin)),
+        (TtlMode::Cap, Some(origin_ms), Some(own_ms)) => Ok((origin_ms.min(own_ms), Source::Origin)),
+        (_, Some(origin_ms), _) => Ok((origin_ms, Source::Origin)),
+        (_, None, Some(own_ms)) => Ok((own_ms, Source::Namespace)),
+        (_, None, None) if input.namespace.heuristic => {
+            freshness::heuristic_s(input.status, directives, input.headers, received_ms)
+                .map(|lifetime_s| (origin_until(lifetime_s), Source::Heuristic))
+                .ok_or(Refused::NoFreshness)
+        }
+        (_, None, None) => Err(Refused::NoFreshness),
+    }
+}
+
+/// The namespace's freshness for a status. An absence is believed for a tenth of the time at most, and only where
+/// the namespace has a `ttl` at all.
+fn own_ttl(namespace: &Namespace, rule: StatusRule) -> Option<Duration> {
+    let ttl = namespace.ttl?;
+    match rule {
+        StatusRule::Ordinary => Some(ttl),
+        StatusRule::Negative => Some(namespace.negative_ttl.min(ttl / 10)).filter(|ttl| !ttl.is_zero()),
+        StatusRule::Explicit | StatusRule::Never => None,
+    }
+}
+
+/// `stale-while-revalidate` and `stale-if-error` in seconds.
+///
+/// Where the origin gives explicit freshness, only the origin may allow serving its answer stale while nothing is
+/// wrong. When it fails, the namespace's `stale_if_error` counts too.
+fn windows(namespace: &Namespace, directives: &ResponseDirectives, source: Source) -> (u32, u32) {
+    let own_swr = namespace.stale_while_revalidate.map(whole_seconds);
+    let own_sie = namespace.stale_if_error.map(whole_seconds);
+    let origin_swr = directives.stale_while_revalidate_s.map(clamp);
+    let origin_sie = directives.stale_if_error_s.map(clamp);
+    if source == Source::Override {
+        return (own_swr.or(origin_swr).unwrap_or(0), own_sie.or(origin_sie).unwrap_or(0));
+    }
+    let default_swr = if source == Source::Origin { None } else { own_swr };
+    let swr = origin_swr.or(default_swr).unwrap_or(0);
+    let sie = origin_sie.or(own_sie).unwrap_or(0);
+    if namespace.mode == TtlMode::Cap {
+        return (swr.min(own_swr.unwrap_or(swr)), sie.min(own_sie.unwrap_or(sie)));
+    }
+    (swr, sie)
+}
+
+fn has_validator(headers: &HeaderMap) -> bool {
+    headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED)
+}
+
+fn whole_seconds(duration: Duration) -> u32 {
+    clamp(duration.as_secs())
+}
+
+fn clamp(seconds: u64) -> u32 {
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
