@@ -255,3 +255,125 @@ impl<'b> Reader<'b> {
         self.array().map(u64::from_le_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn fields()(list in prop::collection::vec(("[a-z][a-z0-9-]{0,12}", "[ -~]{0,30}"), 0..8)) -> HeaderMap {
+            let mut headers = HeaderMap::new();
+            for (name, value) in list {
+                let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+                headers.append(name, HeaderValue::from_str(&value).expect("a value"));
+            }
+            headers
+        }
+    }
+
+    prop_compose! {
+        fn lifetimes()(times: [u64; 2], windows: [u32; 3], ours: bool, strict: bool) -> Lifetime {
+            let ([age_base_ms, fresh_until_ms], [swr_s, sie_s, keep_s]) = (times, windows);
+            Lifetime { age_base_ms, fresh_until_ms, swr_s, sie_s, keep_s, ours, strict }
+        }
+    }
+
+    prop_compose! {
+        pub(crate) fn entries()(
+            ids: ([u8; 32], [u8; 32]),
+            namespace in "[a-zé]{0,9}",
+            status in 200_u16..600,
+            headers in fields(),
+            body in prop::collection::vec(any::<u8>(), 0..200),
+            lifetime in lifetimes(),
+            selecting in prop::collection::vec("[a-z-]{1,9}", 0..4),
+            stored_ms: u64,
+        ) -> Entry {
+            let selecting = selecting.iter().map(|name| name.parse().expect("a name")).collect();
+            Entry {
+                key: Digest(ids.0),
+                owner: Digest(ids.1),
+                namespace: namespace.as_str().into(),
+                status,
+                headers,
+                body_digest: body_digest(&body),
+                body: body.into(),
+                lifetime,
+                selecting,
+                stored_ms,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(entry in entries()) {
+            prop_assert_eq!(decode(&encode(&entry), &entry.key), Ok(entry));
+        }
+
+        #[test]
+        fn any_changed_byte_is_an_error(entry in entries(), place: prop::sample::Index, change in 1_u8..) {
+            let mut bytes = encode(&entry).to_vec();
+            let place = place.index(bytes.len());
+            bytes[place] ^= change;
+            prop_assert!(decode(&bytes.into(), &entry.key).is_err(), "byte {}", place);
+        }
+
+        #[test]
+        fn any_cut_or_addition_is_an_error(entry in entries(), place: prop::sample::Index, more in prop::collection::vec(any::<u8>(), 1..9)) {
+            let bytes = encode(&entry);
+            prop_assert!(decode(&bytes.slice(..place.index(bytes.len())), &entry.key).is_err());
+            let longer: Bytes = [&bytes[..], &more].concat().into();
+            prop_assert!(decode(&longer, &entry.key).is_err());
+        }
+
+        #[test]
+        fn foreign_bytes_are_an_error(bytes in prop::collection::vec(any::<u8>(), 0..400), tail in prop::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(decode(&bytes.into(), &Digest([0; 32])).is_err());
+            let ours: Bytes = [&MAGIC[..], &tail].concat().into();
+            prop_assert!(decode(&ours, &Digest([0; 32])).is_err());
+        }
+
+        #[test]
+        fn an_entry_of_another_key_is_an_error(entry in entries(), other: [u8; 32]) {
+            let read = decode(&encode(&entry), &Digest(other));
+            prop_assert_eq!(read.is_ok(), other == entry.key.0);
+        }
+    }
+
+    #[test]
+    fn every_single_byte_counts() {
+        let entry = Entry {
+            key: Digest([7; 32]),
+            owner: Digest([8; 32]),
+            namespace: "dashboard".into(),
+            status: 200,
+            headers: HeaderMap::from_iter([(http::header::ETAG, HeaderValue::from_static("\"a\""))]),
+            body: Bytes::from_static(b"hello"),
+            body_digest: body_digest(b"hello"),
+            lifetime: Lifetime {
+                age_base_ms: 1,
+                fresh_until_ms: 2,
+                swr_s: 3,
+                sie_s: 4,
+                keep_s: 5,
+                ours: true,
+                strict: false,
+            },
+            selecting: vec![http::header::ACCEPT],
+            stored_ms: 6,
+        };
+        let bytes = encode(&entry);
+        for place in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.to_vec();
+                changed[place] ^= 1 << bit;
+                assert!(decode(&changed.into(), &entry.key).is_err(), "byte {place} bit {bit}");
+            }
+        }
+        let mut older = bytes.to_vec();
+        older[3] = 0;
+        assert_eq!(decode(&older.into(), &entry.key), Err(EntryFault::Foreign));
+    }
+}

@@ -355,3 +355,144 @@ fn argument(value: &str) -> Argument<'_> {
     }
     Argument::Malformed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    fn response(line: &str) -> ResponseDirectives {
+        ResponseDirectives::read(&map(&[("cache-control", line)]))
+    }
+
+    fn max_age(line: &str) -> Option<u64> {
+        response(line).max_age_s
+    }
+
+    #[test]
+    fn reads_lifetimes_as_delta_seconds_and_the_unreadable_as_stale() {
+        for (line, expected) in [
+            ("max-age=3600", 3_600),
+            ("MaX-aGe=3600", 3_600),
+            ("max-age=003600", 3_600),
+            ("max-age=\"3600\"", 3_600),
+            ("max-age=99999999999999999999999", DELTA_MAX_S),
+            ("max-age='3600'", 0),
+            ("max-age =3600", 0),
+            ("max-age= 3600", 0),
+            ("max-age=3600.0", 0),
+            ("max-age=-1", 0),
+            ("max-age=a3600", 0),
+            ("max-age", 0),
+            ("max-age=", 0),
+            ("max-age=1;public", 0),
+        ] {
+            assert_eq!(max_age(line), Some(expected), "{line}");
+        }
+        assert_eq!(max_age("x-max-age=1, maxage=1"), None);
+    }
+
+    #[test]
+    fn quoted_strings_hide_what_is_in_them() {
+        assert_eq!(max_age("extension=\"max-age=3600, max-age=1800\", max-age=1"), Some(1));
+        assert_eq!(max_age("max-age=1, extension=\"a\\\", max-age=3600\""), Some(1));
+        assert!(!response("extension=\"no-store\"").no_store);
+    }
+
+    #[test]
+    fn duplicates_that_disagree_are_stale_and_those_that_agree_are_not() {
+        assert_eq!((max_age("max-age=5, max-age=9"), max_age("max-age=5, max-age=5")), (Some(0), Some(5)));
+        let lines = map(&[("cache-control", "max-age=5"), ("cache-control", "max-age=9, no-store")]);
+        let read = ResponseDirectives::read(&lines);
+        assert_eq!((read.max_age_s, read.no_store), (Some(0), true));
+    }
+
+    #[test]
+    fn restrictions_survive_strange_arguments_and_separators() {
+        assert!(response("no-store=1").no_store && response("max-age=1; no-store").no_store);
+        for line in
+            ["private", "private=", "private=set-cookie", "private=\"\"", "private=\"a b\"", "private=\"x"]
+        {
+            assert!(response(line).private.is_whole(), "{line}");
+        }
+        let named = response("private=\"Set-Cookie, X-A\", no-cache=\"b\", max-age=1");
+        let names =
+            |list: &[&'static str]| list.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+        assert_eq!(named.private.fields(), names(&["set-cookie", "x-a"]));
+        assert_eq!((named.no_cache.fields(), named.max_age_s), (&names(&["b"])[..], Some(1)));
+        assert!(response("private=\"a\", private").private.is_whole());
+        assert!(response("private, private=\"a\"").private.is_whole());
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_grants_nothing() {
+        let mut headers = map(&[("cache-control", "public, max-age=60, stale-if-error=9")]);
+        headers.append("cache-control", HeaderValue::from_bytes(b"\xff").expect("opaque"));
+        let read = ResponseDirectives::read(&headers);
+        assert_eq!((read.public, read.max_age_s, read.stale_if_error_s), (false, Some(0), Some(0)));
+        assert!(!response("public, x=\"").public);
+    }
+
+    fn cdn(targeted: &str, general: &str) -> ResponseDirectives {
+        ResponseDirectives::read(&map(&[("cdn-cache-control", targeted), ("cache-control", general)]))
+    }
+
+    #[test]
+    fn a_valid_targeted_field_speaks_alone() {
+        let read = cdn("max-age=3600, foobar", "no-store, max-age=1");
+        assert_eq!((read.max_age_s, read.no_store, read.targeted), (Some(3_600), false, true));
+        assert_eq!(cdn("max-age=99999999999", "").max_age_s, Some(DELTA_MAX_S));
+        assert_eq!(cdn("max-age=-5", "max-age=9").max_age_s, Some(0));
+        assert!(cdn("private", "max-age=10000").private.is_whole());
+        assert!(cdn("no-store", "max-age=10000").no_store && !cdn("no-store=?0, max-age=1", "").no_store);
+        assert_eq!(cdn("private=\"a\"", "").private.fields(), [HeaderName::from_static("a")]);
+    }
+
+    #[test]
+    fn an_invalid_targeted_field_is_ignored() {
+        for line in ["max-age=10000, &&&&&", "max-age=\"10000\"", "max-age", "MaX-aGe=1", "max-age =1", ""] {
+            let read = cdn(line, "no-store");
+            assert!(read.no_store && !read.targeted, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn reads_what_clients_ask() {
+        let read =
+            RequestDirectives::read(&map(&[("cache-control", "max-stale, min-fresh=5, only-if-cached")]));
+        let expected = RequestDirectives {
+            max_stale_s: Some(u64::MAX),
+            min_fresh_s: Some(5),
+            only_if_cached: true,
+            ..RequestDirectives::default()
+        };
+        assert_eq!(read, expected);
+        assert!(RequestDirectives::read(&map(&[("pragma", "x, no-cache")])).no_cache);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(line in "[ -~]{0,60}") {
+            response(&line);
+            cdn(&line, &line);
+            std::hint::black_box(RequestDirectives::read(&map(&[("cache-control", &line), ("pragma", &line)])));
+        }
+
+        /// Oracle: without quotes, backslashes and equals signs a line is its comma-separated words.
+        #[test]
+        fn plain_words_are_what_stands_between_commas(words in prop::collection::vec("(no-store|public|x|must-revalidate)", 0..5)) {
+            let read = response(&words.join(" , "));
+            let has = |word: &str| words.iter().any(|other| other == word);
+            prop_assert_eq!((read.no_store, read.public, read.must_revalidate), (has("no-store"), has("public"), has("must-revalidate")));
+        }
+    }
+}

@@ -112,3 +112,62 @@ pub fn body_digest(body: &[u8]) -> [u8; 16] {
     }
     head
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::freshness::Timing;
+    use crate::cache::namespace::Namespace;
+    use crate::identity::Caller;
+
+    const LIFETIME: Lifetime = Lifetime {
+        age_base_ms: 0,
+        fresh_until_ms: 9,
+        swr_s: 0,
+        sie_s: 0,
+        keep_s: 0,
+        ours: true,
+        strict: false,
+    };
+
+    fn entry(
+        namespace: &Namespace,
+        fields: &[(&'static str, &'static str)],
+        body: &'static [u8],
+    ) -> Option<Entry> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let (caller, request) = (Caller::default(), HeaderMap::new());
+        let timing = Timing { request_sent_ms: 0, received_ms: 5 };
+        let response = ResponseInput {
+            namespace,
+            caller: &caller,
+            request: &request,
+            status: 200,
+            headers: &headers,
+            timing,
+        };
+        Entry::new(Digest([1; 32]), &response, Bytes::from_static(body), LIFETIME)
+    }
+
+    #[test]
+    fn an_entry_has_the_true_length_and_no_more_than_the_namespace_stores() {
+        let namespace = Namespace { max_object: 5, ..Namespace::named("n") };
+        let made =
+            entry(&namespace, &[("content-length", "99"), ("vary", "Accept")], b"hello").expect("it fits");
+        assert_eq!((&made.headers[CONTENT_LENGTH], made.stored_ms), (&HeaderValue::from_static("5"), 5));
+        assert_eq!(made.selecting, [http::header::ACCEPT]);
+        assert!(entry(&namespace, &[], b"hello!").is_none());
+        assert!(entry(&namespace, &[("vary", "*")], b"").is_none());
+    }
+
+    #[test]
+    fn the_made_tag_follows_the_body() {
+        let tag = |body| entry(&Namespace::named("n"), &[], body).expect("it fits").generated_tag();
+        assert_eq!(tag(b"a"), tag(b"a"));
+        assert_ne!(tag(b"a"), tag(b"b"));
+        assert!(tag(b"a").to_str().is_ok_and(|text| text.starts_with("\"tg-") && text.len() == 27));
+    }
+}

@@ -153,3 +153,156 @@ fn connection_members(headers: &HeaderMap) -> Vec<HeaderName> {
     let lines = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn what_belongs_to_a_hop_or_a_request_is_not_stored() {
+        let headers = map(&[
+            ("connection", "close, X-Internal"),
+            ("x-internal", "1"),
+            ("keep-alive", "1"),
+            ("transfer-encoding", "chunked"),
+            ("trailer", "a"),
+            ("upgrade", "h2c"),
+            ("age", "1"),
+            ("via", "1.1 a"),
+            ("x-request-id", "1"),
+            ("ratelimit", "a"),
+            ("ratelimit-policy", "a"),
+            ("x-ratelimit-limit-60s", "1"),
+            ("x-ratelimit-remaining", "1"),
+            ("set-cookie", "a=1"),
+            ("content-type", "a/b"),
+            ("x-other", "1"),
+            ("x-other", "2"),
+        ]);
+        let kept = stored_fields(&Namespace::named("n"), &headers, 784_111_777_000);
+        assert_eq!(names(&kept), ["content-type", "date", "x-other"]);
+        assert_eq!(kept.get_all("x-other").iter().count(), 2);
+        assert_eq!(kept[DATE], "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn qualified_directives_take_their_fields_out() {
+        let headers = map(&[
+            ("cache-control", "max-age=1, private=\"Set-Cookie, x-a\", no-cache=\"x-b\""),
+            ("date", "d"),
+            ("set-cookie", "a=1"),
+            ("x-a", "1"),
+            ("x-b", "1"),
+            ("x-c", "1"),
+        ]);
+        let namespace = Namespace { set_cookie: SetCookie::Store, ..Namespace::named("n") };
+        assert_eq!(names(&stored_fields(&namespace, &headers, 0)), ["cache-control", "date", "x-c"]);
+        let plain = map(&[("date", "d"), ("set-cookie", "a=1")]);
+        assert_eq!(names(&stored_fields(&namespace, &plain, 0)), ["date", "set-cookie"]);
+    }
+
+    #[test]
+    fn a_304_replaces_all_fields_but_those_of_the_body_it_does_not_carry() {
+        let stored = map(&[
+            ("date", "old"),
+            ("etag", "\"a\""),
+            ("x-a", "1"),
+            ("x-a", "2"),
+            ("x-kept", "1"),
+            ("content-length", "5"),
+            ("content-encoding", "gzip"),
+            ("vary", "accept"),
+        ]);
+        let update = map(&[
+            ("x-a", "3"),
+            ("x-a", "4"),
+            ("age", "7"),
+            ("content-length", "0"),
+            ("content-encoding", "br"),
+            ("content-range", "x"),
+            ("vary", "*"),
+            ("set-cookie", "a=1"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("transfer-encoding", "chunked"),
+            ("content-type", "a/b"),
+        ]);
+        let merged = merge_304(&stored, &update);
+        let expected = map(&[
+            ("etag", "\"a\""),
+            ("x-a", "3"),
+            ("x-a", "4"),
+            ("x-kept", "1"),
+            ("content-length", "5"),
+            ("content-encoding", "gzip"),
+            ("vary", "accept"),
+            ("age", "7"),
+            ("content-type", "a/b"),
+        ]);
+        assert_eq!(merged, expected, "an update without Date must not keep the old one: it would look aged");
+        assert_eq!(merge_304(&stored, &map(&[("date", "new")]))[DATE], "new");
+    }
+
+    fn for_client(namespace: &Namespace, ours: bool, fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = map(fields);
+        rewrite_for_client(namespace, ours, Some(&HeaderValue::from_static("\"tg-1\"")), &mut headers);
+        headers
+    }
+
+    #[test]
+    fn our_freshness_is_for_us_alone() {
+        let tenant = Namespace::named("n");
+        let given = [("expires", "x"), ("pragma", "x"), ("cdn-cache-control", "max-age=9")];
+        let expected = map(&[("cache-control", "private, no-cache"), ("etag", "\"tg-1\"")]);
+        assert_eq!(for_client(&tenant, true, &given), expected);
+        let aged = Namespace { client_max_age: Some(Duration::from_secs(30)), ..tenant };
+        let given = [("etag", "\"own\""), ("cache-control", "max-age=600, public")];
+        let expected = map(&[("cache-control", "private, max-age=30"), ("etag", "\"own\"")]);
+        assert_eq!(for_client(&aged, true, &given), expected);
+    }
+
+    #[test]
+    fn the_origins_freshness_of_a_tenant_reaches_only_private_caches() {
+        let words = |line| {
+            for_client(&Namespace::named("n"), false, &[("cache-control", line), ("surrogate-control", "a")])
+        };
+        for (line, expected) in [
+            (
+                "public, max-age=60, s-maxage=600, proxy-revalidate, x=\"a, s-maxage=1\"",
+                "private, max-age=60, x=\"a, s-maxage=1\"",
+            ),
+            ("S-MaxAge=600", "private"),
+            ("private=\"a\", no-cache", "private, no-cache"),
+        ] {
+            assert_eq!(words(line), map(&[("cache-control", expected)]), "{line}");
+        }
+        let expires = for_client(&Namespace::named("n"), false, &[("expires", "x")]);
+        assert_eq!(expires, map(&[("cache-control", "private"), ("expires", "x")]));
+    }
+
+    #[test]
+    fn public_answers_keep_the_origins_words() {
+        let public = Namespace { scope: Scope::Public, ..Namespace::named("n") };
+        let given = [("cache-control", "public, s-maxage=600"), ("cdn-cache-control", "max-age=9")];
+        assert_eq!(for_client(&public, false, &given), map(&given));
+        let aged = Namespace { client_max_age: Some(Duration::from_secs(30)), ..public };
+        assert_eq!(
+            for_client(&aged, true, &[]),
+            map(&[("cache-control", "max-age=30"), ("etag", "\"tg-1\"")])
+        );
+    }
+}

@@ -86,3 +86,104 @@ fn origin_now_s(headers: &HeaderMap, received_ms: u64) -> i64 {
 fn date_s(headers: &HeaderMap, name: &HeaderName, now_ms: u64) -> Option<i64> {
     parse_date(headers.get(name)?.to_str().ok()?, now_ms / 1_000)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::date::format_date;
+    use http::HeaderValue;
+
+    const NOW_S: u64 = 1_790_000_000;
+    const TIMING: Timing = Timing { request_sent_ms: NOW_S * 1_000 + 100, received_ms: NOW_S * 1_000 + 700 };
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    fn at(offset_s: i64) -> String {
+        format_date(NOW_S.checked_add_signed(offset_s).expect("after 1970"))
+    }
+
+    #[test]
+    fn age_is_the_first_number_of_the_first_line_or_nothing() {
+        let age =
+            |lines: &[&str]| age_field_s(&map(&lines.iter().map(|line| ("age", *line)).collect::<Vec<_>>()));
+        for (lines, expected) in [
+            (&["abc"][..], None),
+            (&["-7200"], None),
+            (&["7200.0"], None),
+            (&["2147483647"], Some(2_147_483_647)),
+            (&["2147483649"], Some(2_147_483_648)),
+            (&["7200, 0"], Some(7_200)),
+            (&["0, 7200"], Some(0)),
+            (&["7200", "0"], Some(7_200)),
+            (&["0", "7200"], Some(0)),
+            (&["7200;foo=bar"], None),
+            (&[""], None),
+            (&[], None),
+        ] {
+            assert_eq!(age(lines), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_larger_of_apparent_and_told_age_counts() {
+        let base = |fields: &[(&'static str, &str)]| TIMING.received_ms - age_base_ms(&map(fields), TIMING);
+        assert_eq!(base(&[]), 0);
+        assert_eq!(base(&[("date", &at(0))]), 0, "the part of a second that Date cannot tell is no age");
+        assert_eq!(base(&[("date", &at(-30))]), 30_000);
+        assert_eq!(
+            base(&[("date", &at(-30)), ("age", "100")]),
+            100_600,
+            "told age plus the response's delay"
+        );
+        assert_eq!(base(&[("date", &at(-300)), ("age", "100")]), 300_000);
+        assert_eq!(base(&[("date", &at(300))]), 0, "an origin whose clock is ahead");
+        assert_eq!(base(&[("date", "yesterday")]), 0);
+    }
+
+    #[test]
+    fn s_maxage_then_max_age_then_expires() {
+        let explicit = |fields: &[(&'static str, &str)]| {
+            let headers = map(fields);
+            explicit_s(&ResponseDirectives::read(&headers), &headers, TIMING.received_ms)
+        };
+        let expires = at(500);
+        assert_eq!(explicit(&[("cache-control", "max-age=7, s-maxage=9"), ("expires", &expires)]), Some(9));
+        assert_eq!(explicit(&[("cache-control", "max-age=7"), ("expires", &expires)]), Some(7));
+        assert_eq!(explicit(&[("expires", &expires)]), Some(500));
+        assert_eq!(
+            explicit(&[("expires", &expires), ("date", &at(-100))]),
+            Some(600),
+            "against Date, not our clock"
+        );
+        assert_eq!(explicit(&[("expires", &at(-1))]), Some(0));
+        assert_eq!(explicit(&[("expires", "0")]), Some(0));
+        assert_eq!(explicit(&[("expires", &expires), ("expires", &at(900))]), Some(0));
+        assert_eq!(explicit(&[("cdn-cache-control", "foo"), ("expires", &expires)]), None);
+        assert_eq!(explicit(&[("cache-control", "public")]), None);
+    }
+
+    #[test]
+    fn heuristics_take_a_tenth_and_at_most_a_day() {
+        let heuristic = |status, fields: &[(&'static str, &str)]| {
+            let headers = map(fields);
+            heuristic_s(status, &ResponseDirectives::read(&headers), &headers, TIMING.received_ms)
+        };
+        let hour = at(-3_600);
+        for status in HEURISTIC_STATUSES {
+            assert_eq!(heuristic(status, &[("last-modified", &hour)]), Some(360), "{status}");
+        }
+        for status in [201, 202, 403, 502, 503, 504, 599] {
+            assert_eq!(heuristic(status, &[("last-modified", &hour)]), None, "{status}");
+        }
+        assert_eq!(heuristic(599, &[("last-modified", &hour), ("cache-control", "public")]), Some(360));
+        assert_eq!(heuristic(200, &[("last-modified", &at(-86_400_000))]), Some(86_400));
+        assert_eq!(heuristic(200, &[("last-modified", &at(60))]), Some(0));
+        assert_eq!(heuristic(200, &[]), None);
+    }
+}

@@ -286,3 +286,255 @@ fn whole_seconds(duration: Duration) -> u32 {
 fn clamp(seconds: u64) -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::date::format_date;
+    use http::HeaderValue;
+
+    const NOW_S: u64 = 1_790_000_000;
+    const NOW_MS: u64 = NOW_S * 1_000;
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    fn anonymous() -> Caller {
+        Caller::default()
+    }
+
+    fn verdict_for(
+        namespace: &Namespace,
+        caller: &Caller,
+        request: &[(&'static str, &str)],
+        status: u16,
+        fields: &[(&'static str, &str)],
+    ) -> Storability {
+        let timing = Timing { request_sent_ms: NOW_MS, received_ms: NOW_MS };
+        let (request, headers) = (&map(request), &map(fields));
+        storability(&ResponseInput { namespace, caller, request, status, headers, timing })
+    }
+
+    fn verdict(namespace: &Namespace, status: u16, fields: &[(&'static str, &str)]) -> Storability {
+        verdict_for(namespace, &anonymous(), &[], status, fields)
+    }
+
+    fn refused(namespace: &Namespace, status: u16, fields: &[(&'static str, &str)]) -> Option<Refused> {
+        match verdict(namespace, status, fields) {
+            Storability::Store(_) => None,
+            Storability::Refuse(why) => Some(why),
+        }
+    }
+
+    fn stored(namespace: &Namespace, status: u16, fields: &[(&'static str, &str)]) -> Lifetime {
+        match verdict(namespace, status, fields) {
+            Storability::Store(lifetime) => lifetime,
+            Storability::Refuse(why) => panic!("refused: {why:?}"),
+        }
+    }
+
+    /// Remaining freshness at receipt in seconds, and whether it is ours; `None`: not stored.
+    type Verdict = Option<(i64, bool)>;
+
+    fn ttl(mode: TtlMode, fields: &[(&'static str, &str)]) -> Verdict {
+        let namespace = Namespace { mode, ttl: Some(Duration::from_secs(300)), ..Namespace::named("n") };
+        match verdict(&namespace, 200, fields) {
+            Storability::Store(lifetime) => Some((lifetime.ttl_s(NOW_MS), lifetime.ours)),
+            Storability::Refuse(_) => None,
+        }
+    }
+
+    fn plain() -> Namespace {
+        Namespace::named("n")
+    }
+
+    fn cc(words: &str) -> [(&'static str, &str); 1] {
+        [("cache-control", words)]
+    }
+
+    #[test]
+    fn the_table_of_modes() {
+        use TtlMode::{Cap, Override, Respect};
+        let tag = ("etag", "\"a\"");
+        let expires = format_date(NOW_S + 700);
+        let rows: [(&[(&'static str, &str)], [Verdict; 3]); 12] = [
+            (&[], [Some((300, true)); 3]),
+            (&cc("max-age=60"), [Some((60, false)), Some((60, false)), Some((300, true))]),
+            (&cc("max-age=900"), [Some((900, false)), Some((300, false)), Some((300, true))]),
+            (&cc("s-maxage=900, max-age=1"), [Some((900, false)), Some((300, false)), Some((300, true))]),
+            (&[("expires", &expires)], [Some((700, false)), Some((300, false)), Some((300, true))]),
+            (
+                &[("cdn-cache-control", "max-age=900"), ("cache-control", "no-store")],
+                [Some((900, false)), Some((300, false)), Some((300, true))],
+            ),
+            (
+                &[("cache-control", "max-age=900"), ("age", "850")],
+                [Some((50, false)), Some((50, false)), Some((300, true))],
+            ),
+            (&[("cache-control", "max-age=0"), tag], [Some((0, false)), Some((0, false)), Some((300, true))]),
+            (&[("cache-control", "no-cache"), tag], [Some((0, false)), Some((0, false)), Some((300, true))]),
+            (&cc("max-age=oops"), [None, None, Some((300, true))]),
+            (&cc("no-store"), [None; 3]),
+            (&cc("private, max-age=60"), [None; 3]),
+        ];
+        for (fields, expected) in rows {
+            for (mode, expected) in [Respect, Cap, Override].into_iter().zip(expected) {
+                assert_eq!(ttl(mode, fields), expected, "{mode:?} {fields:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_any_freshness_nothing_is_stored_unless_heuristics_are_on() {
+        let modified = format_date(NOW_S - 1_000);
+        let fields = [("last-modified", modified.as_str())];
+        assert_eq!(refused(&plain(), 200, &[]), Some(Refused::NoFreshness));
+        assert_eq!(refused(&plain(), 200, &fields), Some(Refused::NoFreshness));
+        let heuristic = Namespace { heuristic: true, ..plain() };
+        let lifetime = stored(&heuristic, 200, &fields);
+        assert_eq!((lifetime.ttl_s(NOW_MS), lifetime.ours), (100, false));
+        assert_eq!(refused(&heuristic, 200, &[]), Some(Refused::NoFreshness));
+        assert_eq!(refused(&heuristic, 201, &fields), Some(Refused::NoFreshness));
+    }
+
+    #[test]
+    fn statuses_by_their_rule() {
+        let with_ttl = Namespace { ttl: Some(Duration::from_secs(60)), ..plain() };
+        let permissive = Namespace { error_statuses: true, ..plain() };
+        let fresh = cc("max-age=60, public");
+        for status in 100..=600 {
+            let ordinary = [200, 203, 301, 308].contains(&status);
+            let negative = [404, 410].contains(&status);
+            assert_eq!(refused(&with_ttl, status, &[]).is_none(), ordinary || negative, "{status} by ttl");
+            let success = (200..400).contains(&status) && ![206, 304].contains(&status);
+            assert_eq!(refused(&plain(), status, &fresh).is_none(), success || negative, "{status} explicit");
+        }
+        for status in [400, 405, 413, 414, 499, 500, 502, 503, 504, 599] {
+            assert_eq!(refused(&permissive, status, &fresh), None, "{status}");
+            assert_eq!(refused(&permissive, status, &[]), Some(Refused::NoFreshness), "{status}");
+        }
+        for status in [100, 103, 206, 304, 401, 403, 407, 412, 416, 429, 431, 600] {
+            assert_eq!(refused(&permissive, status, &fresh), Some(Refused::Status), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_absence_is_believed_for_a_short_time_only() {
+        let of = |ttl_s: Option<u64>, negative_s, fields: &[(&'static str, &str)]| {
+            let ttl = ttl_s.map(Duration::from_secs);
+            let namespace = Namespace { ttl, negative_ttl: Duration::from_secs(negative_s), ..plain() };
+            match verdict(&namespace, 404, fields) {
+                Storability::Store(lifetime) => Some(lifetime.ttl_s(NOW_MS)),
+                Storability::Refuse(_) => None,
+            }
+        };
+        assert_eq!((of(Some(300), 10, &[]), of(Some(60), 10, &[])), (Some(10), Some(6)));
+        assert_eq!((of(Some(300), 0, &[]), of(None, 10, &[])), (None, None));
+        assert_eq!(of(None, 0, &cc("max-age=50")), Some(50));
+    }
+
+    #[test]
+    fn credentials_are_shared_in_scope_public_only_where_the_origin_allows() {
+        let public = Namespace { scope: Scope::Public, ..plain() };
+        let known = Caller { api_key: Some("k".into()), ..anonymous() };
+        let rejected = Caller { rejected_credential: true, ..anonymous() };
+        let token = [("authorization", "Bearer x")];
+        let no = Storability::Refuse(Refused::Authorization);
+        for (caller, request) in [(anonymous(), &token[..]), (known, &[]), (rejected, &[])] {
+            let of = |words| verdict_for(&public, &caller, request, 200, &cc(words));
+            assert_eq!(of("max-age=60"), no);
+            for words in ["public, max-age=60", "s-maxage=60", "max-age=60, must-revalidate"] {
+                assert_ne!(of(words), no, "{words}");
+            }
+            assert_eq!(of("max-age=60, proxy-revalidate"), no);
+            let tenant = verdict_for(&plain(), &caller, request, 200, &cc("max-age=60"));
+            assert!(matches!(tenant, Storability::Store(_)), "inside its scope the answer is shared");
+        }
+    }
+
+    #[test]
+    fn cookies_set_by_the_answer_follow_the_namespace() {
+        let fields = [("cache-control", "max-age=60"), ("set-cookie", "a=1")];
+        assert_eq!(refused(&plain(), 200, &fields), Some(Refused::SetCookie));
+        for set_cookie in [SetCookie::Strip, SetCookie::Store] {
+            assert_eq!(refused(&Namespace { set_cookie, ..plain() }, 200, &fields), None);
+        }
+        let taken_out = [("cache-control", "max-age=60, private=\"Set-Cookie\""), ("set-cookie", "a=1")];
+        assert_eq!(refused(&plain(), 200, &taken_out), None);
+        let other = [("cache-control", "max-age=60, private=\"x\""), ("set-cookie", "a=1")];
+        assert_eq!(refused(&plain(), 200, &other), Some(Refused::SetCookie));
+    }
+
+    #[test]
+    fn what_cannot_be_one_answer_for_many_is_refused() {
+        let with = |name, value| {
+            let namespace =
+                Namespace { ttl: Some(Duration::from_secs(60)), mode: TtlMode::Override, ..plain() };
+            refused(&namespace, 200, &[("cache-control", "max-age=60"), (name, value)])
+        };
+        assert_eq!(with("vary", "accept, *"), Some(Refused::Vary));
+        assert_eq!(with("content-type", "Text/Event-Stream; charset=utf-8"), Some(Refused::Stream));
+        assert_eq!(with("content-range", "bytes 0-1/2"), Some(Refused::Stream));
+        assert_eq!(with("vary", "accept"), None);
+    }
+
+    #[test]
+    fn must_understand_stands_for_no_store_where_we_understand() {
+        let words = cc("max-age=60, no-store, must-understand");
+        let permissive = Namespace { error_statuses: true, ..plain() };
+        assert_eq!(refused(&permissive, 200, &words), None);
+        assert_eq!(refused(&permissive, 599, &words), Some(Refused::MustUnderstand));
+        assert_eq!(
+            refused(&permissive, 299, &cc("max-age=60, must-understand")),
+            Some(Refused::MustUnderstand)
+        );
+    }
+
+    #[test]
+    fn a_stale_answer_is_kept_only_for_its_validator_or_by_the_origins_wish() {
+        assert_eq!(refused(&plain(), 200, &cc("max-age=0")), Some(Refused::AlreadyStale));
+        assert_eq!(refused(&plain(), 200, &cc("no-cache")), Some(Refused::AlreadyStale));
+        assert_eq!(refused(&plain(), 200, &cc("no-cache, stale-if-error=60")), Some(Refused::AlreadyStale));
+        assert_eq!(stored(&plain(), 200, &cc("max-age=0, stale-if-error=60")).sie_s, 60);
+        for validator in [("etag", "\"a\""), ("last-modified", "x")] {
+            let lifetime = stored(&plain(), 200, &[("cache-control", "no-cache"), validator]);
+            assert_eq!((lifetime.keep_s, lifetime.swr_s, lifetime.sie_s), (KEEP_S, 0, 0));
+            assert!(!lifetime.is_fresh(NOW_MS) && lifetime.strict);
+        }
+    }
+
+    fn stale_windows(namespace: &Namespace, words: &str) -> (u32, u32) {
+        let lifetime = stored(namespace, 200, &cc(words));
+        (lifetime.swr_s, lifetime.sie_s)
+    }
+
+    #[test]
+    fn windows_of_stale_serving() {
+        let respect = plain();
+        assert_eq!(
+            stale_windows(&respect, "max-age=60"),
+            (0, 3_600),
+            "fresh words of the origin: no SWR of ours"
+        );
+        assert_eq!(stale_windows(&respect, "max-age=60, stale-while-revalidate=5, stale-if-error=6"), (5, 6));
+        let ours = Namespace { ttl: Some(Duration::from_secs(60)), ..plain() };
+        assert_eq!(stale_windows(&ours, "x"), (10, 3_600));
+        let cap = Namespace { mode: TtlMode::Cap, stale_if_error: Some(Duration::ZERO), ..ours.clone() };
+        assert_eq!(stale_windows(&cap, "max-age=60, stale-while-revalidate=99, stale-if-error=99"), (10, 0));
+        let over = Namespace { mode: TtlMode::Override, ..ours };
+        assert_eq!(stale_windows(&over, "s-maxage=60, stale-while-revalidate=99, no-cache"), (10, 3_600));
+        let silent = Namespace { stale_while_revalidate: None, stale_if_error: None, ..over.clone() };
+        assert_eq!(stale_windows(&silent, "stale-while-revalidate=99"), (99, 0));
+        for words in ["must-revalidate", "proxy-revalidate"] {
+            let words = format!("max-age=60, stale-if-error=9, {words}");
+            assert_eq!(stale_windows(&respect, &words), (0, 0), "{words}");
+            assert_eq!(stale_windows(&over, &words), (0, 0), "{words}");
+        }
+        assert_eq!(stale_windows(&respect, "s-maxage=60, stale-if-error=9"), (0, 0));
+    }
+}
