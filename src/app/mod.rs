@@ -1,1 +1,10 @@
-//! The only place that builds things.
+//! The only place that builds things: command line, start, reload, signals, drain, demo.
+
+pub mod bind;
+pub mod cli;
+pub mod demo;
+pub mod drain;
+pub mod healthcheck;
+pub mod output;
+pub mod panics;
+pub mod signals;

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod digest;
 pub mod problem;
 pub mod secret;
+pub mod store_settings;
 pub mod tasks;
 pub mod units;
 
@@ -15,4 +16,5 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use digest::{Digest, Digester};
 pub use problem::Problem;
 pub use secret::Secret;
+pub use store_settings::{StoreSettings, StoreUrl};
 pub use tasks::Tasks;

@@ -17,7 +17,7 @@
 //! Never trusts a length before it has been compared with what is there.
 
 use crate::base::{Digest, Digester};
-use crate::cache::entry::{Entry, body_digest};
+use crate::cache::entry::{Entry, EntryHead, body_digest};
 use crate::cache::lifetime::Lifetime;
 use crate::cache::vary::SELECTING_MAX;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -51,42 +51,42 @@ pub enum EntryFault {
     Key,
 }
 
-/// The stored form. The body is copied once.
+/// The stored form of an entry under `key`. The body is copied once.
 #[must_use]
-pub fn encode(entry: &Entry) -> Bytes {
-    let selecting = encode_selecting(&entry.selecting);
-    let fields = encode_fields(&entry.headers);
-    let namespace = entry.namespace.as_bytes();
+pub fn encode(entry: &Entry, key: &Digest) -> Bytes {
+    let head = &entry.head;
+    let (selecting, fields) = (encode_selecting(&head.selecting), encode_fields(&head.headers));
+    let namespace = head.namespace.as_bytes();
     let capacity = 224 + namespace.len() + selecting.len() + fields.len() + entry.body.len();
 
-    let mut head = BytesMut::with_capacity(capacity);
-    head.put_slice(&MAGIC);
-    head.put_bytes(0, CHECK_BYTES);
-    head.put_slice(&entry.key.0);
-    head.put_slice(&entry.owner.0);
-    head.put_slice(&entry.body_digest);
-    let lifetime = &entry.lifetime;
-    head.put_u16_le(if lifetime.ours { OURS } else { 0 } | if lifetime.strict { STRICT } else { 0 });
-    head.put_u16_le(entry.status);
-    for time in [entry.stored_ms, lifetime.age_base_ms, lifetime.fresh_until_ms] {
-        head.put_u64_le(time);
+    let mut out = BytesMut::with_capacity(capacity);
+    out.put_slice(&MAGIC);
+    out.put_bytes(0, CHECK_BYTES);
+    out.put_slice(&key.0);
+    out.put_slice(&head.owner.0);
+    out.put_slice(entry.body_digest());
+    let lifetime = &head.lifetime;
+    out.put_u16_le(if lifetime.ours { OURS } else { 0 } | if lifetime.strict { STRICT } else { 0 });
+    out.put_u16_le(head.status);
+    for time in [head.stored_ms, lifetime.age_base_ms, lifetime.fresh_until_ms] {
+        out.put_u64_le(time);
     }
     for window in [lifetime.swr_s, lifetime.sie_s, lifetime.keep_s] {
-        head.put_u32_le(window);
+        out.put_u32_le(window);
     }
     for length in [namespace.len(), selecting.len(), fields.len(), 0] {
-        head.put_u32_le(u32::try_from(length).unwrap_or(u32::MAX));
+        out.put_u32_le(u32::try_from(length).unwrap_or(u32::MAX));
     }
-    head.put_u64_le(u64::try_from(entry.body.len()).unwrap_or(u64::MAX));
+    out.put_u64_le(u64::try_from(entry.body.len()).unwrap_or(u64::MAX));
     for part in [namespace, &selecting, &fields] {
-        head.put_slice(part);
+        out.put_slice(part);
     }
-    let check = check_of(head.get(MAGIC.len() + CHECK_BYTES..).unwrap_or_default());
-    for (slot, byte) in head.iter_mut().skip(MAGIC.len()).zip(check) {
+    let check = check_of(out.get(MAGIC.len() + CHECK_BYTES..).unwrap_or_default());
+    for (slot, byte) in out.iter_mut().skip(MAGIC.len()).zip(check) {
         *slot = byte;
     }
-    head.put_slice(&entry.body);
-    head.freeze()
+    out.put_slice(&entry.body);
+    out.freeze()
 }
 
 /// Reads a stored form. The body shares the bytes of `stored`.
@@ -115,18 +115,16 @@ pub fn decode(stored: &Bytes, key: &Digest) -> Result<Entry, EntryFault> {
     if head.key != *key {
         return Err(EntryFault::Key);
     }
-    Ok(Entry {
-        key: head.key,
+    let entry_head = EntryHead {
         owner: head.owner,
         namespace: std::str::from_utf8(namespace).map_err(|_invalid| EntryFault::Content)?.into(),
         status: head.status,
         headers: decode_fields(fields)?,
-        body: stored.slice(stored.len() - head.body..),
-        body_digest: head.body_digest,
         lifetime: head.lifetime,
         selecting: decode_selecting(selecting)?,
         stored_ms: head.stored_ms,
-    })
+    };
+    Ok(Entry::restored(entry_head, stored.slice(stored.len() - head.body..), head.body_digest))
 }
 
 /// The fixed part behind the check.
@@ -280,8 +278,8 @@ mod tests {
     }
 
     prop_compose! {
-        pub(crate) fn entries()(
-            ids: ([u8; 32], [u8; 32]),
+        fn entries()(
+            owner: [u8; 32],
             namespace in "[a-zé]{0,9}",
             status in 200_u16..600,
             headers in fields(),
@@ -291,41 +289,34 @@ mod tests {
             stored_ms: u64,
         ) -> Entry {
             let selecting = selecting.iter().map(|name| name.parse().expect("a name")).collect();
-            Entry {
-                key: Digest(ids.0),
-                owner: Digest(ids.1),
-                namespace: namespace.as_str().into(),
-                status,
-                headers,
-                body_digest: body_digest(&body),
-                body: body.into(),
-                lifetime,
-                selecting,
-                stored_ms,
-            }
+            let (owner, namespace) = (Digest(owner), namespace.as_str().into());
+            let head = EntryHead { owner, namespace, status, headers, lifetime, selecting, stored_ms };
+            Entry::new(head, body.into())
         }
     }
+
+    const KEY: Digest = Digest([7; 32]);
 
     proptest! {
         #[test]
         fn what_is_written_is_read_back(entry in entries()) {
-            prop_assert_eq!(decode(&encode(&entry), &entry.key), Ok(entry));
+            prop_assert_eq!(decode(&encode(&entry, &KEY), &KEY), Ok(entry));
         }
 
         #[test]
         fn any_changed_byte_is_an_error(entry in entries(), place: prop::sample::Index, change in 1_u8..) {
-            let mut bytes = encode(&entry).to_vec();
+            let mut bytes = encode(&entry, &KEY).to_vec();
             let place = place.index(bytes.len());
             bytes[place] ^= change;
-            prop_assert!(decode(&bytes.into(), &entry.key).is_err(), "byte {}", place);
+            prop_assert!(decode(&bytes.into(), &KEY).is_err(), "byte {}", place);
         }
 
         #[test]
         fn any_cut_or_addition_is_an_error(entry in entries(), place: prop::sample::Index, more in prop::collection::vec(any::<u8>(), 1..9)) {
-            let bytes = encode(&entry);
-            prop_assert!(decode(&bytes.slice(..place.index(bytes.len())), &entry.key).is_err());
+            let bytes = encode(&entry, &KEY);
+            prop_assert!(decode(&bytes.slice(..place.index(bytes.len())), &KEY).is_err());
             let longer: Bytes = [&bytes[..], &more].concat().into();
-            prop_assert!(decode(&longer, &entry.key).is_err());
+            prop_assert!(decode(&longer, &KEY).is_err());
         }
 
         #[test]
@@ -337,43 +328,42 @@ mod tests {
 
         #[test]
         fn an_entry_of_another_key_is_an_error(entry in entries(), other: [u8; 32]) {
-            let read = decode(&encode(&entry), &Digest(other));
-            prop_assert_eq!(read.is_ok(), other == entry.key.0);
+            let read = decode(&encode(&entry, &KEY), &Digest(other));
+            prop_assert_eq!(read.is_ok(), Digest(other) == KEY);
         }
     }
 
     #[test]
     fn every_single_byte_counts() {
-        let entry = Entry {
-            key: Digest([7; 32]),
+        let lifetime = Lifetime {
+            age_base_ms: 1,
+            fresh_until_ms: 2,
+            swr_s: 3,
+            sie_s: 4,
+            keep_s: 5,
+            ours: true,
+            strict: false,
+        };
+        let head = EntryHead {
             owner: Digest([8; 32]),
             namespace: "dashboard".into(),
             status: 200,
             headers: HeaderMap::from_iter([(http::header::ETAG, HeaderValue::from_static("\"a\""))]),
-            body: Bytes::from_static(b"hello"),
-            body_digest: body_digest(b"hello"),
-            lifetime: Lifetime {
-                age_base_ms: 1,
-                fresh_until_ms: 2,
-                swr_s: 3,
-                sie_s: 4,
-                keep_s: 5,
-                ours: true,
-                strict: false,
-            },
+            lifetime,
             selecting: vec![http::header::ACCEPT],
             stored_ms: 6,
         };
-        let bytes = encode(&entry);
+        let entry = Entry::new(head, Bytes::from_static(b"hello"));
+        let bytes = encode(&entry, &KEY);
         for place in 0..bytes.len() {
             for bit in 0..8 {
                 let mut changed = bytes.to_vec();
                 changed[place] ^= 1 << bit;
-                assert!(decode(&changed.into(), &entry.key).is_err(), "byte {place} bit {bit}");
+                assert!(decode(&changed.into(), &KEY).is_err(), "byte {place} bit {bit}");
             }
         }
         let mut older = bytes.to_vec();
         older[3] = 0;
-        assert_eq!(decode(&older.into(), &entry.key), Err(EntryFault::Foreign));
+        assert_eq!(decode(&older.into(), &KEY), Err(EntryFault::Foreign));
     }
 }

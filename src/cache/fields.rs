@@ -6,7 +6,7 @@ use crate::cache::date::format_date;
 use crate::cache::directives::{CDN_CACHE_CONTROL, ResponseDirectives};
 use crate::cache::namespace::{Namespace, Scope, SetCookie};
 use http::header::{
-    AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES,
+    AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, EXPIRES,
     HeaderMap, HeaderName, HeaderValue, PRAGMA, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
 };
@@ -86,42 +86,35 @@ pub fn merge_304(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
     merged
 }
 
-/// Rewrites, in place, what caches between us and the client read. Do it on every cacheable answer, stored or not.
+/// What caches between us and the client must read instead of the origin's words: fields to set, or (`None`) to
+/// remove. For answers that were stored or come from the store.
 ///
 /// - `ours` (our `ttl` made it storable): `private, no-cache`, or `private, max-age=N` with the namespace's
-///   `client_max_age`, and `tag` as `ETag` where the origin sent none, so that asking again costs a 304.
+///   `client_max_age`. With [`crate::cache::Entry::made_tag`] asking again costs a 304.
 /// - scope tenant or user with the origin's own freshness: the same words without those that would let another
 ///   shared cache keep the answer.
 /// - scope public: the origin's words, with `max-age=N` where `ours` and `client_max_age` is set.
-pub fn rewrite_for_client(
+#[must_use]
+pub fn client_fields(
     namespace: &Namespace,
     ours: bool,
-    tag: Option<&HeaderValue>,
-    headers: &mut HeaderMap,
-) {
+    headers: &HeaderMap,
+) -> Vec<(HeaderName, Option<HeaderValue>)> {
     let public = namespace.scope == Scope::Public;
-    if ours && let Some(tag) = tag.filter(|_| !headers.contains_key(ETAG)) {
-        headers.insert(ETAG, tag.clone());
-    }
-    if !public {
-        for name in &FOR_SHARED_CACHES {
-            headers.remove(name);
-        }
-    }
     let words = match (ours, public, namespace.client_max_age) {
-        (true, true, None) | (false, true, _) => return,
+        (true, true, None) | (false, true, _) => return Vec::new(),
         (true, true, Some(age)) => max_age(age),
         (true, false, Some(age)) => format!("private, {}", max_age(age)),
         (true, false, None) => "private, no-cache".to_owned(),
         (false, false, _) => privately(headers),
     };
-    if ours {
-        headers.remove(EXPIRES);
-        headers.remove(PRAGMA);
-    }
-    if let Ok(value) = HeaderValue::try_from(words) {
-        headers.insert(CACHE_CONTROL, value);
-    }
+    let misleading = if ours { &[EXPIRES, PRAGMA][..] } else { &[] };
+    let shared = if public { &[] } else { &FOR_SHARED_CACHES[..] };
+    let present = misleading.iter().chain(shared).filter(|name| headers.contains_key(*name));
+    let mut changes: Vec<(HeaderName, Option<HeaderValue>)> =
+        present.map(|name| (name.clone(), None)).collect();
+    changes.extend(HeaderValue::try_from(words).ok().map(|words| (CACHE_CONTROL, Some(words))));
+    changes
 }
 
 fn max_age(age: Duration) -> String {
@@ -259,7 +252,12 @@ mod tests {
 
     fn for_client(namespace: &Namespace, ours: bool, fields: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = map(fields);
-        rewrite_for_client(namespace, ours, Some(&HeaderValue::from_static("\"tg-1\"")), &mut headers);
+        for (name, value) in client_fields(namespace, ours, &headers) {
+            match value {
+                Some(value) => drop(headers.insert(name, value)),
+                None => drop(headers.remove(name)),
+            }
+        }
         headers
     }
 
@@ -267,7 +265,7 @@ mod tests {
     fn our_freshness_is_for_us_alone() {
         let tenant = Namespace::named("n");
         let given = [("expires", "x"), ("pragma", "x"), ("cdn-cache-control", "max-age=9")];
-        let expected = map(&[("cache-control", "private, no-cache"), ("etag", "\"tg-1\"")]);
+        let expected = map(&[("cache-control", "private, no-cache")]);
         assert_eq!(for_client(&tenant, true, &given), expected);
         let aged = Namespace { client_max_age: Some(Duration::from_secs(30)), ..tenant };
         let given = [("etag", "\"own\""), ("cache-control", "max-age=600, public")];
@@ -300,9 +298,6 @@ mod tests {
         let given = [("cache-control", "public, s-maxage=600"), ("cdn-cache-control", "max-age=9")];
         assert_eq!(for_client(&public, false, &given), map(&given));
         let aged = Namespace { client_max_age: Some(Duration::from_secs(30)), ..public };
-        assert_eq!(
-            for_client(&aged, true, &[]),
-            map(&[("cache-control", "max-age=30"), ("etag", "\"tg-1\"")])
-        );
+        assert_eq!(for_client(&aged, true, &[]), map(&[("cache-control", "max-age=30")]));
     }
 }

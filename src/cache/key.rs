@@ -57,7 +57,7 @@ pub enum Bypass {
 impl Bypass {
     /// A stable word for `Cache-Status`, metrics and `explain`.
     #[must_use]
-    pub fn detail(self) -> &'static str {
+    pub fn detail(&self) -> &'static str {
         match self {
             Self::Method => "method",
             Self::Body => "body",

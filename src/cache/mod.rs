@@ -1,7 +1,8 @@
 //! May it be kept, for whom, and how long: RFC 9111 for a shared cache with tenants. Pure: bytes and time come in.
 //!
-//! A request meets [`key()`], [`request_demand`] and [`variant`]; a response [`storability()`], [`Entry::new`] and
-//! [`rewrite_for_client`]; a 304 [`merge_304`] and then the same as a response.
+//! A request meets [`key()`] and [`request_demand`]; a response [`storability()`], [`selecting_fields`],
+//! [`stored_fields`] and [`Entry::new`]; an answer [`client_fields`] and [`CacheStatus`]; a 304 [`merge_304`] and then
+//! the same as a response.
 
 pub mod codec;
 pub mod date;
@@ -16,16 +17,17 @@ pub mod namespace;
 pub mod status;
 pub mod storability;
 pub mod structured;
+pub mod variants;
 pub mod vary;
 
 pub use codec::{EntryFault, decode, encode};
-pub use demand::{Demand, request_demand};
-pub use entry::Entry;
-pub use fields::{merge_304, rewrite_for_client, stored_fields};
-pub use freshness::Timing;
+pub use demand::{Demand, Verdict, request_demand};
+pub use entry::{Entry, EntryHead};
+pub use fields::{client_fields, merge_304, stored_fields};
 pub use key::{Bypass, KeyInput, KeyPart, key, key_parts, owner};
 pub use lifetime::Lifetime;
 pub use namespace::{Cookies, Namespace, QueryKey, Scope, SetCookie, TtlMode};
-pub use status::{CacheStatus, Forward, Outcome, XCache};
+pub use status::{CacheStatus, Outcome};
 pub use storability::{Refused, ResponseInput, Storability, storability};
+pub use variants::VaryRecord;
 pub use vary::{Selecting, Variant, selecting_fields, variant};

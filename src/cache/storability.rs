@@ -24,8 +24,10 @@ pub struct ResponseInput<'r> {
     pub status: u16,
     /// The response's fields; after a 304 the merged ones.
     pub headers: &'r HeaderMap,
-    /// When it was asked for and received.
-    pub timing: Timing,
+    /// When the request went to the origin, wall milliseconds.
+    pub request_sent_ms: u64,
+    /// When the response head arrived, wall milliseconds.
+    pub received_ms: u64,
 }
 
 /// The verdict on a response.
@@ -192,7 +194,8 @@ fn lifetime(
     directives: &ResponseDirectives,
     rule: StatusRule,
 ) -> Result<Lifetime, Refused> {
-    let age_base_ms = freshness::age_base_ms(input.headers, input.timing);
+    let timing = Timing { request_sent_ms: input.request_sent_ms, received_ms: input.received_ms };
+    let age_base_ms = freshness::age_base_ms(input.headers, timing);
     let (fresh_until_ms, source) = fresh_until(input, directives, rule, age_base_ms)?;
     let overriding = source == Source::Override;
     let strict = directives.must_revalidate
@@ -207,11 +210,7 @@ fn lifetime(
     // for the day when the origin fails.
     let by_origin = directives.stale_while_revalidate_s.is_some() || directives.stale_if_error_s.is_some();
     let worth_keeping = keep_s > 0 || (by_origin && swr_s.max(sie_s) > 0);
-    if found.is_fresh(input.timing.received_ms) || worth_keeping {
-        Ok(found)
-    } else {
-        Err(Refused::AlreadyStale)
-    }
+    if found.is_fresh(input.received_ms) || worth_keeping { Ok(found) } else { Err(Refused::AlreadyStale) }
 }
 
 /// The origin's freshness and ours, met by the namespace's mode: table "what the origin says" of `docs/caching.md`.
@@ -221,7 +220,7 @@ fn fresh_until(
     rule: StatusRule,
     age_base_ms: u64,
 ) -> Result<(u64, Source), Refused> {
-    let received_ms = input.timing.received_ms;
+    let received_ms = input.received_ms;
     let origin_until = |lifetime_s: u64| age_base_ms.saturating_add(lifetime_s.saturating_mul(1_000));
     let explicit_until = freshness::explicit_s(directives, input.headers, received_ms).map(origin_until);
     let own_until = own_ttl(input.namespace, rule).map(|ttl| received_ms.saturating_add(millis(ttl)));
@@ -315,9 +314,17 @@ mod tests {
         status: u16,
         fields: &[(&'static str, &str)],
     ) -> Storability {
-        let timing = Timing { request_sent_ms: NOW_MS, received_ms: NOW_MS };
         let (request, headers) = (&map(request), &map(fields));
-        storability(&ResponseInput { namespace, caller, request, status, headers, timing })
+        let (request_sent_ms, received_ms) = (NOW_MS, NOW_MS);
+        storability(&ResponseInput {
+            namespace,
+            caller,
+            request,
+            status,
+            headers,
+            request_sent_ms,
+            received_ms,
+        })
     }
 
     fn verdict(namespace: &Namespace, status: u16, fields: &[(&'static str, &str)]) -> Storability {

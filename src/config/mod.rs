@@ -1,1 +1,23 @@
-//! What was asked for: raw → checked → snapshot.
+//! What was asked for: the file as a tree, read with every fault, compiled into a snapshot.
+
+pub mod effective;
+pub mod env;
+pub mod fault;
+mod identify;
+pub mod load;
+mod namespaces;
+mod policies;
+pub mod reader;
+mod routes;
+mod server;
+pub mod snapshot;
+pub mod tree;
+pub mod upstreams;
+
+pub use env::Env;
+pub use fault::{Fault, Faults, Position};
+pub use load::{Loaded, Source, load};
+pub use snapshot::{
+    AdminSettings, Compression, Connections, Current, Listen, ListenTls, RequestLimits, Route,
+    ServerSettings, Snapshot, Target,
+};

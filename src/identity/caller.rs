@@ -19,8 +19,8 @@ pub struct Caller {
     pub tier: Option<Arc<str>>,
     /// Further claims of the verified token that the configuration names (role and those in `vary_claims`), as text.
     pub claims: Arc<BTreeMap<String, String>>,
-    /// Did the request carry a token or key that was not accepted? It counts as anonymous then, and answers are
-    /// never shared with it beyond scope `public`.
+    /// Did the request carry a token or key that was not accepted? That credential proves nothing then (another one
+    /// may), and answers are never shared with the request beyond scope `public`.
     pub rejected_credential: bool,
 }
 

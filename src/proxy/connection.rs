@@ -4,6 +4,7 @@
 //! [`Guard`] wraps the proxy and every stream it is given; the wrapper counts the connection until it is dropped
 //! and fails reads once the head is overdue.
 
+use crate::telemetry::{Held, Metrics};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::apps::ServerApp;
@@ -100,6 +101,7 @@ impl Drop for Place {
 pub struct Guard<A> {
     inner: Arc<A>,
     connections: Arc<Connections>,
+    metrics: Arc<Metrics>,
     bounds: Box<dyn Fn() -> Bounds + Send + Sync>,
 }
 
@@ -108,9 +110,10 @@ impl<A> Guard<A> {
     pub fn new(
         inner: A,
         connections: Arc<Connections>,
+        metrics: Arc<Metrics>,
         bounds: impl Fn() -> Bounds + Send + Sync + 'static,
     ) -> Self {
-        Self { inner: Arc::new(inner), connections, bounds: Box::new(bounds) }
+        Self { inner: Arc::new(inner), connections, metrics, bounds: Box::new(bounds) }
     }
 
     /// Counts and wraps a new connection, or refuses it.
@@ -126,7 +129,9 @@ impl<A> Guard<A> {
         };
         let is_h2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let phase = if is_h2 { Phase::Free } else { Phase::Head };
-        Some(Box::new(Watched::new(stream, place, bounds.head_timeout, phase)))
+        let mut watched = Watched::new(stream, place, bounds.head_timeout, phase);
+        watched.counted = Some(self.metrics.connection());
+        Some(Box::new(watched))
     }
 }
 
@@ -194,11 +199,19 @@ struct Watched {
     head_timeout: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
     _place: Place,
+    counted: Option<Held>,
 }
 
 impl Watched {
     fn new(inner: Stream, place: Place, head_timeout: Duration, phase: Phase) -> Self {
-        Self { inner, watch: Watch(AtomicU8::new(phase as u8)), head_timeout, deadline: None, _place: place }
+        Self {
+            inner,
+            watch: Watch(AtomicU8::new(phase as u8)),
+            head_timeout,
+            deadline: None,
+            _place: place,
+            counted: None,
+        }
     }
 
     /// Ready with an error once the head is overdue.

@@ -1,3 +1,21 @@
 //! The data plane: the only place that knows pingora.
+//!
+//! A request's way: `gate` (the phases as a list) → `context` → `admit` → `caching` (+ `storage`) → `upstream` (on a
+//! miss) → `respond` → `failure` (on trouble) → `finish`. Policy lives in the pure modules that these steps call.
 
+mod admit;
+mod caching;
 pub mod connection;
+mod context;
+mod failure;
+mod finish;
+mod gate;
+mod plane;
+mod pool;
+mod refusal;
+mod respond;
+mod storage;
+mod tokens;
+mod upstream;
+
+pub use plane::{Bound, DataPlane, Parts, ProxyFault};

@@ -1,1 +1,21 @@
 //! Every metric, the access log and tracing.
+//!
+//! Never on the way of a request: recording does not fail, lines that the writer cannot take are dropped and counted.
+
+pub mod access;
+pub mod cache_stats;
+pub mod families;
+pub mod labels;
+pub mod log;
+pub mod metrics;
+pub mod readings;
+
+mod breakdown;
+mod rfc3339;
+
+pub use access::{AccessRecord, access};
+pub use cache_stats::{CacheReport, CacheStats, CacheStatsBy};
+pub use labels::{CacheResult, LimitDecision, ReloadResult, StoreName, Tier};
+pub use log::{LogFormat, Logging, install};
+pub use metrics::{Held, METRICS_TYPE, Metrics, MetricsFault, RequestRecord};
+pub use readings::Reading;

@@ -1,0 +1,193 @@
+//! What can be typed: commands, their options and where the configuration comes from when none is named.
+//!
+//! Only describes; [`super::main`] does what is asked.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// The configuration that is read when neither `--config` nor `TIDEGATE_CONFIG` names one.
+pub const DEFAULT_CONFIG: &str = "config/tidegate.yaml";
+
+/// The environment variable that names the configuration file.
+pub const CONFIG_VARIABLE: &str = "TIDEGATE_CONFIG";
+
+const CONFIG_HELP: &str = "Configuration file [env: TIDEGATE_CONFIG] [default: config/tidegate.yaml]";
+
+/// Rate limits and tenant-safe caching in front of any HTTP backend.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Say more on stderr; twice: much more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How log lines are written
+    #[arg(long, global = true, value_enum, default_value_t = LogStyle::Text)]
+    pub log_format: LogStyle,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogStyle {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the proxy
+    Run(RunArgs),
+    /// Read a configuration and say everything that is wrong with it (exit code 0 or 2)
+    Check(CheckArgs),
+    /// Say which route, identity, limits and cache key a request would get, and why
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Run with a sample backend, in memory; prints tokens and requests to try
+    Demo(DemoArgs),
+    /// Ask a running instance whether it is ready (exit code 0 or 1)
+    Healthcheck(HealthcheckArgs),
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+/// Options of `run`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    /// The configuration file, when one is named.
+    #[arg(help = CONFIG_HELP, short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Run without a file: pass everything to this server (HOST:PORT) under the default limits
+    #[arg(long, value_name = "ADDR", conflicts_with = "config")]
+    pub upstream: Option<String>,
+    /// Listen here instead of where the configuration says; port 0 picks a free one
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Admin listener instead of the configuration's; port 0 picks a free one
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<SocketAddr>,
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration file, when one is named.
+    #[arg(help = CONFIG_HELP, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Request method, such as GET
+    pub method: String,
+    /// URL or path with query
+    pub url: String,
+    /// Request field; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// Address of the peer
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
+    pub ip: IpAddr,
+    /// The configuration file, when one is named.
+    #[arg(help = CONFIG_HELP, short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where the proxy listens; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Where the admin listener is; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+    pub admin: SocketAddr,
+    /// Print addresses and tokens as one JSON object instead of the guide
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `healthcheck`.
+#[derive(Debug, Args)]
+pub struct HealthcheckArgs {
+    /// The configuration file that names the admin listener, when one is named.
+    #[arg(help = CONFIG_HELP, short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Admin listener, instead of reading a configuration
+    #[arg(long, value_name = "ADDR", conflicts_with = "config")]
+    pub admin: Option<SocketAddr>,
+    /// Ask whether the process is alive, not whether it is ready
+    #[arg(long)]
+    pub live: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_takes_a_file_or_an_upstream_but_not_both() {
+        let cli = parse("tidegate run --upstream app:8000 --listen 127.0.0.1:0 -vv").expect("is valid");
+        assert_eq!(cli.global.verbose, 2);
+        let Command::Run(run) = cli.command else { panic!("not run") };
+        assert_eq!((run.upstream.as_deref(), run.listen.map(|at| at.port())), (Some("app:8000"), Some(0)));
+        let refused = parse("tidegate run --upstream app:8000 --config a.yaml").expect_err("both");
+        assert_eq!(refused.exit_code(), 2);
+    }
+
+    #[test]
+    fn explain_takes_fields_as_curl_does() {
+        let mut words: Vec<&str> = "tidegate explain GET /a?b=c --ip 10.0.0.1 --json".split(' ').collect();
+        words.extend(["-H", "Authorization: Bearer x", "-H", "Accept: */*"]);
+        let cli = Cli::try_parse_from(words).expect("is valid");
+        let Command::Explain(asked) = cli.command else { panic!("not explain") };
+        assert_eq!(asked.headers, ["Authorization: Bearer x", "Accept: */*"]);
+        assert_eq!((asked.ip.to_string().as_str(), asked.json), ("10.0.0.1", true));
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_command() {
+        let before = parse("tidegate --log-format json schema").expect("is valid");
+        let after = parse("tidegate schema --log-format json").expect("is valid");
+        assert_eq!((before.global.log_format, after.global.log_format), (LogStyle::Json, LogStyle::Json));
+    }
+
+    #[test]
+    fn an_unknown_word_is_refused_with_a_hint() {
+        let refused = parse("tidegate rum").expect_err("no such command").to_string();
+        assert!(refused.contains("run"), "{refused}");
+    }
+}

@@ -1,0 +1,43 @@
+//! What the configuration says about the stores.
+
+use crate::base::Secret;
+use std::time::Duration;
+
+/// Where a store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// In this process.
+    Memory,
+    /// A Redis URL (`redis://`, `rediss://`, `redis-cluster://`, `redis-sentinel://` …); it may carry a password.
+    Redis(Secret),
+}
+
+/// The stores' settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Where counts are kept.
+    pub url: StoreUrl,
+    /// Where stored responses are kept; `None`: with the counts.
+    pub cache_url: Option<StoreUrl>,
+    /// Longest wait for one call.
+    pub timeout: Duration,
+    /// Bytes for stored responses in this process.
+    pub memory_cache_bytes: u64,
+    /// Bytes for counts in this process.
+    pub memory_limits_bytes: u64,
+    /// In front of every key.
+    pub prefix: String,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            url: StoreUrl::Memory,
+            cache_url: None,
+            timeout: Duration::from_millis(50),
+            memory_cache_bytes: 256 << 20,
+            memory_limits_bytes: 128 << 20,
+            prefix: "tg:".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The configuration as it works: every default filled in, every secret left out.
+
+use crate::base::units::{format_duration, format_size};
+use crate::base::{StoreSettings, StoreUrl};
+use crate::cache::Namespace;
+use crate::config::snapshot::{AdminSettings, Route, ServerSettings, Target};
+use crate::limit::{Policy, Windows};
+use crate::route::Table;
+use crate::upstream::UpstreamSettings;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The whole as JSON.
+#[expect(clippy::too_many_arguments, reason = "the sections of one document, each once")]
+pub(super) fn effective(
+    server: &ServerSettings,
+    admin: &AdminSettings,
+    store: &StoreSettings,
+    upstreams: &[Arc<UpstreamSettings>],
+    policies: &[Arc<Policy>],
+    namespaces: &[Arc<Namespace>],
+    routes: &Table<Arc<Route>>,
+) -> Value {
+    let listen: Vec<Value> = server
+        .listen
+        .iter()
+        .map(|listen| json!({"address": listen.address.to_string(), "tls": listen.tls.is_some(), "http2": listen.http2}))
+        .collect();
+    let limits = &server.request;
+    json!({
+        "server": {
+            "listen": listen,
+            "request": {
+                "head_bytes": format_size(limits.head_bytes as u64),
+                "fields": limits.fields,
+                "line_bytes": format_size(limits.line_bytes as u64),
+                "body_bytes": format_size(limits.body_bytes),
+                "head_timeout": format_duration(limits.head_timeout),
+                "body_min_rate": limits.body_min_rate,
+            },
+            "connections": {
+                "max": server.connections.max,
+                "per_address": server.connections.per_address,
+                "idle": format_duration(server.connections.idle),
+            },
+            "compression": {
+                "gzip": server.compression.gzip,
+                "brotli": server.compression.brotli,
+                "zstd": server.compression.zstd,
+            },
+            "drain": format_duration(server.drain),
+        },
+        "admin": {"listen": admin.listen.to_string(), "token": admin.token.as_ref().map(|_| "***")},
+        "store": {
+            "url": store_word(&store.url),
+            "cache_url": store.cache_url.as_ref().map(store_word),
+            "timeout": format_duration(store.timeout),
+            "prefix": store.prefix,
+            "memory": {
+                "cache": format_size(store.memory_cache_bytes),
+                "limits": format_size(store.memory_limits_bytes),
+            },
+        },
+        "upstreams": named(upstreams, |upstream| (&upstream.name, upstream_value(upstream))),
+        "limits": named(policies, |policy| (&policy.name, policy_value(policy))),
+        "cache": {"namespaces": named(namespaces, |space| (&space.name, namespace_value(space)))},
+        "routes": routes.iter().map(|(_, route)| route_value(route, upstreams)).collect::<Vec<Value>>(),
+    })
+}
+
+fn named<T>(list: &[Arc<T>], of: impl Fn(&T) -> (&Arc<str>, Value)) -> Value {
+    let entry = |item: &Arc<T>| {
+        let (name, value) = of(item);
+        (name.to_string(), value)
+    };
+    Value::Object(list.iter().map(entry).collect::<Map<String, Value>>())
+}
+
+/// A store's URL may hold a password: only its kind is shown.
+fn store_word(url: &StoreUrl) -> String {
+    match url {
+        StoreUrl::Memory => "memory:".to_owned(),
+        StoreUrl::Redis(url) => {
+            let text = url.expose();
+            let (scheme, rest) = text.split_once("://").unwrap_or((text, ""));
+            format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host))
+        }
+    }
+}
+
+fn upstream_value(upstream: &UpstreamSettings) -> Value {
+    let servers: Vec<String> =
+        upstream.servers.iter().map(|server| format!("{}:{}", server.host, server.port)).collect();
+    json!({
+        "servers": servers,
+        "connect_timeout": format_duration(upstream.connect_timeout),
+        "response_timeout": format_duration(upstream.response_timeout),
+        "idle_timeout": format_duration(upstream.idle_timeout),
+        "health": upstream.health.as_ref().map(|h| json!({"path": *h.path, "every": format_duration(h.every)})),
+        "breaker": upstream.breaker.as_ref().map(|b| json!({"failures": b.failures, "open": format_duration(b.open)})),
+        "retries": upstream.retries,
+        "tls": upstream.tls.is_some(),
+        "http2": upstream.http2,
+    })
+}
+
+/// A policy as JSON.
+#[must_use]
+pub fn policy_value(policy: &Policy) -> Value {
+    let tiers: Map<String, Value> =
+        policy.tiers.iter().map(|(tier, windows)| (tier.clone(), windows_value(windows))).collect();
+    json!({
+        "per": policy.per.iter().map(|per| format!("{per:?}").to_lowercase()).collect::<Vec<String>>(),
+        "windows": windows_value(&policy.windows),
+        "tiers": tiers,
+        "cost": policy.cost,
+        "mode": format!("{:?}", policy.mode).to_lowercase(),
+        "on_store_failure": format!("{:?}", policy.on_store_failure).to_lowercase(),
+        "status": policy.status,
+    })
+}
+
+/// Windows as JSON.
+#[must_use]
+pub fn windows_value(windows: &Windows) -> Value {
+    let length = |ms: u32| format_duration(Duration::from_millis(u64::from(ms)));
+    let entry = |window: &crate::limit::Window| (length(window.length_ms), Value::from(window.limit));
+    Value::Object(windows.as_slice().iter().map(entry).collect())
+}
+
+fn namespace_value(space: &Namespace) -> Value {
+    json!({
+        "ttl": space.ttl.map(format_duration),
+        "mode": format!("{:?}", space.mode).to_lowercase(),
+        "scope": format!("{:?}", space.scope).to_lowercase(),
+        "stale_while_revalidate": space.stale_while_revalidate.map(format_duration),
+        "stale_if_error": space.stale_if_error.map(format_duration),
+        "negative_ttl": format_duration(space.negative_ttl),
+        "max_object": format_size(space.max_object),
+        "tags": space.tags,
+    })
+}
+
+fn route_value(route: &Route, upstreams: &[Arc<UpstreamSettings>]) -> Value {
+    let upstream = match route.target {
+        Target::Upstream(index) => upstreams.get(index).map_or("", |upstream| &*upstream.name),
+        Target::CacheStats => "tidegate:cache-stats",
+    };
+    json!({
+        "route": *route.name,
+        "line": route.line,
+        "upstream": upstream,
+        "limit": route.policies.iter().map(|policy| policy.name.to_string()).collect::<Vec<String>>(),
+        "cache": route.namespace.as_ref().map(|space| space.name.to_string()),
+    })
+}

@@ -1,0 +1,175 @@
+//! From text to snapshot: all faults at once, or a whole configuration.
+
+use crate::config::env::Env;
+use crate::config::fault::{Fault, Faults, Position};
+use crate::config::reader::{Reader, Section, Taken};
+use crate::config::routes::{Named, routes};
+use crate::config::snapshot::{Listen, Snapshot};
+use crate::config::tree::{Kind, Node, parse};
+use crate::config::{effective, identify, namespaces, policies, server, upstreams};
+use std::path::{Path, PathBuf};
+
+/// A configuration is at most this long.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Where a configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// Text under a name for messages.
+    Text {
+        /// The name.
+        name: String,
+        /// The YAML.
+        text: String,
+    },
+    /// No file: everything to this server under the default limits.
+    Upstream(String),
+}
+
+/// An accepted configuration.
+#[derive(Debug)]
+pub struct Loaded {
+    /// It.
+    pub snapshot: Snapshot,
+    /// What is worth a look, rendered.
+    pub warnings: Vec<String>,
+    /// The text it was made of, to see whether a file really changed.
+    pub text: String,
+}
+
+/// Loads a configuration as generation `generation`.
+///
+/// # Errors
+/// [`Faults`]: every one of them, with places and remedies.
+pub fn load(source: &Source, env: &Env, generation: u64) -> Result<Loaded, Faults> {
+    let (name, text, dir) = text_of(source)?;
+    let refuse = |list| Faults { file: name.clone(), text: text.clone(), list };
+    let root = parse(&text).map_err(|fault| refuse(vec![fault]))?;
+    let mut reader = Reader::new(env, &dir);
+    let snapshot = compile(&mut reader, &root, env, generation);
+    if !reader.faults.is_empty() {
+        let mut faults = reader.faults;
+        faults.sort_by_key(|fault| fault.at);
+        return Err(refuse(faults));
+    }
+    let warnings = reader.warnings.iter().map(|warning| warning.render(&name, &text)).collect();
+    Ok(Loaded { snapshot, warnings, text })
+}
+
+fn text_of(source: &Source) -> Result<(String, String, PathBuf), Faults> {
+    match source {
+        Source::Text { name, text } => Ok((name.clone(), text.clone(), PathBuf::from("."))),
+        Source::Upstream(address) => Ok(("--upstream".to_owned(), without_file(address), PathBuf::from("."))),
+        Source::File(path) => {
+            let name = path.display().to_string();
+            let dir = path.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+            match read(path) {
+                Ok(text) => Ok((name, text, dir)),
+                Err(error) => {
+                    let at = Position { line: 1, column: 1 };
+                    let remedy =
+                        "name a readable file with --config, or run without one: --upstream HOST:PORT";
+                    let fault = Fault::new(at, "", format!("it cannot be read: {error}"), remedy);
+                    Err(Faults { file: name, text: String::new(), list: vec![fault] })
+                }
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
+        return Err(std::io::Error::other("it is longer than 1 MiB"));
+    }
+    std::fs::read_to_string(path)
+}
+
+/// The configuration of `run --upstream`: the default limits and nothing cached.
+fn without_file(address: &str) -> String {
+    let quoted = serde_json::Value::from(address);
+    format!(
+        "upstreams: {{backend: {quoted}}}\nlimits:\n  default: {{windows: {{1m: 60, 1h: 1000, 1d: 10000}}}}\nroutes: [{{path: /}}]\n"
+    )
+}
+
+fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> Snapshot {
+    if root.kind == Kind::Null {
+        let remedy = "begin with `upstreams` and `routes`; config/minimal.yaml shows how";
+        reader.fault(root.at, "", "the configuration is empty", remedy);
+    }
+    let mut section = reader.section(root, "");
+    let mut node = |name| section_node(&mut section, name, root);
+    let (server_node, admin_node, store_node) = (node("server"), node("admin"), node("store"));
+    let (upstreams_node, identity_node) = (node("upstreams"), node("identity"));
+    let (limits_node, cache_node) = (node("limits"), node("cache"));
+    let (server, trusted) = server::server(reader, &server_node);
+    let admin = server::admin(reader, &admin_node);
+    let store = server::store(reader, &store_node, env);
+    let upstreams = upstreams::upstreams(reader, &upstreams_node);
+    let policies = policies::policies(reader, &limits_node, env);
+    let cache = namespaces::cache(reader, &cache_node, env);
+    let named = Named {
+        upstreams: &upstreams,
+        policies: &policies,
+        namespaces: &cache.namespaces,
+        default_ttl: cache.default_ttl,
+        has_limits: switch(reader, env, "ENABLE_RATE_LIMITING"),
+        has_caching: switch(reader, env, "ENABLE_CACHING"),
+    };
+    let routes = routes(reader, section.take("routes"), root, &named);
+    let inline = routes.iter().filter_map(|(_, route)| route.namespace.clone());
+    let claims: Vec<String> =
+        cache.namespaces.iter().cloned().chain(inline).flat_map(|space| space.vary_claims.clone()).collect();
+    let identifier = identify::identity(reader, &identity_node, trusted, claims);
+    if let Some(taken) = section.take("dashboard") {
+        server::not_in_force(reader, &taken, "the companion service is not part of it");
+    }
+    reader.finish(&section);
+    check_listeners(reader, &server.listen, &server_node);
+    let namespaces = cache.namespaces;
+    let effective =
+        effective::effective(&server, &admin, &store, &upstreams, &policies, &namespaces, &routes);
+    Snapshot {
+        generation,
+        server,
+        admin,
+        store,
+        upstreams,
+        identifier,
+        policies,
+        namespaces,
+        routes,
+        effective,
+    }
+}
+
+/// A section's node; an absent one is an empty mapping.
+fn section_node(section: &mut Section, name: &'static str, root: &Node) -> Node {
+    section.take(name).map_or(Node { at: root.at, kind: Kind::Null }, |Taken { node, .. }| node)
+}
+
+fn check_listeners(reader: &mut Reader<'_>, listen: &[Listen], node: &Node) {
+    let plain_http2 = listen.iter().any(|listen| listen.http2 && listen.tls.is_none());
+    let plain_http1 = listen.iter().any(|listen| !listen.http2 && listen.tls.is_none());
+    if plain_http2 && plain_http1 {
+        let says = "HTTP/2 by prior knowledge is spoken on all listeners without TLS or on none";
+        reader.warn(node.at, "server.listen", says, "set `http2` alike on them");
+    }
+}
+
+/// The brief's switches: anything but the usual words is a fault.
+fn switch(reader: &mut Reader<'_>, env: &Env, variable: &str) -> bool {
+    let Some(text) = env.get(variable).filter(|text| !text.is_empty()) else { return true };
+    match &*text.to_ascii_lowercase() {
+        "true" | "1" | "yes" | "on" => true,
+        "false" | "0" | "no" | "off" => false,
+        _ => {
+            let says = format!("the environment variable {variable}=`{text}` is neither true nor false");
+            let at = Position { line: 1, column: 1 };
+            reader.fault(at, variable, says, "set it to true or false, or unset it");
+            true
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The section `routes`: which requests go where, under which limits and cache.
+
+use crate::cache::Namespace;
+use crate::config::fault::hint;
+use crate::config::policies::is_none_word;
+use crate::config::reader::{Reader, Taken};
+use crate::config::server::not_in_force;
+use crate::config::snapshot::{Route, Target};
+use crate::config::tree::{Kind, Node};
+use crate::limit::Policy;
+use crate::route::{Pattern, RouteMatch, Table};
+use crate::upstream::UpstreamSettings;
+use http::Method;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The built-in upstream that answers with the cache statistics.
+const CACHE_STATS: &str = "tidegate:cache-stats";
+
+/// What routes may name.
+pub(super) struct Named<'a> {
+    /// Upstreams.
+    pub(super) upstreams: &'a [Arc<UpstreamSettings>],
+    /// Policies.
+    pub(super) policies: &'a [Arc<Policy>],
+    /// Namespaces.
+    pub(super) namespaces: &'a [Arc<Namespace>],
+    /// `ttl` of namespaces written into a route.
+    pub(super) default_ttl: Option<Duration>,
+    /// Is limiting switched on?
+    pub(super) has_limits: bool,
+    /// Is caching switched on?
+    pub(super) has_caching: bool,
+}
+
+/// Reads `routes`.
+pub(super) fn routes(
+    reader: &mut Reader<'_>,
+    taken: Option<Taken>,
+    root: &Node,
+    named: &Named<'_>,
+) -> Table<Arc<Route>> {
+    let items = taken.as_ref().map_or_else(Vec::new, |taken| reader.list(taken));
+    if items.is_empty() {
+        let remedy = "add `routes: [{path: /}]` to pass everything to the upstream";
+        reader.fault(root.at, "routes", "there is no route, so nothing would be served", remedy);
+    }
+    let mut routes = Vec::new();
+    let mut places = Vec::new();
+    for item in &items {
+        if let Some(route) = route(reader, item, named) {
+            routes.push(route);
+            places.push(item.clone());
+        }
+    }
+    match Table::new(routes) {
+        Ok(table) => table,
+        Err(conflict) => {
+            if let (Some(first), Some(second)) = (places.get(conflict.first), places.get(conflict.second)) {
+                let says =
+                    format!("the route matches exactly what the one in line {} does", first.node.at.line);
+                reader.fault(
+                    second.node.at,
+                    &second.path,
+                    says,
+                    "remove one of the two, or tell them apart by host or methods",
+                );
+            }
+            Table::new(Vec::new()).unwrap_or_else(|_| unreachable!("an empty table has no conflicts"))
+        }
+    }
+}
+
+fn route(reader: &mut Reader<'_>, item: &Taken, named: &Named<'_>) -> Option<(RouteMatch, Arc<Route>)> {
+    let mut section = reader.section(&item.node, &item.path);
+    let host = section.take("host").and_then(|taken| host(reader, &taken));
+    let pattern = match section.take("path") {
+        Some(taken) => pattern(reader, &taken),
+        None => {
+            reader.fault(item.node.at, &item.path, "`path` is missing", "add `path: /`");
+            None
+        }
+    };
+    let methods = section.take("methods").map(|taken| methods(reader, &taken));
+    let target = target(reader, section.take("upstream"), item, named);
+    let policies = limits(reader, section.take("limit"), named);
+    let namespace = section.take("cache").and_then(|taken| namespace(reader, &taken, named));
+    if let Some(taken) = section.take("invalidates") {
+        let mut inner = reader.section(&taken.node, &taken.path);
+        for name in ["tags", "namespaces", "paths"] {
+            drop(inner.take(name).map(|taken| reader.texts(&taken)));
+        }
+        reader.finish(&inner);
+        not_in_force(reader, &taken, "stored answers stay until they expire");
+    }
+    reader.finish(&section);
+    let matched = RouteMatch { host, pattern: pattern?, methods };
+    let route = Route {
+        name: name(&matched).into(),
+        target: target?,
+        policies: if named.has_limits { policies } else { Vec::new() },
+        namespace: namespace.filter(|_| named.has_caching),
+        line: item.node.at.line,
+    };
+    Some((matched, Arc::new(route)))
+}
+
+/// Methods, host and path as one label.
+fn name(matched: &RouteMatch) -> String {
+    let methods = matched
+        .methods
+        .as_ref()
+        .map(|methods| methods.iter().map(Method::as_str).collect::<Vec<_>>().join(","));
+    let host = matched.host.as_deref().unwrap_or("");
+    let place = format!("{host}{}", matched.pattern.as_str());
+    methods.map_or(place.clone(), |methods| format!("{methods} {place}"))
+}
+
+fn host(reader: &mut Reader<'_>, taken: &Taken) -> Option<String> {
+    let text = reader.name(taken)?;
+    match crate::route::parse_host(&text) {
+        Ok(host) => Some(host),
+        Err(fault) => {
+            reader.fault(
+                taken.node.at,
+                &taken.path,
+                fault.to_string(),
+                "write a host without port, such as api.example.com or *.example.com",
+            );
+            None
+        }
+    }
+}
+
+fn pattern(reader: &mut Reader<'_>, taken: &Taken) -> Option<Pattern> {
+    let text = reader.name(taken)?;
+    match Pattern::parse(&text) {
+        Ok(pattern) => Some(pattern),
+        Err(fault) => {
+            reader.fault(
+                taken.node.at,
+                &taken.path,
+                fault.to_string(),
+                "write one such as /a/, /a/{id} or ~^/a/[0-9]+$",
+            );
+            None
+        }
+    }
+}
+
+fn methods(reader: &mut Reader<'_>, taken: &Taken) -> Vec<Method> {
+    let items = reader.list(taken);
+    let mut methods = Vec::new();
+    for item in &items {
+        let Some(text) = reader.name(item) else { continue };
+        let is_upper = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        match Method::try_from(&*text).ok().filter(|_| is_upper) {
+            Some(method) => methods.push(method),
+            None => {
+                let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+                reader.fault(
+                    item.node.at,
+                    &item.path,
+                    format!("`{text}` is no method"),
+                    hint(&text.to_uppercase(), &known),
+                );
+            }
+        }
+    }
+    if items.is_empty() {
+        reader.fault(
+            taken.node.at,
+            &taken.path,
+            "no method is named",
+            "name one, or leave `methods` out for all",
+        );
+    }
+    methods
+}
+
+fn target(reader: &mut Reader<'_>, taken: Option<Taken>, item: &Taken, named: &Named<'_>) -> Option<Target> {
+    let names: Vec<&str> = named.upstreams.iter().map(|upstream| &*upstream.name).collect();
+    let place = |name: &str| names.iter().position(|known| *known == name).map(Target::Upstream);
+    let Some(taken) = taken else {
+        let only = if names.len() == 1 { Some(Target::Upstream(0)) } else { place("backend") };
+        if only.is_none() && !names.is_empty() {
+            let remedy = format!("add `upstream`: {}", hint("", &names));
+            reader.fault(
+                item.node.at,
+                &item.path,
+                "there are several upstreams and none is called `backend`",
+                remedy,
+            );
+        }
+        return only.or(names.is_empty().then_some(Target::CacheStats));
+    };
+    let text = reader.name(&taken)?;
+    if text == CACHE_STATS {
+        return Some(Target::CacheStats);
+    }
+    let found = place(&text);
+    if found.is_none() {
+        reader.fault(
+            taken.node.at,
+            &taken.path,
+            format!("there is no upstream `{text}`"),
+            hint(&text, &names),
+        );
+    }
+    found
+}
+
+/// A policy, a list of policies, `none`, or nothing: `default` where it is defined.
+fn limits(reader: &mut Reader<'_>, taken: Option<Taken>, named: &Named<'_>) -> Vec<Arc<Policy>> {
+    let find = |name: &str| named.policies.iter().find(|policy| &*policy.name == name).cloned();
+    let Some(taken) = taken else { return find("default").into_iter().collect() };
+    if is_none_word(&taken.node) {
+        return Vec::new();
+    }
+    let items = reader.list(&taken);
+    let mut policies: Vec<Arc<Policy>> = Vec::new();
+    for item in &items {
+        let Some(text) = reader.name(item) else { continue };
+        let names: Vec<&str> = named.policies.iter().map(|policy| &*policy.name).collect();
+        match find(&text) {
+            Some(policy) if policies.iter().any(|other| other.name == policy.name) => {
+                reader.fault(
+                    item.node.at,
+                    &item.path,
+                    format!("`{text}` stands here twice"),
+                    "remove one of the two",
+                );
+            }
+            Some(policy) => policies.push(policy),
+            None => reader.fault(
+                item.node.at,
+                &item.path,
+                format!("there is no policy `{text}`"),
+                hint(&text, &names),
+            ),
+        }
+    }
+    if items.is_empty() {
+        reader.fault(
+            taken.node.at,
+            &taken.path,
+            "no policy is named",
+            "write `none` if the route shall have no limit",
+        );
+    }
+    policies
+}
+
+/// The name of a namespace, or one written out.
+fn namespace(reader: &mut Reader<'_>, taken: &Taken, named: &Named<'_>) -> Option<Arc<Namespace>> {
+    if let Kind::Map(_) = taken.node.kind {
+        // Its place names it: two routes never share an entry by accident.
+        let name = format!("route-line-{}", taken.node.at.line);
+        return Some(Arc::new(crate::config::namespaces::namespace(reader, &name, taken, named.default_ttl)));
+    }
+    let text = reader.name(taken)?;
+    let found = named.namespaces.iter().find(|space| *space.name == *text).cloned();
+    if found.is_none() {
+        let names: Vec<&str> = named.namespaces.iter().map(|space| &*space.name).collect();
+        reader.fault(
+            taken.node.at,
+            &taken.path,
+            format!("there is no namespace `{text}`"),
+            hint(&text, &names),
+        );
+    }
+    found
+}

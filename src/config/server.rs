@@ -1,0 +1,340 @@
+//! The sections `server`, `admin` and `store`.
+
+use crate::base::{Secret, StoreSettings, StoreUrl};
+use crate::config::env::Env;
+use crate::config::reader::{Reader, Section, Taken};
+use crate::config::snapshot::{
+    AdminSettings, Compression, Connections, Listen, ListenTls, RequestLimits, ServerSettings,
+};
+use crate::config::tree::{Kind, Node};
+use crate::route::EncodedSlash;
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Schemes of a store's URL besides `memory:`.
+const REDIS_SCHEMES: &[&str] = &[
+    "redis://",
+    "rediss://",
+    "redis-cluster://",
+    "rediss-cluster://",
+    "redis-sentinel://",
+    "rediss-sentinel://",
+];
+
+/// Reads `server`, and the networks of trusted proxies that identification needs.
+pub(super) fn server(reader: &mut Reader<'_>, node: &Node) -> (ServerSettings, Vec<IpNet>) {
+    let mut section = reader.section(node, "server");
+    let listen = section.take("listen").map_or_else(Vec::new, |taken| listeners(reader, &taken));
+    let trusted = section.take("trusted_proxies").map_or_else(Vec::new, |taken| networks(reader, &taken));
+    let request = request(reader, section.take("request"));
+    let connections = connections(reader, section.take("connections"));
+    let compression = compression(reader, section.take("compression"));
+    let drain = section.take("drain").and_then(|taken| reader.duration(&taken));
+    reader.finish(&section);
+    let listen =
+        if listen.is_empty() { vec![plain(SocketAddr::from(([127, 0, 0, 1], 8080)))] } else { listen };
+    let drain = drain.unwrap_or(Duration::from_secs(20));
+    (ServerSettings { listen, request, connections, compression, drain }, trusted)
+}
+
+fn plain(address: SocketAddr) -> Listen {
+    Listen { address, tls: None, http2: false }
+}
+
+fn listeners(reader: &mut Reader<'_>, taken: &Taken) -> Vec<Listen> {
+    let items = reader.list(taken);
+    let mut listeners: Vec<Listen> = Vec::new();
+    for item in &items {
+        let Some(listen) = listener(reader, item) else { continue };
+        let is_taken = listeners.iter().any(|other| other.address == listen.address);
+        if is_taken && listen.address.port() != 0 {
+            reader.fault(
+                item.node.at,
+                &item.path,
+                "the address stands here a second time",
+                "remove one of the two",
+            );
+        }
+        listeners.push(listen);
+    }
+    listeners
+}
+
+fn listener(reader: &mut Reader<'_>, item: &Taken) -> Option<Listen> {
+    if let Kind::Scalar(_) = item.node.kind {
+        return address(reader, item).map(plain);
+    }
+    let mut section = reader.section(&item.node, &item.path);
+    let address = match section.take("address") {
+        Some(taken) => address(reader, &taken),
+        None => {
+            reader.fault(item.node.at, &item.path, "`address` is missing", "add `address: HOST:PORT`");
+            None
+        }
+    };
+    let tls = section.take("tls").and_then(|taken| listen_tls(reader, &taken));
+    let http2 = section.take("http2").and_then(|taken| reader.flag(&taken)).unwrap_or(false);
+    reader.finish(&section);
+    Some(Listen { address: address?, tls, http2 })
+}
+
+fn listen_tls(reader: &mut Reader<'_>, taken: &Taken) -> Option<ListenTls> {
+    let mut section = reader.section(&taken.node, &taken.path);
+    let certificate = readable(reader, &mut section, "certificate");
+    let key = readable(reader, &mut section, "key");
+    if let Some(client_ca) = section.take("client_ca") {
+        not_in_force(reader, &client_ca, "client certificates are not asked for");
+    }
+    reader.finish(&section);
+    Some(ListenTls { certificate: certificate?, key: key? })
+}
+
+/// A key whose file must be there and readable.
+fn readable(
+    reader: &mut Reader<'_>,
+    section: &mut Section,
+    name: &'static str,
+) -> Option<std::path::PathBuf> {
+    let Some(taken) = section.take(name) else {
+        let says = format!("`{name}` is missing");
+        reader.fault(section.at, &section.path.clone(), says, format!("add `{name}: FILE` (PEM)"));
+        return None;
+    };
+    reader.file(&taken)?;
+    reader.path(&taken)
+}
+
+/// Warns that a key of the contract does nothing yet.
+pub(super) fn not_in_force(reader: &mut Reader<'_>, taken: &Taken, what: &str) {
+    let says = format!("accepted, but not in force in this version: {what}");
+    reader.warn(taken.key_at, &taken.path, says, "do not rely on it yet");
+}
+
+fn address(reader: &mut Reader<'_>, taken: &Taken) -> Option<SocketAddr> {
+    let text = reader.name(taken)?;
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let port =
+        text.strip_prefix(':').or_else(|| text.strip_prefix("localhost:")).and_then(|port| port.parse().ok());
+    if let Some(port) = port {
+        let ip = if text.starts_with(':') { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        return Some(SocketAddr::new(IpAddr::V4(ip), port));
+    }
+    let remedy = "write ADDRESS:PORT, such as 127.0.0.1:8080 or [::]:8080";
+    reader.fault(taken.node.at, &taken.path, format!("`{text}` is no address to listen on"), remedy);
+    None
+}
+
+fn networks(reader: &mut Reader<'_>, taken: &Taken) -> Vec<IpNet> {
+    let items = reader.list(taken);
+    let mut networks = Vec::new();
+    for item in &items {
+        let Some(text) = reader.name(item) else { continue };
+        match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(network) => networks.push(network),
+            Err(_) => {
+                let says = format!("`{text}` is neither an address nor a network");
+                reader.fault(item.node.at, &item.path, says, "write one such as 10.0.0.0/8 or 2001:db8::/32");
+            }
+        }
+    }
+    networks
+}
+
+fn request(reader: &mut Reader<'_>, taken: Option<Taken>) -> RequestLimits {
+    let mut limits = RequestLimits {
+        head_bytes: 64 << 10,
+        fields: 100,
+        line_bytes: 16 << 10,
+        body_bytes: 10 << 20,
+        head_timeout: Duration::from_secs(10),
+        body_min_rate: 500,
+        encoded_slash: EncodedSlash::Reject,
+    };
+    let Some(taken) = taken else { return limits };
+    let mut section = reader.section(&taken.node, &taken.path);
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    if let Some(size) = section.take("head_bytes").and_then(|taken| reader.size(&taken)) {
+        limits.head_bytes = bytes(size);
+    }
+    if let Some(fields) = section.take("fields").and_then(|taken| reader.number(&taken, 1, 256)) {
+        limits.fields = bytes(fields);
+    }
+    if let Some(size) = section.take("line_bytes").and_then(|taken| reader.size(&taken)) {
+        limits.line_bytes = bytes(size);
+    }
+    if let Some(size) = section.take("body_bytes").and_then(|taken| reader.size(&taken)) {
+        limits.body_bytes = size;
+    }
+    if let Some(timeout) = section.take("head_timeout").and_then(|taken| reader.duration(&taken)) {
+        limits.head_timeout = timeout;
+    }
+    if let Some(rate) = section.take("body_min_rate").and_then(|taken| reader.number(&taken, 0, 1 << 30)) {
+        limits.body_min_rate = u32::try_from(rate).unwrap_or(u32::MAX);
+    }
+    let words = [("reject", EncodedSlash::Reject), ("keep", EncodedSlash::Keep)];
+    if let Some(slash) = section.take("encoded_slash").and_then(|taken| reader.choice(&taken, &words)) {
+        limits.encoded_slash = slash;
+    }
+    reader.finish(&section);
+    limits
+}
+
+fn connections(reader: &mut Reader<'_>, taken: Option<Taken>) -> Connections {
+    let mut connections = Connections { max: 10_000, per_address: 256, idle: Duration::from_secs(60) };
+    let Some(taken) = taken else { return connections };
+    let mut section = reader.section(&taken.node, &taken.path);
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    if let Some(max) = section.take("max").and_then(|taken| reader.number(&taken, 1, 10_000_000)) {
+        connections.max = count(max);
+    }
+    if let Some(each) = section.take("per_address").and_then(|taken| reader.number(&taken, 1, 10_000_000)) {
+        connections.per_address = count(each);
+    }
+    if let Some(idle) = section.take("idle").and_then(|taken| reader.duration(&taken)) {
+        connections.idle = idle;
+    }
+    reader.finish(&section);
+    connections
+}
+
+fn compression(reader: &mut Reader<'_>, taken: Option<Taken>) -> Compression {
+    let Some(taken) = taken else { return Compression { gzip: Some(6), brotli: Some(5), zstd: Some(3) } };
+    let mut section = reader.section(&taken.node, &taken.path);
+    let mut level = |reader: &mut Reader<'_>, name, most| {
+        let number = section.take(name).and_then(|taken| reader.number(&taken, 1, most));
+        number.and_then(|number| u32::try_from(number).ok())
+    };
+    let (gzip, brotli, zstd) =
+        (level(reader, "gzip", 9), level(reader, "brotli", 11), level(reader, "zstd", 19));
+    reader.finish(&section);
+    Compression { gzip, brotli, zstd }
+}
+
+/// Reads `admin`.
+pub(super) fn admin(reader: &mut Reader<'_>, node: &Node) -> AdminSettings {
+    let mut section = reader.section(node, "admin");
+    let taken = section.take("listen");
+    let listen = taken.as_ref().and_then(|taken| address(reader, taken));
+    let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9901)));
+    let token = secret(reader, &mut section, "token", "token_file");
+    reader.finish(&section);
+    if let Some(taken) = taken.filter(|_| !listen.ip().is_loopback() && token.is_none()) {
+        let says = "the admin listener can be reached from outside and asks for no token";
+        reader.fault(taken.node.at, &taken.path, says, "set `admin.token`, or listen on 127.0.0.1");
+    }
+    AdminSettings { listen, token }
+}
+
+/// A secret from its key or from the file that `*_file` names; an empty one is none.
+pub(super) fn secret(
+    reader: &mut Reader<'_>,
+    section: &mut Section,
+    name: &'static str,
+    file: &'static str,
+) -> Option<Secret> {
+    let direct = section.take(name).and_then(|taken| reader.text(&taken));
+    let from_file =
+        section.take(file).and_then(|taken| secret_file(reader, &taken)).map(|s| s.expose().to_owned());
+    from_file.or(direct).filter(|text| !text.is_empty()).map(Secret::new)
+}
+
+/// A secret that stands alone in a file.
+pub(super) fn secret_file(reader: &mut Reader<'_>, taken: &Taken) -> Option<Secret> {
+    let bytes = reader.file(taken)?;
+    let Ok(text) = String::from_utf8(bytes) else {
+        reader.fault(taken.node.at, &taken.path, "the file is no text", "put the secret alone into it");
+        return None;
+    };
+    Some(Secret::new(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// Reads `store`, under `REDIS_URL` and `REDIS_PASSWORD` of the environment.
+pub(super) fn store(reader: &mut Reader<'_>, node: &Node, env: &Env) -> StoreSettings {
+    let mut settings = StoreSettings::default();
+    let mut section = reader.section(node, "store");
+    let password = secret(reader, &mut section, "password", "password_file");
+    let password = env.get("REDIS_PASSWORD").filter(|p| !p.is_empty()).map(Secret::new).or(password);
+    let taken = section.take("url");
+    let text = taken.as_ref().and_then(|taken| Some((reader.text(taken)?, taken.clone())));
+    let text = match env.get("REDIS_URL").filter(|url| !url.is_empty()) {
+        Some(url) => {
+            let path = "store.url (REDIS_URL)".to_owned();
+            Some((url.to_owned(), Taken { path, node: node.clone(), key_at: node.at }))
+        }
+        None => text,
+    };
+    if let Some((text, taken)) = text {
+        settings.url = url(reader, &taken, &text, password.as_ref());
+    }
+    if let Some(taken) = section.take("cache_url")
+        && let Some(text) = reader.text(&taken).filter(|text| !text.is_empty())
+    {
+        settings.cache_url = Some(url(reader, &taken, &text, password.as_ref()));
+    }
+    if let Some(taken) = section.take("timeout")
+        && let Some(timeout) = reader.duration(&taken)
+    {
+        if timeout.is_zero() || timeout > Duration::from_secs(1) {
+            reader.fault(
+                taken.node.at,
+                &taken.path,
+                "a store call takes 1ms to 1s",
+                "write a duration in that range",
+            );
+        }
+        settings.timeout = timeout;
+    }
+    if let Some(prefix) = section.take("prefix").and_then(|taken| reader.name(&taken)) {
+        settings.prefix = prefix;
+    }
+    memory(reader, section.take("memory"), &mut settings);
+    reader.finish(&section);
+    settings
+}
+
+fn memory(reader: &mut Reader<'_>, taken: Option<Taken>, settings: &mut StoreSettings) {
+    let Some(taken) = taken else { return };
+    let mut section = reader.section(&taken.node, &taken.path);
+    if let Some(bytes) = section.take("cache").and_then(|taken| reader.size(&taken)) {
+        settings.memory_cache_bytes = bytes;
+    }
+    if let Some(bytes) = section.take("limits").and_then(|taken| reader.size(&taken)) {
+        settings.memory_limits_bytes = bytes;
+    }
+    reader.finish(&section);
+}
+
+fn url(reader: &mut Reader<'_>, taken: &Taken, text: &str, password: Option<&Secret>) -> StoreUrl {
+    if text.is_empty() || text == "memory:" {
+        return StoreUrl::Memory;
+    }
+    let Some(scheme) = REDIS_SCHEMES.iter().find(|scheme| text.starts_with(**scheme)) else {
+        let remedy = format!("write `memory:` or a URL that begins with {}", REDIS_SCHEMES.join(", "));
+        // The text may hold a password: it is not repeated.
+        reader.fault(taken.node.at, &taken.path, "the URL's scheme is not known", remedy);
+        return StoreUrl::Memory;
+    };
+    let rest = text.strip_prefix(scheme).unwrap_or("");
+    let with_password = match password {
+        Some(password) if !rest.contains('@') => {
+            format!("{scheme}:{}@{rest}", percent_encoded(password.expose()))
+        }
+        _ => text.to_owned(),
+    };
+    StoreUrl::Redis(Secret::new(with_password))
+}
+
+/// A password in a URL (RFC 3986 section 2.1): everything but unreserved characters encoded.
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+        encoded
+    })
+}

@@ -1,0 +1,150 @@
+//! One compiled configuration. Immutable; a request takes it once and keeps it to its end.
+
+use crate::base::{Secret, StoreSettings};
+use crate::cache::Namespace;
+use crate::identity::Identifier;
+use crate::limit::Policy;
+use crate::route::{EncodedSlash, Table};
+use crate::upstream::UpstreamSettings;
+use arc_swap::ArcSwap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The configuration in force, swapped by one pointer.
+pub type Current = Arc<ArcSwap<Snapshot>>;
+
+/// All that the configuration says, with ids instead of names.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts up with each accepted configuration.
+    pub generation: u64,
+    /// The data listener.
+    pub server: ServerSettings,
+    /// The admin listener.
+    pub admin: AdminSettings,
+    /// The stores.
+    pub store: StoreSettings,
+    /// The upstreams; routes name them by index.
+    pub upstreams: Vec<Arc<UpstreamSettings>>,
+    /// Who is asking.
+    pub identifier: Identifier,
+    /// All policies, by name.
+    pub policies: Vec<Arc<Policy>>,
+    /// All namespaces, by name.
+    pub namespaces: Vec<Arc<Namespace>>,
+    /// The routes.
+    pub routes: Table<Arc<Route>>,
+    /// The configuration as JSON with defaults filled in and secrets left out.
+    pub effective: serde_json::Value,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// An upstream, by its place in the snapshot.
+    Upstream(usize),
+    /// The cache statistics of this instance.
+    CacheStats,
+}
+
+/// One compiled route.
+#[derive(Debug)]
+pub struct Route {
+    /// Methods, host and path as they are written; the label in metrics.
+    pub name: Arc<str>,
+    /// Where it leads.
+    pub target: Target,
+    /// All of these must admit a request.
+    pub policies: Vec<Arc<Policy>>,
+    /// How its answers are cached; `None`: not at all.
+    pub namespace: Option<Arc<Namespace>>,
+    /// The line of the file where it stands.
+    pub line: usize,
+}
+
+/// The data listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Sockets.
+    pub listen: Vec<Listen>,
+    /// Bounds of a request.
+    pub request: RequestLimits,
+    /// Bounds of connections.
+    pub connections: Connections,
+    /// Compression of answers.
+    pub compression: Compression,
+    /// How long a shutdown waits for requests under way.
+    pub drain: Duration,
+}
+
+/// One socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Where; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Encrypted?
+    pub tls: Option<ListenTls>,
+    /// Speak HTTP/2 too (by ALPN, or by prior knowledge without TLS).
+    pub http2: bool,
+}
+
+/// The certificate of a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenTls {
+    /// Certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+}
+
+/// Bounds of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Bytes of a head.
+    pub head_bytes: usize,
+    /// Fields of a head.
+    pub fields: usize,
+    /// Bytes of the request line, and of any field line.
+    pub line_bytes: usize,
+    /// Bytes of a body.
+    pub body_bytes: u64,
+    /// Time for the whole head.
+    pub head_timeout: Duration,
+    /// Bytes a second that a body must arrive at after its first ten seconds.
+    pub body_min_rate: u32,
+    /// What `%2F` in a path means.
+    pub encoded_slash: EncodedSlash,
+}
+
+/// Bounds of connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connections {
+    /// In all.
+    pub max: usize,
+    /// From one address.
+    pub per_address: usize,
+    /// How long a quiet connection stays.
+    pub idle: Duration,
+}
+
+/// Levels of compression; `None` turns a coding off.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compression {
+    /// gzip, 1–9.
+    pub gzip: Option<u32>,
+    /// Brotli, 1–11.
+    pub brotli: Option<u32>,
+    /// Zstandard, 1–19.
+    pub zstd: Option<u32>,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Where.
+    pub listen: SocketAddr,
+    /// The bearer token that it asks for.
+    pub token: Option<Secret>,
+}

@@ -1,0 +1,101 @@
+//! Fields that a client must not be able to set, and those in which the backend gets verified facts instead.
+
+use std::net::IpAddr;
+
+use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::address::{Trail, X_FORWARDED_FOR};
+use super::caller::Caller;
+use super::identifier::Forward;
+
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Every field of this family is the proxy's to write.
+const FORWARDED_FAMILY: &str = "x-forwarded-";
+
+/// Fields by which frameworks take another address, target or method than the message has. None of them is part of a
+/// cache key, so none may reach the backend from a client.
+const NEVER_FROM_CLIENTS: &[&str] = &[
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
+/// The request as it came in, as far as forwarding needs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Received<'r> {
+    /// The connection's peer.
+    pub peer: IpAddr,
+    /// The fields as received, before anything was stripped.
+    pub headers: &'r HeaderMap,
+    /// The effective scheme, `http` or `https` ([`super::Identifier::scheme`]).
+    pub scheme: &'r str,
+    /// The checked authority of the request, empty when it has none (HTTP/1.0).
+    pub authority: &'r str,
+}
+
+/// The names, with hyphens, that only the proxy writes.
+#[derive(Debug, Clone)]
+pub(super) struct Guarded(Vec<HeaderName>);
+
+impl Guarded {
+    pub(super) fn new(forward: &Forward, tenant_header: Option<&HeaderName>) -> Self {
+        let fixed = NEVER_FROM_CLIENTS.iter().copied().map(HeaderName::from_static);
+        let configured =
+            [forward.user.as_ref(), forward.tenant.as_ref(), Some(&forward.client), tenant_header];
+        Self(fixed.chain([FORWARDED]).chain(configured.into_iter().flatten().map(hyphenated)).collect())
+    }
+
+    /// Which fields of a request must go. `x_user_id` reaches CGI-like backends under the same name as `X-User-Id`,
+    /// so both spellings go.
+    pub(super) fn present(&self, headers: &HeaderMap) -> Vec<HeaderName> {
+        headers.keys().filter(|name| self.covers(name)).cloned().collect()
+    }
+
+    fn covers(&self, name: &HeaderName) -> bool {
+        let covers = |name: &HeaderName| name.as_str().starts_with(FORWARDED_FAMILY) || self.0.contains(name);
+        if name.as_str().contains('_') { covers(&hyphenated(name)) } else { covers(name) }
+    }
+}
+
+fn hyphenated(name: &HeaderName) -> HeaderName {
+    HeaderName::try_from(name.as_str().replace('_', "-")).unwrap_or_else(|_impossible| name.clone())
+}
+
+/// The fields of verified facts. A fact that nobody verified has no field.
+pub(super) fn forwarded(
+    forward: &Forward,
+    caller: &Caller,
+    trail: &Trail,
+    received: Received<'_>,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let mut chain: Vec<String> = trail.hops.iter().map(ToString::to_string).collect();
+    chain.push(received.peer.to_canonical().to_string());
+    let mut facts = vec![
+        (X_FORWARDED_FOR, chain.join(", ")),
+        (X_FORWARDED_PROTO, received.scheme.to_owned()),
+        (X_FORWARDED_HOST, received.authority.to_owned()),
+    ];
+    if forward.client != X_FORWARDED_FOR {
+        facts.push((forward.client.clone(), caller.address.to_string()));
+    }
+    let named = [(&forward.user, &caller.user), (&forward.tenant, &caller.tenant)];
+    for (name, fact) in named {
+        if let (Some(name), Some(fact)) = (name, fact) {
+            facts.push((name.clone(), fact.to_string()));
+        }
+    }
+    let value = |(name, text): (HeaderName, String)| {
+        Some((name, HeaderValue::from_bytes(text.as_bytes()).ok().filter(|value| !value.is_empty())?))
+    };
+    facts.into_iter().filter_map(value).collect()
+}

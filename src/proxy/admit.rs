@@ -1,0 +1,255 @@
+//! From the request head to a decision: message, canonical path, route, identity, limits. One await: the limiter.
+
+use crate::config::{Route, Target};
+use crate::identity::{Caller, TokenEvidence, TokenFault};
+use crate::limit::{Charge, Mode};
+use crate::message::{Checked, MessageFault, RequestHead};
+use crate::proxy::context::RequestCtx;
+use crate::proxy::gate::Gate;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::respond::Local;
+use crate::store::{Admission, Source};
+use crate::telemetry::{CacheStatsBy, LimitDecision as Counted};
+use http::{HeaderValue, Uri, header};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Carries the peer's address and the scheme into background revalidations, which have no connection. Removed from
+/// every client's request and before every upstream.
+const ORIGIN_FIELD: &str = "x-tidegate-origin";
+
+/// Facts that need no decision (`early_request_filter`).
+pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
+    ctx.is_background = session.subrequest_ctx.is_some();
+    if ctx.is_background {
+        take_origin(session.req_header_mut(), ctx);
+        return;
+    }
+    drop(session.req_header_mut().remove_header(ORIGIN_FIELD));
+    ctx.peer = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip().to_canonical());
+    let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    ctx.scheme = ctx.snapshot.identifier.scheme(peer_of(ctx), &session.req_header().headers, is_tls);
+    ctx.is_upgrade = session.is_upgrade_req();
+    let connections = &ctx.snapshot.server.connections;
+    session.set_keepalive(Some(connections.idle.as_secs().max(1)));
+    if ctx.is_upgrade {
+        // A quiet WebSocket is not a slow body.
+        session.set_read_timeout(None);
+    } else {
+        session.set_read_timeout(Some(connections.idle));
+    }
+    session.set_write_timeout(Some(connections.idle));
+    set_compression(session, ctx);
+    ctx.in_flight = Some(gate.metrics.request_in_flight());
+}
+
+/// The other end of the connection; nobody when there is none.
+pub(super) fn peer_of(ctx: &RequestCtx) -> IpAddr {
+    ctx.peer.unwrap_or(IpAddr::from([0, 0, 0, 0]))
+}
+
+/// A closed set of words for the metric.
+fn reason(fault: &TokenFault) -> &'static str {
+    match fault {
+        TokenFault::TooLong | TokenFault::Malformed | TokenFault::Critical => "malformed",
+        TokenFault::Algorithm => "algorithm",
+        TokenFault::UnknownKey => "unknown_key",
+        TokenFault::Signature => "signature",
+        TokenFault::NoExpiry | TokenFault::Expired => "expired",
+        TokenFault::NotYetValid => "not_yet_valid",
+        TokenFault::Issuer => "issuer",
+        TokenFault::Audience => "audience",
+        TokenFault::Claim(_) => "claim",
+        TokenFault::NotConfigured => "not_configured",
+    }
+}
+
+fn take_origin(request: &mut RequestHeader, ctx: &mut RequestCtx) {
+    let origin = request.remove_header(ORIGIN_FIELD);
+    let Some((scheme, peer)) = origin.as_ref().and_then(|value| value.to_str().ok()?.split_once(' ')) else {
+        return;
+    };
+    ctx.scheme = if scheme == "https" { "https" } else { "http" };
+    ctx.peer = peer.parse().ok();
+}
+
+fn set_compression(session: &mut Session, ctx: &RequestCtx) {
+    use pingora::modules::http::compression::ResponseCompression;
+    use pingora::protocols::http::compression::Algorithm;
+    // A range of an encoded answer would carry offsets of the plain one.
+    if session.req_header().headers.contains_key(header::RANGE) {
+        return;
+    }
+    let levels = &ctx.snapshot.server.compression;
+    let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>() else { return };
+    let algorithms =
+        [(Algorithm::Gzip, levels.gzip), (Algorithm::Brotli, levels.brotli), (Algorithm::Zstd, levels.zstd)];
+    for (algorithm, level) in algorithms {
+        module.adjust_algorithm_level(algorithm, level.unwrap_or(0));
+    }
+}
+
+/// Decides (`request_filter`): go on (`None`), answer from here, or refuse.
+pub(super) async fn admit(
+    gate: &Gate,
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+) -> Result<Option<Local>, Refusal> {
+    let peer = peer_of(ctx);
+    check(session.req_header_mut(), ctx, peer)?;
+    let route = find_route(session, ctx)?;
+    identify(gate, session, ctx, peer)?;
+    if route.namespace.is_some() && !ctx.is_background {
+        let origin = HeaderValue::from_str(&format!("{} {peer}", ctx.scheme));
+        let request = session.req_header_mut();
+        origin.ok().and_then(|origin| request.insert_header(ORIGIN_FIELD, origin).ok());
+    }
+    if !ctx.is_background {
+        limit(gate, session, ctx, &route).await?;
+    }
+    Ok(match route.target {
+        Target::Upstream(_) => None,
+        Target::CacheStats => {
+            let report = gate.metrics.cache_report(CacheStatsBy::Total);
+            Some(Local::CacheStats(serde_json::to_vec(&report).unwrap_or_default()))
+        }
+    })
+}
+
+/// The rules of HTTP, the canonical path, and what every later step needs from the head.
+fn check(request: &mut RequestHeader, ctx: &mut RequestCtx, peer: IpAddr) -> Result<(), Refusal> {
+    let snapshot = Arc::clone(&ctx.snapshot);
+    let bits = rand::random::<u128>();
+    let is_trusted = snapshot.identifier.is_trusted(peer);
+    ctx.request_id = crate::message::request_id(&request.headers, is_trusted, bits);
+    let target = String::from_utf8_lossy(request.raw_path()).into_owned();
+    let head = RequestHead {
+        method: &request.method,
+        target: &target,
+        version: request.version,
+        authority: request.uri.authority().map(http::uri::Authority::as_str),
+        headers: &request.headers,
+    };
+    let bounds = crate::message::RequestBounds {
+        head_bytes: snapshot.server.request.head_bytes,
+        fields: snapshot.server.request.fields,
+        line_bytes: snapshot.server.request.line_bytes,
+        body_bytes: snapshot.server.request.body_bytes,
+    };
+    let Checked { authority, path, query, .. } =
+        crate::message::check_request(&head, &bounds).map_err(Refusal::Message)?;
+    let canonical = crate::route::canonical_path(path, snapshot.server.request.encoded_slash)
+        .map_err(|_ambiguous| Refusal::Message(MessageFault::PATH))?;
+    crate::message::check_loop(&request.headers).map_err(Refusal::Message)?;
+    let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    ctx.host = host.unwrap_or(&authority).to_owned();
+    ctx.authority = authority;
+    ctx.query = query.map(str::to_owned);
+    let forwarded = query.map_or_else(|| canonical.clone(), |query| format!("{canonical}?{query}"));
+    ctx.path = canonical;
+    if target != forwarded && target != "*" {
+        let uri = forwarded.parse::<Uri>().map_err(|_unparsable| Refusal::Internal)?;
+        request.set_uri(uri);
+    }
+    Ok(())
+}
+
+fn find_route(session: &Session, ctx: &mut RequestCtx) -> Result<Arc<Route>, Refusal> {
+    let has_port = |(_, port): &(&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
+    let host = ctx.authority.rsplit_once(':').filter(has_port).map_or(&*ctx.authority, |(host, _)| host);
+    let route = ctx.snapshot.routes.find(host, &ctx.path, &session.req_header().method);
+    let route = Arc::clone(route.ok_or(Refusal::NoRoute)?);
+    ctx.route = Some(Arc::clone(&route));
+    Ok(route)
+}
+
+fn identify(gate: &Gate, session: &Session, ctx: &mut RequestCtx, peer: IpAddr) -> Result<(), Refusal> {
+    let identifier = &ctx.snapshot.identifier;
+    let headers = &session.req_header().headers;
+    let verified = identifier.bearer(headers).map(|token| {
+        let now_s = ctx.started_wall_ms / 1_000;
+        gate.tokens.verify(identifier, ctx.snapshot.generation, token, now_s)
+    });
+    let evidence = match &verified {
+        None => TokenEvidence::Absent,
+        Some(Ok(token)) => TokenEvidence::Valid(token),
+        Some(Err(fault)) => {
+            gate.metrics.identity_rejection(reason(fault));
+            TokenEvidence::Invalid(fault.clone())
+        }
+    };
+    let caller: Caller = identifier.caller(peer, headers, evidence).map_err(Refusal::Identity)?;
+    ctx.caller = caller;
+    Ok(())
+}
+
+async fn limit(gate: &Gate, session: &Session, ctx: &mut RequestCtx, route: &Route) -> Result<(), Refusal> {
+    if route.policies.is_empty() {
+        return Ok(());
+    }
+    let charges = crate::limit::charges(&route.policies, &ctx.caller, &session.req_header().headers);
+    if charges.is_empty() {
+        return Ok(());
+    }
+    let began = gate.clock.monotonic();
+    let admission = gate.stores.limiter.admit(&charges).await;
+    let took = gate.clock.monotonic().saturating_sub(began);
+    gate.metrics.limit_decision_duration(gate.stores.limiter.store_name(), took);
+    ctx.limits.charges = charges;
+    record(gate, &ctx.limits.charges, &admission);
+    match admission {
+        Admission::Admitted { decisions, source } => {
+            ctx.limits.decisions = decisions;
+            ctx.limits.source = Some(source);
+            Ok(())
+        }
+        Admission::Denied { decisions, source } => {
+            ctx.limits.decisions = decisions;
+            ctx.limits.source = Some(source);
+            ctx.limits.is_denied = true;
+            Err(denial(ctx))
+        }
+        Admission::Degraded => {
+            ctx.limits.is_degraded = true;
+            Ok(())
+        }
+        Admission::Unavailable { policy } => Err(Refusal::StoreAway { policy: policy.to_string() }),
+    }
+}
+
+/// Counts each policy's decision. A policy that would have admitted a request which another refused decided nothing.
+fn record(gate: &Gate, charges: &[Charge], admission: &Admission) {
+    let (decisions, source, is_denied) = match admission {
+        Admission::Admitted { decisions, source } => (decisions, source, false),
+        Admission::Denied { decisions, source } => (decisions, source, true),
+        Admission::Degraded => {
+            charges
+                .iter()
+                .for_each(|charge| gate.metrics.limit_decision(&charge.policy.name, Counted::Degraded));
+            return;
+        }
+        Admission::Unavailable { policy } => {
+            gate.metrics.limit_decision(policy, Counted::Unavailable);
+            return;
+        }
+    };
+    for (charge, decision) in charges.iter().zip(decisions) {
+        let is_enforced = charge.policy.mode == Mode::Enforce;
+        let counted = match (decision.admitted, is_enforced, source) {
+            (true, true, _) if is_denied => continue,
+            (true, _, Source::Store) => Counted::Allow,
+            (true, _, Source::Local) => Counted::LocalAllow,
+            (false, false, _) => Counted::ShadowDeny,
+            (false, true, Source::Store) => Counted::Deny,
+            (false, true, Source::Local) => Counted::LocalDeny,
+        };
+        gate.metrics.limit_decision(&charge.policy.name, counted);
+    }
+}
+
+fn denial(ctx: &RequestCtx) -> Refusal {
+    let spent = crate::limit::denial(&ctx.limits.charges, &ctx.limits.decisions);
+    Refusal::Limit { status: spent.status, policies: spent.policies, retry_after_s: spent.retry_after_s }
+}

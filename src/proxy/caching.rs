@@ -1,0 +1,176 @@
+//! The cache phases: asks `cache` what may be looked up and stored, and moves the answer into pingora's machinery.
+
+use crate::cache::{Demand, KeyInput, ResponseInput, Selecting, Storability};
+use crate::proxy::context::RequestCtx;
+use crate::proxy::gate::Gate;
+use crate::proxy::storage::{Draft, Found, KeyParts, meta};
+use http::{HeaderMap, Method};
+use pingora::cache::key::CacheKey;
+use pingora::cache::{CacheMeta, CacheOptionOverrides, ForcedFreshness, NoCacheReason, RespCacheable};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+use std::sync::Arc;
+
+/// How often a waiter looks again after the one it waited for stored nothing it can use.
+const LOCK_RETRIES: usize = 2;
+
+/// Decides whether the request is looked up at all, and computes the key (`request_cache_filter`).
+pub(super) fn enable(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
+    let Some(route) = ctx.route.clone() else { return };
+    let Some(namespace) = &route.namespace else { return };
+    if ctx.is_upgrade {
+        return;
+    }
+    let has_body = !session.is_body_empty();
+    let request = session.req_header();
+    let input = KeyInput {
+        namespace,
+        caller: &ctx.caller,
+        method: &request.method,
+        scheme: ctx.scheme,
+        authority: &ctx.authority,
+        path: &ctx.path,
+        query: ctx.query.as_deref(),
+        headers: &request.headers,
+        has_body,
+    };
+    match crate::cache::key(&input) {
+        Ok(key) => {
+            ctx.cache.key = Some(key);
+            ctx.cache.demand = crate::cache::request_demand(&request.headers, namespace);
+            ctx.cache.request = Arc::new(request.headers.clone());
+            let mut overrides = CacheOptionOverrides::default();
+            overrides.wait_timeout = Some(namespace.coalesce_wait);
+            overrides.max_lock_retries = Some(LOCK_RETRIES);
+            session.cache.enable(gate.storage, None, None, Some(gate.lock), Some(overrides));
+        }
+        Err(bypass) => ctx.cache.bypass = Some(bypass),
+    }
+}
+
+/// The key for pingora (`cache_key_callback`): our digest, plus what the store needs.
+pub(super) fn key(ctx: &RequestCtx) -> Result<CacheKey> {
+    let missing = || Error::explain(ErrorType::InternalError, "a cache key without a cached route");
+    let digest = ctx.cache.key.ok_or_else(missing)?;
+    let namespace = ctx.route.as_ref().and_then(|route| route.namespace.as_ref()).ok_or_else(missing)?;
+    let mut key = CacheKey::new(digest.0.to_vec(), "");
+    key.extensions.insert(KeyParts {
+        digest,
+        owner: crate::cache::owner(namespace, &ctx.caller),
+        request: Arc::clone(&ctx.cache.request),
+        max_object: namespace.max_object,
+    });
+    Ok(key)
+}
+
+/// What a found entry means for this request (`cache_hit_filter`).
+pub(super) fn judge_hit(
+    gate: &Gate,
+    meta: &CacheMeta,
+    is_fresh: bool,
+    ctx: &mut RequestCtx,
+) -> Option<ForcedFreshness> {
+    let found = meta.extensions().get::<Found>()?;
+    let lifetime = &found.entry.head.lifetime;
+    let now_ms = gate.clock.wall_ms();
+    ctx.cache.is_ours = lifetime.ours;
+    ctx.cache.ttl_s = Some(signed_seconds(lifetime.fresh_until_ms, now_ms));
+    match ctx.cache.demand.judge(lifetime, now_ms) {
+        None => None,
+        Some(crate::cache::Verdict::Fresh) => (!is_fresh).then_some(ForcedFreshness::ForceFresh),
+        Some(crate::cache::Verdict::Validate) => Some(ForcedFreshness::ForceExpired),
+    }
+}
+
+/// Remembers the fields of a 304, all of which update the stored response (`upstream_response_filter`).
+pub(super) fn remember_update(response: &ResponseHeader, ctx: &mut RequestCtx) {
+    if response.status == http::StatusCode::NOT_MODIFIED {
+        ctx.cache.update = Some(response.headers.clone());
+    }
+}
+
+/// Decides whether the response is stored, and for how long (`response_cache_filter`).
+pub(super) fn judge_response(
+    gate: &Gate,
+    session: &Session,
+    response: &ResponseHeader,
+    ctx: &mut RequestCtx,
+) -> Result<RespCacheable> {
+    let Some(namespace) = ctx.route.as_ref().and_then(|route| route.namespace.clone()) else {
+        return Ok(RespCacheable::Uncacheable(NoCacheReason::NeverEnabled));
+    };
+    let update = ctx.cache.update.take();
+    let stored = session.cache.maybe_cache_meta().filter(|_| update.is_some());
+    let headers = match (stored, &update) {
+        (Some(stored), Some(update)) => crate::cache::merge_304(stored.headers(), update),
+        _ => response.headers.clone(),
+    };
+    let input = ResponseInput {
+        namespace: &namespace,
+        caller: &ctx.caller,
+        request: &ctx.cache.request,
+        status: response.status.as_u16(),
+        headers: &headers,
+        request_sent_ms: ctx.sent_wall_ms,
+        received_ms: gate.clock.wall_ms(),
+    };
+    let lifetime = match crate::cache::storability(&input) {
+        Storability::Store(lifetime) => lifetime,
+        Storability::Refuse(refused) => return Ok(refuse(ctx, refused.detail())),
+    };
+    let selecting = match crate::cache::selecting_fields(&headers) {
+        Selecting::None => Vec::new(),
+        Selecting::Fields(fields) => fields,
+        Selecting::Never => return Ok(refuse(ctx, "vary")),
+    };
+    if content_length(&headers).is_some_and(|length| length > namespace.max_object) {
+        return Ok(refuse(ctx, "too-large"));
+    }
+    ctx.cache.is_ours = lifetime.ours;
+    ctx.cache.ttl_s = Some(signed_seconds(lifetime.fresh_until_ms, gate.clock.wall_ms()));
+    ctx.cache.is_stored = true;
+    let kept = crate::cache::stored_fields(&namespace, &headers, input.received_ms);
+    let mut meta = meta(response.status.as_u16(), &kept, &lifetime)?;
+    let owner = crate::cache::owner(&namespace, &ctx.caller);
+    meta.extensions_mut().insert(Draft {
+        owner,
+        lifetime,
+        selecting,
+        namespace: Arc::clone(&namespace.name),
+    });
+    Ok(RespCacheable::Cacheable(meta))
+}
+
+fn refuse(ctx: &mut RequestCtx, detail: &'static str) -> RespCacheable {
+    ctx.cache.refused = Some(detail);
+    RespCacheable::Uncacheable(NoCacheReason::Custom(detail))
+}
+
+/// May a stale answer be given (`should_serve_stale`)? pingora has checked the windows; it asks with no error for
+/// stale-while-revalidate.
+pub(super) fn may_serve_stale(session: &Session, error: Option<&Error>) -> bool {
+    let Some(error) = error else { return true };
+    let is_safe = matches!(session.req_header().method, Method::GET | Method::HEAD);
+    let is_theirs = match error.etype() {
+        // RFC 5861 section 4: 500, 502, 503 and 504 are errors, other statuses are answers.
+        ErrorType::HTTPStatus(status) => matches!(status, 500 | 502 | 503 | 504),
+        _ => error.esource() == &pingora::ErrorSource::Upstream,
+    };
+    is_safe && is_theirs
+}
+
+/// Does the client want nothing but a stored answer?
+pub(super) fn is_only_if_cached(demand: &Demand) -> bool {
+    demand.only_if_cached
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn signed_seconds(until_ms: u64, now_ms: u64) -> i64 {
+    let seconds = until_ms.abs_diff(now_ms) / 1_000;
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    if until_ms >= now_ms { seconds } else { seconds.saturating_neg() }
+}

@@ -1,0 +1,137 @@
+//! What one request carries from phase to phase.
+
+use crate::base::Digest;
+use crate::cache::{Bypass, Demand};
+use crate::config::{Route, Snapshot};
+use crate::identity::Caller;
+use crate::limit::{Charge, Decision};
+use crate::proxy::pool::{Attempt, Pool};
+use crate::store::Source;
+use crate::telemetry::Held;
+use http::HeaderMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The state of one request. A background revalidation is a request of its own with
+/// [`RequestCtx::is_background`] set.
+pub(super) struct RequestCtx {
+    /// The configuration that the request began with and keeps.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// When it began, monotonic milliseconds.
+    pub(super) started_ms: u64,
+    /// The same moment by the wall clock.
+    pub(super) started_wall_ms: u64,
+    /// Made by us or taken from a trusted peer.
+    pub(super) request_id: String,
+    /// The address of the connection's other end.
+    pub(super) peer: Option<IpAddr>,
+    /// `https` when the client's connection is encrypted.
+    pub(super) scheme: &'static str,
+    /// Host and port that were asked for, normalised.
+    pub(super) authority: String,
+    /// The Host field as it was sent, for `X-Forwarded-Host`.
+    pub(super) host: String,
+    /// The canonical path: matched, limited, keyed and forwarded.
+    pub(super) path: String,
+    /// The query, if any, as it was sent.
+    pub(super) query: Option<String>,
+    /// Is this pingora's background revalidation of a stale entry?
+    pub(super) is_background: bool,
+    /// Does the client ask to switch protocols (WebSocket)?
+    pub(super) is_upgrade: bool,
+    /// The chosen route's place in the snapshot's table.
+    pub(super) route: Option<Arc<Route>>,
+    /// The verified facts about the sender.
+    pub(super) caller: Caller,
+    /// What the limiter was asked and what it said.
+    pub(super) limits: Limits,
+    /// The request's way through the cache.
+    pub(super) cache: CacheCtx,
+    /// The upstream in use.
+    pub(super) pool: Option<Arc<Pool>>,
+    /// The attempt under way and those before it.
+    pub(super) attempts: Vec<Attempt>,
+    /// When the current attempt was sent, wall milliseconds.
+    pub(super) sent_wall_ms: u64,
+    /// When the first attempt was sent, monotonic milliseconds.
+    pub(super) sent_ms: Option<u64>,
+    /// Bytes of the request body so far.
+    pub(super) body_bytes: u64,
+    /// When the first part of the body arrived, monotonic milliseconds.
+    pub(super) body_started_ms: Option<u64>,
+    /// Counts the request as under way until it ends.
+    pub(super) in_flight: Option<Held>,
+    /// Why the request was refused or failed, for the log: the `type` of the problem.
+    pub(super) problem: Option<&'static str>,
+}
+
+/// The limiter's part.
+#[derive(Default)]
+pub(super) struct Limits {
+    /// What was asked.
+    pub(super) charges: Vec<Charge>,
+    /// What was answered, one for each charge; empty when nothing was asked or the store was away.
+    pub(super) decisions: Vec<Decision>,
+    /// Who decided.
+    pub(super) source: Option<Source>,
+    /// The store was away and the policies say `allow`.
+    pub(super) is_degraded: bool,
+    /// Was the request refused?
+    pub(super) is_denied: bool,
+}
+
+/// The cache's part.
+#[derive(Default)]
+pub(super) struct CacheCtx {
+    /// The key, when the request may be answered from the cache.
+    pub(super) key: Option<Digest>,
+    /// Why it may not.
+    pub(super) bypass: Option<Bypass>,
+    /// What the client's own directives ask for.
+    pub(super) demand: Demand,
+    /// The request fields as they came, for the selecting fields of stored responses.
+    pub(super) request: Arc<HeaderMap>,
+    /// The fields of a 304 from the origin, until they are merged.
+    pub(super) update: Option<HeaderMap>,
+    /// Why the response was not stored.
+    pub(super) refused: Option<&'static str>,
+    /// Our own `ttl` made the response storable, so the client must not reuse it on its own.
+    pub(super) is_ours: bool,
+    /// Freshness left in seconds, for `Cache-Status`.
+    pub(super) ttl_s: Option<i64>,
+    /// Was the entry stored?
+    pub(super) is_stored: bool,
+}
+
+impl RequestCtx {
+    /// A request that has just begun.
+    #[must_use]
+    pub(super) fn new(snapshot: Arc<Snapshot>, started_ms: u64, started_wall_ms: u64) -> Self {
+        Self {
+            snapshot,
+            started_ms,
+            started_wall_ms,
+            request_id: String::new(),
+            peer: None,
+            scheme: "http",
+            authority: String::new(),
+            host: String::new(),
+            path: String::new(),
+            query: None,
+            is_background: false,
+            is_upgrade: false,
+            route: None,
+            caller: Caller::default(),
+            limits: Limits::default(),
+            cache: CacheCtx::default(),
+            pool: None,
+            attempts: Vec::new(),
+            sent_wall_ms: started_wall_ms,
+            sent_ms: None,
+            body_bytes: 0,
+            body_started_ms: None,
+            in_flight: None,
+            problem: None,
+        }
+    }
+}

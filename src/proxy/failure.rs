@@ -1,0 +1,124 @@
+//! Trouble: whose fault an error is, whether another attempt is worth it, and what the client is told.
+
+use crate::proxy::context::RequestCtx;
+use crate::proxy::gate::Gate;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::respond;
+use pingora::proxy::{FailToProxy, Session};
+use pingora::{Error, ErrorSource, ErrorType};
+
+/// A connection could not be made: nothing was sent, so any method may be tried elsewhere.
+pub(super) fn connect_failed(
+    gate: &Gate,
+    _session: &Session,
+    ctx: &mut RequestCtx,
+    mut error: Box<Error>,
+) -> Box<Error> {
+    report_failure(gate, ctx);
+    error.set_retry(may_retry(gate, ctx));
+    error
+}
+
+/// The exchange broke. Another attempt is made only for idempotent requests whose body is still at hand and of
+/// whose answer the client has seen nothing (RFC 9110 section 9.2.2).
+pub(super) fn exchange_failed(
+    gate: &Gate,
+    session: &Session,
+    ctx: &mut RequestCtx,
+    mut error: Box<Error>,
+    client_reused: bool,
+) -> Box<Error> {
+    let is_upstream = error.esource() == &ErrorSource::Upstream;
+    // A kept-alive connection that the server closes as we write is no sign of sickness.
+    if is_upstream && !client_reused {
+        report_failure(gate, ctx);
+    }
+    let is_timeout = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+    let is_repeatable = session.req_header().method.is_idempotent()
+        && !session.as_ref().retry_buffer_truncated()
+        && session.response_written().is_none();
+    let is_worth_it = client_reused || may_retry(gate, ctx);
+    error.set_retry(is_upstream && is_repeatable && is_worth_it && !is_timeout && has_attempts_left(ctx));
+    error
+}
+
+fn has_attempts_left(ctx: &RequestCtx) -> bool {
+    let retries = ctx.pool.as_ref().map_or(0, |pool| pool.settings.retries);
+    // One more than configured: a stale kept-alive connection costs no server an attempt.
+    ctx.attempts.len() <= usize::try_from(retries).unwrap_or(usize::MAX).saturating_add(1)
+}
+
+fn may_retry(gate: &Gate, ctx: &RequestCtx) -> bool {
+    let Some(pool) = &ctx.pool else { return false };
+    let made = ctx.attempts.len();
+    let allowed = usize::try_from(pool.settings.retries).unwrap_or(usize::MAX);
+    made <= allowed && pool.may_retry(gate.clock.monotonic_ms())
+}
+
+fn report_failure(gate: &Gate, ctx: &mut RequestCtx) {
+    let (Some(pool), Some(attempt)) = (&ctx.pool, ctx.attempts.last_mut()) else { return };
+    pool.report(attempt, false, gate.clock.monotonic_ms());
+}
+
+/// The last word when no attempt succeeded and no stale answer stood in (`fail_to_proxy`).
+pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+    let Some(refusal) = refusal(error, ctx) else {
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    };
+    if session.response_written().is_some_and(|head| !head.status.is_informational()) {
+        // Half an answer is out: closing the connection is the only way to say that it is broken.
+        ctx.problem = Some("cut");
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
+    let status = refusal.answer("").status;
+    session.set_keepalive(None);
+    if let Err(error) = respond::refuse(session, ctx, &refusal).await {
+        tracing::debug!(%error, "the client is gone before its error");
+    }
+    FailToProxy { error_code: status, can_reuse_downstream: false }
+}
+
+/// Who is at fault, as an answer; `None` when the client is gone.
+fn refusal(error: &Error, ctx: &RequestCtx) -> Option<Refusal> {
+    match (error.etype(), error.esource()) {
+        (ErrorType::HTTPStatus(413), _) => {
+            let limit = ctx.snapshot.server.request.body_bytes;
+            let detail = format!("at most {} are accepted", crate::base::units::format_size(limit));
+            Some(Refusal::Body { status: 413, detail })
+        }
+        (ErrorType::HTTPStatus(408), _) => {
+            let rate = ctx.snapshot.server.request.body_min_rate;
+            Some(Refusal::Body { status: 408, detail: format!("send at least {rate} bytes a second") })
+        }
+        (ErrorType::HTTPStatus(503), ErrorSource::Internal) => {
+            let upstream = ctx.pool.as_ref().map_or("", |pool| &*pool.settings.name).to_owned();
+            Some(Refusal::NoServer { upstream })
+        }
+        (ErrorType::ConnectTimedout, _) => {
+            Some(Refusal::BadGateway { detail: "no connection to the backend in time" })
+        }
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
+            Some(Refusal::GatewayTimeout)
+        }
+        (_, ErrorSource::Upstream) => Some(Refusal::BadGateway { detail: upstream_detail(error) }),
+        (_, ErrorSource::Downstream) => None,
+        _ => Some(Refusal::Internal),
+    }
+}
+
+fn upstream_detail(error: &Error) -> &'static str {
+    match error.root_etype() {
+        ErrorType::ConnectRefused => "the backend refuses connections",
+        ErrorType::ConnectNoRoute | ErrorType::ConnectError | ErrorType::SocketError => {
+            "no connection to the backend"
+        }
+        ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError => {
+            "the backend's certificate or TLS handshake is not acceptable"
+        }
+        ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2 => {
+            "the backend's answer breaks a rule of HTTP"
+        }
+        ErrorType::Custom(detail) => detail,
+        _ => "the backend closed the connection before it answered",
+    }
+}

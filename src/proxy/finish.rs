@@ -1,0 +1,136 @@
+//! The end of every request: metrics, statistics, the access line, what was taken is given back.
+
+use crate::cache::Outcome;
+use crate::limit::Mode;
+use crate::proxy::context::RequestCtx;
+use crate::proxy::gate::Gate;
+use crate::proxy::respond::cache_outcome;
+use crate::store::Source;
+use crate::telemetry::{AccessRecord, CacheResult, LimitDecision, RequestRecord};
+use http::{StatusCode, Version, header};
+use pingora::Error;
+use pingora::proxy::Session;
+use std::time::Duration;
+
+/// The customary status of a request whose client left before the answer.
+const CLIENT_LEFT: u16 = 499;
+
+/// Records the request (`logging`). Background revalidations are upstream traffic, not requests of clients.
+pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+    let now_ms = gate.clock.monotonic_ms();
+    record_upstream(gate, ctx, now_ms, error);
+    if let Some(error) = error {
+        tracing::debug!(request_id = ctx.request_id, %error, "request failed");
+    }
+    let result = cache_result(session, ctx);
+    record_cache(gate, session, ctx, result);
+    if ctx.is_background {
+        return;
+    }
+    ctx.in_flight = None;
+    let status = session.response_written().map_or(CLIENT_LEFT, |head| head.status.as_u16());
+    let bytes = u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX);
+    let duration = Duration::from_millis(now_ms.saturating_sub(ctx.started_ms));
+    let route = ctx.route.as_ref().map(|route| &*route.name);
+    gate.metrics.request(&RequestRecord {
+        route: route.unwrap_or("none"),
+        method: &session.req_header().method,
+        status: StatusCode::from_u16(status).unwrap_or_default(),
+        duration,
+        bytes,
+    });
+    if let Some(problem) = ctx.problem {
+        gate.metrics.refusal(problem);
+    }
+    let agent = session.req_header().headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    crate::telemetry::access(&AccessRecord {
+        request_id: &ctx.request_id,
+        client: ctx.caller.address,
+        method: session.req_header().method.as_str(),
+        host: &ctx.authority,
+        path: &ctx.path,
+        query: ctx.query.as_deref(),
+        http: version(session.req_header().version),
+        status,
+        bytes,
+        duration,
+        upstream_duration: ctx.sent_ms.map(|sent| Duration::from_millis(now_ms.saturating_sub(sent))),
+        route,
+        upstream: ctx.pool.as_ref().map(|pool| &*pool.settings.name),
+        cache: result,
+        limit: limit_decision(ctx),
+        policy: ctx.limits.charges.first().map(|charge| &*charge.policy.name),
+        tenant: ctx.caller.tenant.as_deref(),
+        user: ctx.caller.user.as_deref(),
+        refusal: ctx.problem,
+        user_agent: agent,
+    });
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    }
+}
+
+/// The one word for the access line: a denial before all else.
+fn limit_decision(ctx: &RequestCtx) -> Option<LimitDecision> {
+    let limits = &ctx.limits;
+    if limits.is_degraded {
+        return Some(LimitDecision::Degraded);
+    }
+    let source = limits.source?;
+    let shadow = limits
+        .charges
+        .iter()
+        .zip(&limits.decisions)
+        .any(|(charge, decision)| charge.policy.mode == Mode::Shadow && !decision.admitted);
+    Some(match (limits.is_denied, source) {
+        (true, Source::Store) => LimitDecision::Deny,
+        (true, Source::Local) => LimitDecision::LocalDeny,
+        (false, _) if shadow => LimitDecision::ShadowDeny,
+        (false, Source::Store) => LimitDecision::Allow,
+        (false, Source::Local) => LimitDecision::LocalAllow,
+    })
+}
+
+/// A success or failure that was not reported yet, and the time the upstream took.
+fn record_upstream(gate: &Gate, ctx: &mut RequestCtx, now_ms: u64, error: Option<&Error>) {
+    let Some(pool) = &ctx.pool else { return };
+    if let Some(attempt) = ctx.attempts.last_mut() {
+        pool.report(attempt, error.is_none(), now_ms);
+    }
+    for _ in 1..ctx.attempts.len() {
+        gate.metrics.upstream_retry(&pool.settings.name);
+    }
+    if let Some(sent_ms) = ctx.sent_ms {
+        let took = Duration::from_millis(now_ms.saturating_sub(sent_ms));
+        gate.metrics.upstream_duration(&pool.settings.name, took);
+    }
+}
+
+fn cache_result(session: &Session, ctx: &RequestCtx) -> Option<CacheResult> {
+    Some(match cache_outcome(session, ctx)? {
+        Outcome::Hit => CacheResult::Hit,
+        Outcome::Miss => CacheResult::Miss,
+        Outcome::Stale => CacheResult::Stale,
+        Outcome::Revalidated => CacheResult::Revalidated,
+        Outcome::Bypass => CacheResult::Bypass,
+    })
+}
+
+/// Statistics of the cache. A refused request never came to it.
+fn record_cache(gate: &Gate, session: &Session, ctx: &RequestCtx, result: Option<CacheResult>) {
+    let Some(namespace) = ctx.route.as_ref().and_then(|route| route.namespace.as_ref()) else { return };
+    let tenant = ctx.caller.tenant.as_deref();
+    if ctx.cache.is_stored {
+        gate.metrics.cache_stored(&namespace.name, tenant);
+    }
+    let Some(result) = result.filter(|_| !ctx.is_background && ctx.problem != Some("limit")) else { return };
+    gate.metrics.cache_request(&namespace.name, tenant, result);
+    if session.cache.lock_duration().is_some_and(|waited| !waited.is_zero()) {
+        gate.metrics.cache_coalesced(&namespace.name, tenant);
+    }
+}

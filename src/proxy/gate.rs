@@ -1,0 +1,201 @@
+//! The phases of a request, in the order in which pingora calls them. Each is a few lines that call the step in its
+//! own file; no policy lives here.
+
+use crate::base::Clock;
+use crate::config::Current;
+use crate::proxy::connection::head_is_read;
+use crate::proxy::context::RequestCtx;
+use crate::proxy::pool::Pools;
+use crate::proxy::storage::CacheStorage;
+use crate::proxy::tokens::Tokens;
+use crate::proxy::{admit, caching, failure, finish, respond, upstream};
+use crate::store::Stores;
+use crate::telemetry::Metrics;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::cache::key::CacheKey;
+use pingora::cache::lock::CacheKeyLockImpl;
+use pingora::cache::storage::HitHandler;
+use pingora::cache::{CacheMeta, ForcedFreshness, RespCacheable};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::modules::http::compression::ResponseCompressionBuilder;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The proxy: what all requests share.
+pub(super) struct Gate {
+    pub(super) current: Current,
+    pub(super) stores: Arc<Stores>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) tokens: Tokens,
+    pub(super) pools: Arc<Pools>,
+    pub(super) storage: &'static CacheStorage,
+    pub(super) lock: &'static CacheKeyLockImpl,
+}
+
+#[async_trait]
+impl ProxyHttp for Gate {
+    type CTX = RequestCtx;
+
+    fn new_ctx(&self) -> RequestCtx {
+        RequestCtx::new(self.current.load_full(), self.clock.monotonic_ms(), self.clock.wall_ms())
+    }
+
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        modules.add_module(ResponseCompressionBuilder::enable(0));
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+        if let Some(stream) = session.stream() {
+            head_is_read(stream);
+        }
+        admit::begin(self, session, ctx);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+        match admit::admit(self, session, ctx).await {
+            Ok(None) => Ok(false),
+            Ok(Some(local)) => respond::local(session, ctx, local).await.map(|()| true),
+            Err(refusal) => respond::refuse(session, ctx, &refusal).await.map(|()| true),
+        }
+    }
+
+    fn request_cache_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+        caching::enable(self, session, ctx);
+        Ok(())
+    }
+
+    fn cache_key_callback(&self, _session: &Session, ctx: &mut RequestCtx) -> Result<CacheKey> {
+        caching::key(ctx)
+    }
+
+    async fn cache_hit_filter(
+        &self,
+        _session: &mut Session,
+        meta: &CacheMeta,
+        _hit_handler: &mut HitHandler,
+        is_fresh: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<Option<ForcedFreshness>> {
+        Ok(caching::judge_hit(self, meta, is_fresh, ctx))
+    }
+
+    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+        match upstream::may_ask(ctx) {
+            Ok(()) => Ok(true),
+            Err(refusal) => respond::refuse(session, ctx, &refusal).await.map(|()| false),
+        }
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+        upstream::peer(self, session, ctx).await
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        upstream::rewrite_request(session, request, ctx)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        upstream::watch_body(self, body, end_of_stream, ctx)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        upstream::check_response(self, response, ctx)?;
+        caching::remember_update(response, ctx);
+        Ok(())
+    }
+
+    fn response_cache_filter(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<RespCacheable> {
+        caching::judge_response(self, session, response, ctx)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        respond::finish_head(session, response, ctx)
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        _ctx: &mut RequestCtx,
+    ) -> Result<Option<Duration>> {
+        Ok(None)
+    }
+
+    fn should_serve_stale(
+        &self,
+        session: &mut Session,
+        _ctx: &mut RequestCtx,
+        error: Option<&Error>,
+    ) -> bool {
+        caching::may_serve_stale(session, error)
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut RequestCtx,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        failure::connect_failed(self, session, ctx, error)
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut RequestCtx,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let error = error.more_context(format!("peer: {peer}"));
+        failure::exchange_failed(self, session, ctx, error, client_reused)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+        failure::answer(session, error, ctx).await
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestCtx, _error: &Error) -> bool {
+        // The access line carries the error; pingora's own line would repeat it for every client that hangs up.
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+        finish::finish(self, session, error, ctx);
+    }
+}

@@ -1,0 +1,166 @@
+//! The way back: fields that every answer carries, refusals, and answers of our own.
+
+use crate::cache::{CacheStatus, Outcome, Scope};
+use crate::proxy::context::RequestCtx;
+use crate::proxy::refusal::Refusal;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
+use pingora::Result;
+use pingora::cache::CachePhase;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// An answer that needs no backend.
+pub(super) enum Local {
+    /// The cache statistics, as JSON.
+    CacheStats(Vec<u8>),
+}
+
+/// Completes the head of an answer from the backend or the cache (`response_filter`).
+pub(super) fn finish_head(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut RequestCtx,
+) -> Result<()> {
+    if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    frame(session, response)?;
+    add_own_fields(response, ctx)?;
+    add_limit_fields(response, ctx)?;
+    add_cache_fields(session, response, ctx)
+}
+
+/// RFC 9112 section 6: an HTTP/1.0 client knows no chunks, 204 has no length.
+fn frame(session: &mut Session, response: &mut ResponseHeader) -> Result<()> {
+    if response.status == StatusCode::NO_CONTENT {
+        drop(response.remove_header(&header::CONTENT_LENGTH));
+        drop(response.remove_header(&header::TRANSFER_ENCODING));
+    }
+    if session.req_header().version == Version::HTTP_10 {
+        drop(response.remove_header(&header::TRANSFER_ENCODING));
+        session.set_keepalive(None);
+    }
+    if matches!(response.version, Version::HTTP_10 | Version::HTTP_09) {
+        response.set_version(Version::HTTP_11);
+    }
+    Ok(())
+}
+
+fn add_own_fields(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
+    if let Ok(id) = HeaderValue::from_str(&ctx.request_id) {
+        response.insert_header(X_REQUEST_ID, id)?;
+    }
+    let via = crate::message::via(Version::HTTP_11);
+    response.append_header(header::VIA, via)?;
+    Ok(())
+}
+
+fn add_limit_fields(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
+    let limits = &ctx.limits;
+    if limits.is_degraded {
+        response.insert_header("X-RateLimit-Status", "degraded")?;
+        return Ok(());
+    }
+    if limits.decisions.is_empty() {
+        return Ok(());
+    }
+    for (name, value) in crate::limit::fields(&limits.charges, &limits.decisions) {
+        // A backend's own RateLimit items stay in front of ours: an intermediary must not drop them.
+        if name.as_str().starts_with("ratelimit") {
+            response.append_header(name, value)?;
+        } else {
+            response.insert_header(name, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_cache_fields(session: &Session, response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
+    let Some(namespace) = ctx.route.as_ref().and_then(|route| route.namespace.as_ref()) else {
+        return Ok(());
+    };
+    let Some(outcome) = cache_outcome(session, ctx) else { return Ok(()) };
+    if ctx.cache.is_ours || (outcome != Outcome::Bypass && namespace.scope != Scope::Public) {
+        let changed = crate::cache::client_fields(namespace, ctx.cache.is_ours, &response.headers);
+        for (name, value) in changed {
+            match value {
+                Some(value) => response.insert_header(name, value)?,
+                None => drop(response.remove_header(&name)),
+            }
+        }
+    }
+    let status = CacheStatus {
+        outcome,
+        ttl_s: ctx.cache.ttl_s,
+        is_stored: ctx.cache.is_stored && matches!(outcome, Outcome::Miss | Outcome::Revalidated),
+        is_collapsed: session.cache.lock_duration().is_some_and(|waited| !waited.is_zero()),
+        detail: ctx.cache.bypass.as_ref().map(crate::cache::Bypass::detail).or(ctx.cache.refused),
+    };
+    response.append_header(CACHE_STATUS, status.value())?;
+    response.insert_header(X_CACHE, outcome.word())?;
+    Ok(())
+}
+
+/// How the cache took part in the answer; `None` where the route is not cached.
+pub(super) fn cache_outcome(session: &Session, ctx: &RequestCtx) -> Option<Outcome> {
+    ctx.route.as_ref()?.namespace.as_ref()?;
+    if ctx.cache.key.is_none() {
+        return Some(Outcome::Bypass);
+    }
+    Some(match session.cache.phase() {
+        CachePhase::Hit => Outcome::Hit,
+        CachePhase::Stale | CachePhase::StaleUpdating => Outcome::Stale,
+        CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => Outcome::Revalidated,
+        CachePhase::Bypass => Outcome::Bypass,
+        CachePhase::Disabled(_)
+        | CachePhase::Uninit
+        | CachePhase::CacheKey
+        | CachePhase::Miss
+        | CachePhase::Expired => Outcome::Miss,
+    })
+}
+
+/// Writes a refusal. The connection stays open unless the message itself was at fault.
+pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, refusal: &Refusal) -> Result<()> {
+    let answer = refusal.answer(&ctx.request_id);
+    let mut head = ResponseHeader::build(answer.status, Some(16))?;
+    for (name, value) in &answer.fields {
+        head.insert_header(name.clone(), value.clone())?;
+    }
+    ctx.problem = Some(answer.kind);
+    if answer.is_last {
+        session.set_keepalive(None);
+    }
+    write(session, ctx, head, answer.body).await
+}
+
+/// Writes an answer of our own.
+pub(super) async fn local(session: &mut Session, ctx: &mut RequestCtx, local: Local) -> Result<()> {
+    let Local::CacheStats(json) = local;
+    let mut head = ResponseHeader::build(200, Some(16))?;
+    head.insert_header(header::CONTENT_TYPE, "application/json")?;
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    write(session, ctx, head, json).await
+}
+
+async fn write(
+    session: &mut Session,
+    ctx: &RequestCtx,
+    mut head: ResponseHeader,
+    body: Vec<u8>,
+) -> Result<()> {
+    head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    add_own_fields(&mut head, ctx)?;
+    add_limit_fields(&mut head, ctx)?;
+    let is_head = session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(head), is_head).await?;
+    if !is_head {
+        session.write_response_body(Some(Bytes::from(body)), true).await?;
+    }
+    Ok(())
+}

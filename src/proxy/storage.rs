@@ -1,0 +1,276 @@
+//! pingora's storage traits over our [`EntryStore`]: translation only, no policy.
+//!
+//! pingora keeps variants in slots of its own that compare wall clocks of instances; we do not use them. The key
+//! carries the request's fields, and the store picks the variant by the stored response's selecting fields.
+
+use crate::base::{Clock, Digest};
+use crate::cache::{Entry, EntryHead, Lifetime};
+use crate::store::{Lookup, Stores};
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, StatusCode};
+use pingora::cache::CacheMeta;
+use pingora::cache::key::CacheKey;
+use pingora::cache::storage::{
+    HandleHit, HandleMiss, HitHandler, MissFinishType, MissHandler, PurgeOutcome, PurgeTarget, PurgeType,
+    Storage,
+};
+use pingora::cache::trace::SpanHandle;
+use pingora::http::ResponseHeader;
+use pingora::{Error, ErrorType, Result};
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Rides in the cache key: what the store needs besides pingora's own hash.
+#[derive(Clone)]
+pub(super) struct KeyParts {
+    /// Our key.
+    pub(super) digest: Digest,
+    /// Whom an entry under it must belong to.
+    pub(super) owner: Digest,
+    /// The request's fields, for the selecting ones.
+    pub(super) request: Arc<HeaderMap>,
+    /// Largest body that may be stored, in bytes.
+    pub(super) max_object: u64,
+}
+
+/// Rides in the meta of a response that is about to be stored: everything of an entry but its body.
+#[derive(Clone)]
+pub(super) struct Draft {
+    /// Whom the entry belongs to.
+    pub(super) owner: Digest,
+    /// Times.
+    pub(super) lifetime: Lifetime,
+    /// Selecting fields (`Vary`).
+    pub(super) selecting: Vec<HeaderName>,
+    /// The namespace's name.
+    pub(super) namespace: Arc<str>,
+}
+
+/// Rides in the meta of a response that was found.
+#[derive(Clone)]
+pub(super) struct Found {
+    /// The entry.
+    pub(super) entry: Arc<Entry>,
+}
+
+/// The adapter. pingora wants it `&'static`: it is leaked once, where the data plane is built.
+pub(super) struct CacheStorage {
+    stores: Arc<Stores>,
+    clock: Arc<dyn Clock>,
+}
+
+impl CacheStorage {
+    /// An adapter over `stores`.
+    #[must_use]
+    pub(super) fn new(stores: Arc<Stores>, clock: Arc<dyn Clock>) -> Self {
+        Self { stores, clock }
+    }
+}
+
+/// Milliseconds since the epoch as a system time.
+#[must_use]
+pub(super) fn system_time(wall_ms: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_millis(wall_ms)).unwrap_or(UNIX_EPOCH)
+}
+
+/// pingora's meta of a response with our lifetime.
+///
+/// # Errors
+/// When pingora refuses the status or a field.
+pub(super) fn meta(status: u16, headers: &HeaderMap, lifetime: &Lifetime) -> Result<CacheMeta> {
+    let status = StatusCode::from_u16(status)
+        .map_err(|error| Error::because(ErrorType::InternalError, "status of an entry", error))?;
+    let mut head = ResponseHeader::build(status, Some(headers.len()))?;
+    for (name, value) in headers {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    let fresh_until = system_time(lifetime.fresh_until_ms);
+    let base = system_time(lifetime.age_base_ms);
+    let mut meta = CacheMeta::new(fresh_until, base, lifetime.swr_s, lifetime.sie_s, head);
+    meta.set_epoch_override(base);
+    Ok(meta)
+}
+
+fn parts(key: &CacheKey) -> Result<&KeyParts> {
+    key.extensions
+        .get::<KeyParts>()
+        .ok_or_else(|| Error::explain(ErrorType::InternalError, "a foreign cache key"))
+}
+
+#[async_trait]
+impl Storage for CacheStorage {
+    async fn lookup(
+        &'static self,
+        key: &CacheKey,
+        _trace: &SpanHandle,
+    ) -> Result<Option<(CacheMeta, HitHandler)>> {
+        let parts = parts(key)?;
+        let Lookup::Hit(entry, _) = self.stores.entries.lookup(&parts.digest, &parts.request).await else {
+            return Ok(None);
+        };
+        // The key says so already. Should it ever not, nobody gets another tenant's bytes.
+        if entry.head.owner != parts.owner {
+            tracing::error!(key = ?parts.digest, "a stored response belongs to somebody else");
+            return Ok(None);
+        }
+        let mut meta = meta(entry.head.status, &entry.head.headers, &entry.head.lifetime)?;
+        if let Some(tag) = entry.made_tag(self.clock.wall_ms()) {
+            meta.response_header_mut().insert_header(http::header::ETAG, tag)?;
+        }
+        let handler = Hit { body: Some(entry.body.clone()), whole: entry.body.clone() };
+        meta.extensions_mut().insert(Found { entry });
+        Ok(Some((meta, Box::new(handler))))
+    }
+
+    async fn get_miss_handler(
+        &'static self,
+        key: &CacheKey,
+        meta: &CacheMeta,
+        _trace: &SpanHandle,
+    ) -> Result<MissHandler> {
+        let parts = parts(key)?.clone();
+        let draft = draft(meta)?;
+        let miss = Miss {
+            storage: self,
+            body: BytesMut::new(),
+            is_too_large: false,
+            expected: content_length(meta.headers()),
+            status: meta.response_header().status.as_u16(),
+            headers: meta.headers().clone(),
+            draft,
+            parts,
+        };
+        Ok(Box::new(miss))
+    }
+
+    async fn purge(
+        &'static self,
+        target: PurgeTarget<'_>,
+        _purge_type: PurgeType,
+        _trace: &SpanHandle,
+    ) -> Result<PurgeOutcome> {
+        // pingora purges by its own hash only, which names no entry of ours; our purges go to the store directly.
+        tracing::debug!(%target, "purge by a key that is not ours");
+        Ok(PurgeOutcome::NotFound)
+    }
+
+    async fn update_meta(
+        &'static self,
+        key: &CacheKey,
+        meta: &CacheMeta,
+        _trace: &SpanHandle,
+    ) -> Result<bool> {
+        let parts = parts(key)?;
+        let Some(found) = meta.extensions().get::<Found>() else { return Ok(false) };
+        let draft = draft(meta)?;
+        let status = meta.response_header().status.as_u16();
+        let entry = self.entry(status, meta.headers().clone(), found.entry.body.clone(), draft);
+        self.stores.entries.put(&parts.digest, &parts.request, entry);
+        Ok(true)
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync + 'static) {
+        self
+    }
+}
+
+impl CacheStorage {
+    fn entry(&self, status: u16, headers: HeaderMap, body: Bytes, draft: Draft) -> Entry {
+        let Draft { owner, lifetime, selecting, namespace } = draft;
+        let stored_ms = self.clock.wall_ms();
+        Entry::new(EntryHead { owner, namespace, status, headers, lifetime, selecting, stored_ms }, body)
+    }
+}
+
+fn draft(meta: &CacheMeta) -> Result<Draft> {
+    let draft = meta.extensions().get::<Draft>().cloned();
+    draft.ok_or_else(|| Error::explain(ErrorType::InternalError, "a response that was not judged"))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A stored body on its way to a client.
+struct Hit {
+    body: Option<Bytes>,
+    whole: Bytes,
+}
+
+#[async_trait]
+impl HandleHit for Hit {
+    async fn read_body(&mut self) -> Result<Option<Bytes>> {
+        Ok(self.body.take().filter(|body| !body.is_empty()))
+    }
+
+    async fn finish(
+        self: Box<Self>,
+        _storage: &'static (dyn Storage + Sync),
+        _key: &CacheKey,
+        _trace: &SpanHandle,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn can_seek(&self) -> bool {
+        true
+    }
+
+    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
+        let end = end.unwrap_or(self.whole.len()).min(self.whole.len());
+        if start >= end {
+            return Error::e_explain(ErrorType::InternalError, "a range outside the stored body");
+        }
+        self.body = Some(self.whole.slice(start..end));
+        Ok(())
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
+        self
+    }
+}
+
+/// A response on its way into the store. Dropped before its end, it stores nothing.
+struct Miss {
+    storage: &'static CacheStorage,
+    body: BytesMut,
+    is_too_large: bool,
+    expected: Option<usize>,
+    status: u16,
+    headers: HeaderMap,
+    draft: Draft,
+    parts: KeyParts,
+}
+
+#[async_trait]
+impl HandleMiss for Miss {
+    async fn write_body(&mut self, data: Bytes, _eof: bool) -> Result<()> {
+        let length = self.body.len().saturating_add(data.len());
+        if u64::try_from(length).unwrap_or(u64::MAX) > self.parts.max_object {
+            // The client still gets every byte; only the store does not.
+            self.is_too_large = true;
+            self.body = BytesMut::new();
+        } else if !self.is_too_large {
+            self.body.extend_from_slice(&data);
+        }
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<MissFinishType> {
+        let this = *self;
+        let is_whole = this.expected.is_none_or(|expected| expected == this.body.len());
+        let size = this.body.len();
+        if this.is_too_large || !is_whole {
+            return Ok(MissFinishType::Created(0));
+        }
+        let entry = this.storage.entry(this.status, this.headers, this.body.freeze(), this.draft);
+        this.storage.stores.entries.put(&this.parts.digest, &this.parts.request, entry);
+        Ok(MissFinishType::Created(size))
+    }
+}

@@ -1,0 +1,168 @@
+//! Towards the backend: which server, with which time-outs, which fields it gets, and whether its answer is one.
+
+use crate::config::Target;
+use crate::identity::Received;
+use crate::proxy::caching;
+use crate::proxy::context::RequestCtx;
+use crate::proxy::gate::Gate;
+use crate::proxy::refusal::Refusal;
+use bytes::Bytes;
+use http::header;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::ALPN;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Streams of one HTTP/2 connection to a server; pingora's default of 1 would open a connection per request.
+const H2_STREAMS: usize = 100;
+
+/// How long a body may take before its rate is judged.
+const BODY_GRACE_MS: u64 = 10_000;
+
+/// May the backend be asked (`proxy_upstream_filter`)?
+pub(super) fn may_ask(ctx: &RequestCtx) -> Result<(), Refusal> {
+    if ctx.cache.key.is_some() && caching::is_only_if_cached(&ctx.cache.demand) {
+        return Err(Refusal::OnlyIfCached);
+    }
+    Ok(())
+}
+
+/// Picks a server (`upstream_peer`), once for each attempt.
+pub(super) async fn peer(gate: &Gate, session: &Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+    let target = ctx.route.as_ref().map(|route| route.target);
+    let Some(Target::Upstream(index)) = target else {
+        return Error::e_explain(ErrorType::InternalError, "a route without an upstream");
+    };
+    let settings = ctx.snapshot.upstreams.get(index);
+    let settings = settings.ok_or_else(|| Error::explain(ErrorType::InternalError, "an unknown upstream"))?;
+    let pool = gate.pools.of(settings);
+    ctx.pool = Some(Arc::clone(&pool));
+    let now_ms = gate.clock.monotonic_ms();
+    let tried: Vec<usize> = ctx.attempts.iter().map(|attempt| attempt.server).collect();
+    let Some(attempt) = pool.begin(now_ms, rand::random(), &tried).await else {
+        return Err(Error::create(ErrorType::HTTPStatus(503), ErrorSource::Internal, None, None));
+    };
+    let streams_long = ctx.is_upgrade || asks_for_events(session);
+    let peer = connection(&pool, &attempt, streams_long);
+    ctx.attempts.push(attempt);
+    ctx.sent_ms.get_or_insert(now_ms);
+    ctx.sent_wall_ms = gate.clock.wall_ms();
+    Ok(Box::new(peer))
+}
+
+fn asks_for_events(session: &Session) -> bool {
+    let accept = session.req_header().headers.get(header::ACCEPT);
+    accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"))
+}
+
+fn connection(
+    pool: &crate::proxy::pool::Pool,
+    attempt: &crate::proxy::pool::Attempt,
+    streams_long: bool,
+) -> HttpPeer {
+    let settings = &pool.settings;
+    let server = settings.servers.get(attempt.server);
+    let host = server.map_or("", |server| &*server.host);
+    let tls = settings.tls.as_ref();
+    // An empty SNI would silently turn verification off.
+    let name = tls.map(|tls| tls.server_name.as_deref().unwrap_or(host)).unwrap_or_default();
+    let mut peer = HttpPeer::new(attempt.address, tls.is_some(), name.to_owned());
+    let options = &mut peer.options;
+    options.connection_timeout = Some(settings.connect_timeout);
+    options.total_connection_timeout = Some(settings.connect_timeout.saturating_mul(2));
+    // Quiet streams are not slow answers.
+    options.read_timeout = (!streams_long).then_some(settings.response_timeout);
+    options.write_timeout = Some(settings.response_timeout.max(Duration::from_secs(30)));
+    options.idle_timeout = Some(settings.idle_timeout);
+    options.max_h2_streams = H2_STREAMS;
+    options.alpn = if settings.http2 { ALPN::H2 } else { ALPN::H1 };
+    options.ca.clone_from(&pool.authority);
+    // pingora's pool key leaves out the CA: connections of different upstreams must never be mixed.
+    peer.group_key = pool.id;
+    peer
+}
+
+/// The request as the backend gets it (`upstream_request_filter`): nothing a client invented, everything verified.
+pub(super) fn rewrite_request(
+    session: &Session,
+    request: &mut RequestHeader,
+    ctx: &RequestCtx,
+) -> Result<()> {
+    let identifier = &ctx.snapshot.identifier;
+    let untrusted = identifier.strip_untrusted(&request.headers);
+    for name in untrusted {
+        drop(request.remove_header(&name));
+    }
+    drop(request.remove_header("x-tidegate-origin"));
+    let received = Received {
+        peer: crate::proxy::admit::peer_of(ctx),
+        headers: &session.req_header().headers,
+        scheme: ctx.scheme,
+        authority: &ctx.host,
+    };
+    for (name, value) in identifier.forwarded_fields(&ctx.caller, received) {
+        request.insert_header(name, value)?;
+    }
+    if let Ok(id) = http::HeaderValue::from_str(&ctx.request_id) {
+        request.insert_header("x-request-id", id)?;
+    }
+    request.append_header(header::VIA, crate::message::via(session.req_header().version))?;
+    Ok(())
+}
+
+/// Bounds of the request body (`request_body_filter`): size, and a minimum rate that a dripping client misses.
+pub(super) fn watch_body(
+    gate: &Gate,
+    body: &mut Option<Bytes>,
+    end: bool,
+    ctx: &mut RequestCtx,
+) -> Result<()> {
+    // pingora 0.9.1 writes the last chunk twice for an HTTP/2 client that ends its body with an empty frame; the
+    // backend would take the second for a broken request (cloudflare/pingora#935).
+    if end && body.as_ref().is_some_and(Bytes::is_empty) {
+        *body = None;
+    }
+    if ctx.is_upgrade {
+        return Ok(());
+    }
+    let length = body.as_ref().map_or(0, Bytes::len);
+    ctx.body_bytes = ctx.body_bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+    let limits = &ctx.snapshot.server.request;
+    if ctx.body_bytes > limits.body_bytes {
+        return Err(Error::create(ErrorType::HTTPStatus(413), ErrorSource::Downstream, None, None));
+    }
+    let now_ms = gate.clock.monotonic_ms();
+    let started_ms = *ctx.body_started_ms.get_or_insert(now_ms);
+    let took_ms = now_ms.saturating_sub(started_ms);
+    let due = u64::from(limits.body_min_rate).saturating_mul(took_ms) / 1_000;
+    if !end && took_ms > BODY_GRACE_MS && ctx.body_bytes < due {
+        return Err(Error::create(ErrorType::HTTPStatus(408), ErrorSource::Downstream, None, None));
+    }
+    Ok(())
+}
+
+/// Is the backend's answer well formed (`upstream_response_filter`)? Hop-by-hop fields end here, before anything is
+/// stored.
+pub(super) fn check_response(gate: &Gate, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+    let status = response.status.as_u16();
+    if let Err(fault) = crate::message::check_response(status, &response.headers, ctx.is_upgrade) {
+        return Error::e_explain(ErrorType::Custom(fault), "the backend's answer").map_err(Error::into_up);
+    }
+    let keep_upgrade = status == 101;
+    for name in crate::message::hop_by_hop(&response.headers) {
+        // Framing is pingora's: it reads the body by these fields after us.
+        if name != header::TRANSFER_ENCODING && name != header::UPGRADE && !keep_upgrade {
+            drop(response.remove_header(&name));
+        }
+    }
+    if !response.status.is_informational() {
+        let now_ms = gate.clock.monotonic_ms();
+        if let (Some(pool), Some(attempt)) = (&ctx.pool, ctx.attempts.last_mut()) {
+            pool.report(attempt, !matches!(status, 502..=504), now_ms);
+        }
+    }
+    Ok(())
+}

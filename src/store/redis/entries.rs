@@ -1,0 +1,190 @@
+//! Stored responses in Redis: `{prefix}o:{digest}:variant` a response (`-` without `Vary`), `{prefix}v:{digest}` the
+//! vary record of a key that has variants. The braces around the digest keep a key's parts in one Cluster slot.
+//!
+//! A look-up is one round trip, or two where `Vary` is in play and this process does not know it yet. Every key has a
+//! TTL: freshness left plus what a stale response is still good for. Never lists keys.
+
+use crate::base::Digest;
+use crate::cache::{Entry, Variant, VaryRecord, decode, encode};
+use crate::store::StoreFailure;
+use crate::store::redis::Connection;
+use bytes::Bytes;
+use fred::interfaces::KeysInterface;
+use fred::types::Expiration;
+use http::HeaderMap;
+
+/// Stored responses over one connection. Clones share it.
+#[derive(Clone)]
+pub struct RedisEntries {
+    connection: Connection,
+    prefix: String,
+}
+
+/// What Redis has for a request.
+#[derive(Debug)]
+pub enum Stored {
+    /// A response; with the record where the key has variants.
+    Response(Entry, Option<(VaryRecord, Variant)>),
+    /// Nothing for this request, but the key has other variants.
+    NoVariant,
+    /// Nothing under the key.
+    Nothing,
+    /// Bytes that are no response of this key: damaged, foreign, of another version. As good as nothing.
+    Damaged,
+}
+
+impl RedisEntries {
+    /// Entries under `prefix`.
+    #[must_use]
+    pub fn new(connection: Connection, prefix: &str) -> Self {
+        Self { connection, prefix: prefix.to_owned() }
+    }
+
+    /// Does Redis answer, as far as is known?
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.connection.is_up()
+    }
+
+    /// What `request` selects. `known` is a record of the key that may be out of date: it saves a round trip when it
+    /// is right.
+    ///
+    /// # Errors
+    /// [`StoreFailure`] when Redis does not answer; that is not a miss.
+    pub async fn get(
+        &self,
+        key: &Digest,
+        request: &HeaderMap,
+        known: Option<&VaryRecord>,
+    ) -> Result<Stored, StoreFailure> {
+        let guess = known.and_then(|record| record.select(request)).unwrap_or(Variant::SINGLE);
+        let keys = vec![self.record_key(key), self.response_key(key, guess)];
+        let found: [Option<Bytes>; 2] = self
+            .connection
+            .call("lookup", |client| async move { client.mget::<Vec<Option<Bytes>>, _>(keys).await })
+            .await?
+            .try_into()
+            .map_err(|_other: Vec<_>| StoreFailure::Malformed { what: "two values" })?;
+        let [record, response] = found;
+        let record = match record.map(|bytes| VaryRecord::decode(&bytes)) {
+            None => None,
+            Some(Ok(record)) => Some(record),
+            Some(Err(_fault)) => return Ok(Stored::Damaged),
+        };
+        let wanted = match &record {
+            None => Variant::SINGLE,
+            Some(record) => match record.select(request) {
+                Some(variant) => variant,
+                None => return Ok(Stored::NoVariant),
+            },
+        };
+        let response = if wanted == guess { response } else { self.response(key, wanted).await? };
+        Ok(read(key, response, record.map(|record| (record, wanted))))
+    }
+
+    async fn response(&self, key: &Digest, variant: Variant) -> Result<Option<Bytes>, StoreFailure> {
+        let place = self.response_key(key, variant);
+        self.connection.call("lookup", |client| async move { client.get(place).await }).await
+    }
+
+    async fn record(&self, key: &Digest) -> Result<Option<VaryRecord>, StoreFailure> {
+        let place = self.record_key(key);
+        let bytes: Option<Bytes> =
+            self.connection.call("record", |client| async move { client.get(place).await }).await?;
+        // A record that cannot be read is replaced.
+        Ok(bytes.and_then(|bytes| VaryRecord::decode(&bytes).ok()))
+    }
+
+    /// Stores an entry with its TTL. `false`: it is good for nothing any more, or the key has too many variants.
+    ///
+    /// # Errors
+    /// [`StoreFailure`].
+    pub async fn put(
+        &self,
+        key: &Digest,
+        request: &HeaderMap,
+        entry: &Entry,
+        now_ms: u64,
+    ) -> Result<bool, StoreFailure> {
+        let until_ms = entry.head.lifetime.useful_until_ms();
+        let Some(life) = life(until_ms, now_ms) else { return Ok(false) };
+        let value = encode(entry, key);
+        let before = self.record(key).await?;
+        let selecting = &entry.head.selecting;
+        if before.is_none() && selecting.is_empty() {
+            let place = self.response_key(key, Variant::SINGLE);
+            let set = |client: fred::clients::Client| async move {
+                client.set::<(), _, _>(place, value, Some(life), None, false).await
+            };
+            return self.connection.call("store", set).await.map(|()| true);
+        }
+        let Some((record, variant)) =
+            VaryRecord::admit(before.as_ref(), selecting, request, until_ms, now_ms)
+        else {
+            return Ok(false);
+        };
+        self.put_variant(key, (variant, value, life), &record, now_ms).await.map(|()| true)
+    }
+
+    /// The response first, then the record that makes it visible, then away with the response without variants.
+    async fn put_variant(
+        &self,
+        key: &Digest,
+        (variant, value, life): (Variant, Bytes, Expiration),
+        record: &VaryRecord,
+        now_ms: u64,
+    ) -> Result<(), StoreFailure> {
+        let (place, record_place) = (self.response_key(key, variant), self.record_key(key));
+        let single = self.response_key(key, Variant::SINGLE);
+        let (record_value, record_life) = (record.encode(), self::life(record.useful_until_ms(), now_ms));
+        self.connection
+            .call("store", |client| async move {
+                client.set::<(), _, _>(place, value, Some(life), None, false).await?;
+                client.set::<(), _, _>(record_place, record_value, record_life, None, false).await?;
+                client.del::<(), _>(single).await
+            })
+            .await
+    }
+
+    /// Forgets the key with all its variants.
+    ///
+    /// # Errors
+    /// [`StoreFailure`].
+    pub async fn remove(&self, key: &Digest) -> Result<(), StoreFailure> {
+        let record = self.record(key).await?;
+        let mut keys = vec![self.record_key(key), self.response_key(key, Variant::SINGLE)];
+        keys.extend(record.iter().flat_map(VaryRecord::variants).map(|one| self.response_key(key, one)));
+        self.connection.call("remove", |client| async move { client.del::<(), _>(keys).await }).await
+    }
+
+    fn record_key(&self, key: &Digest) -> String {
+        format!("{}v:{{{}}}", self.prefix, key.short())
+    }
+
+    fn response_key(&self, key: &Digest, variant: Variant) -> String {
+        format!("{}o:{{{}}}:{variant}", self.prefix, key.short())
+    }
+}
+
+/// A TTL, `None` when there is nothing left.
+fn life(until_ms: u64, now_ms: u64) -> Option<Expiration> {
+    let life_ms = until_ms.checked_sub(now_ms).filter(|life_ms| *life_ms > 0)?;
+    Some(Expiration::PX(i64::try_from(life_ms).unwrap_or(i64::MAX)))
+}
+
+fn read(key: &Digest, response: Option<Bytes>, record: Option<(VaryRecord, Variant)>) -> Stored {
+    let Some(bytes) = response else {
+        return if record.is_some() { Stored::NoVariant } else { Stored::Nothing };
+    };
+    match decode(&bytes, key) {
+        Ok(entry) => {
+            let fields = record.as_ref().map_or(&[][..], |(record, _)| record.fields());
+            let fits = entry.head.selecting.iter().all(|name| fields.contains(name));
+            if fits { Stored::Response(entry, record) } else { Stored::Damaged }
+        }
+        Err(fault) => {
+            tracing::warn!(%fault, ?key, "stored response ignored");
+            Stored::Damaged
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What is read when somebody looks: stores and upstreams say how they stand at scrape time, nobody keeps gauges
+//! up to date on the path of a request.
+
+use crate::telemetry::labels::{StoreName, Tier};
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+
+/// One fact, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// How full a cache tier is, and how many entries were pushed out since the start.
+    CacheTier {
+        /// Which tier.
+        tier: Tier,
+        /// Stored responses.
+        entries: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Entries pushed out since the start; never falls.
+        evictions: u64,
+    },
+    /// Does a store answer?
+    StoreUp {
+        /// Which store.
+        store: StoreName,
+        /// Reachable, breaker closed.
+        up: bool,
+    },
+    /// Does a server take requests?
+    UpstreamHealthy {
+        /// The upstream's name.
+        upstream: Arc<str>,
+        /// `host:port` as configured.
+        server: String,
+        /// Neither its health check nor its breaker keeps it out.
+        healthy: bool,
+    },
+    /// How many servers of an upstream have an open breaker.
+    BreakerOpen {
+        /// The upstream's name.
+        upstream: Arc<str>,
+        /// Servers with an open breaker.
+        servers: u64,
+    },
+    /// Lines that the log writer dropped since the start; never falls.
+    LogLinesDropped(u64),
+}
+
+type Source = Arc<dyn Fn(&mut Vec<Reading>) + Send + Sync>;
+
+/// Who is asked at scrape time. A source must answer from memory, at once.
+#[derive(Default)]
+pub struct Sources(Mutex<Vec<Source>>);
+
+impl Sources {
+    /// Adds a source for the life of the process.
+    pub fn add(&self, source: impl Fn(&mut Vec<Reading>) + Send + Sync + 'static) {
+        self.0.lock().push(Arc::new(source));
+    }
+
+    /// Asks everybody; no lock is held while a source answers.
+    #[must_use]
+    pub fn read(&self) -> Vec<Reading> {
+        let sources: Vec<Source> = self.0.lock().clone();
+        let mut readings = Vec::new();
+        for source in sources {
+            source(&mut readings);
+        }
+        readings
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sources({})", self.0.lock().len())
+    }
+}
