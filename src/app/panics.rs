@@ -11,7 +11,7 @@ use crate::telemetry::Metrics;
 /// From here on every panic of the process is one log line and one count.
 pub fn install_hook(metrics: Arc<Metrics>) {
     std::panic::set_hook(Box::new(move |info| {
-        metrics.panicked();
+        metrics.panic_caught();
         report(info);
     }));
 }

@@ -71,18 +71,6 @@ impl Bypass {
     }
 }
 
-/// One input of the key in readable form, for `explain`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyPart {
-    /// What it is: `namespace`, `scope`, `tenant`, `user`, `api-key`, `claim`, `scheme`, `authority`, `path`, `query`,
-    /// `parameter`, `header`, `cookie`.
-    pub kind: &'static str,
-    /// Its name where the kind has several, else empty.
-    pub name: String,
-    /// Its value; `None`: the request does not have it.
-    pub value: Option<String>,
-}
-
 /// The key of a request.
 ///
 /// # Errors
@@ -101,16 +89,18 @@ pub fn key(input: &KeyInput<'_>) -> Result<Digest, Bypass> {
     Ok(digester.finish())
 }
 
-/// The inputs of [`key`], in its order.
+/// The inputs of [`key`] by name, in its order: `namespace`, `scope`, `tenant`, `user`, `api key`, `claim role`,
+/// `scheme`, `authority`, `path`, `query` or `parameter`, `header x-plan`, `cookie lang`; `None` for what the request
+/// does not have. `explain` shows them.
 ///
 /// # Errors
 /// [`Bypass`] says why the request has no key.
-pub fn key_parts(input: &KeyInput<'_>) -> Result<Vec<KeyPart>, Bypass> {
+pub fn parts(input: &KeyInput<'_>) -> Result<Vec<(String, Option<String>)>, Bypass> {
     admitted(input)?;
     let mut parts = Vec::new();
     visit(input, &mut |kind, name, value| {
-        let value = value.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        parts.push(KeyPart { kind, name: name.to_owned(), value });
+        let name = if name.is_empty() { kind.to_owned() } else { format!("{kind} {name}") };
+        parts.push((name, value.map(|bytes| String::from_utf8_lossy(bytes).into_owned())));
     });
     Ok(parts)
 }
@@ -193,7 +183,7 @@ fn visit_owner(namespace: &Namespace, caller: &Caller, sink: &mut Sink<'_>) {
     }
     if namespace.scope == Scope::User {
         sink("user", "", present(caller.user.as_deref()).map(str::as_bytes));
-        sink("api-key", "", present(caller.api_key.as_deref()).map(str::as_bytes));
+        sink("api key", "", present(caller.api_key.as_deref()).map(str::as_bytes));
     }
 }
 
@@ -456,9 +446,9 @@ mod tests {
     fn the_readable_parts_are_those_of_the_key() {
         let mut asked = Asked::by("acme");
         asked.query = Some("a=1".to_owned());
-        let parts = key_parts(&asked.input()).expect("a key");
+        let parts = parts(&asked.input()).expect("a key");
         let said: Vec<(&str, Option<&str>)> =
-            parts.iter().map(|part| (part.kind, part.value.as_deref())).collect();
+            parts.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
         let expected = [
             ("namespace", Some("n")),
             ("scope", Some("tenant")),

@@ -24,7 +24,7 @@ pub use codec::{EntryFault, decode, encode};
 pub use demand::{Demand, Verdict, request_demand};
 pub use entry::{Entry, EntryHead};
 pub use fields::{client_fields, merge_304, stored_fields};
-pub use key::{Bypass, KeyInput, KeyPart, key, key_parts, owner};
+pub use key::{Bypass, KeyInput, key, owner, parts};
 pub use lifetime::Lifetime;
 pub use namespace::{Cookies, Namespace, QueryKey, Scope, SetCookie, TtlMode};
 pub use status::{CacheStatus, Outcome};

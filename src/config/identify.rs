@@ -228,7 +228,7 @@ fn key_file(reader: &mut Reader<'_>, taken: &Taken, bytes: &[u8]) -> Option<ApiK
         reader.fault(taken.node.at, &taken.path, says, fault.remedy);
     }
     keys.map_err(|fault| {
-        reader.fault(taken.node.at, &taken.path, format!("key file: {fault}"), "correct that entry")
+        reader.fault(taken.node.at, &taken.path, format!("key file: {fault}"), "correct that entry");
     })
     .ok()
 }

@@ -118,7 +118,7 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
         has_limits: switch(reader, env, "ENABLE_RATE_LIMITING"),
         has_caching: switch(reader, env, "ENABLE_CACHING"),
     };
-    let routes = routes(reader, section.take("routes"), root, &named);
+    let routes = routes(reader, section.take("routes").as_ref(), root, &named);
     let inline = routes.iter().filter_map(|(_, route)| route.namespace.clone());
     let claims: Vec<String> =
         cache.namespaces.iter().cloned().chain(inline).flat_map(|space| space.vary_claims.clone()).collect();

@@ -2,6 +2,7 @@
 
 pub mod effective;
 pub mod env;
+pub mod explain;
 pub mod fault;
 mod identify;
 pub mod load;
@@ -13,8 +14,13 @@ mod server;
 pub mod snapshot;
 pub mod tree;
 pub mod upstreams;
+pub mod watch;
+
+/// The configuration's JSON Schema (draft 2020-12).
+pub const SCHEMA: &str = include_str!("../../config/schema.json");
 
 pub use env::Env;
+pub use explain::{Asked, Explanation, explain};
 pub use fault::{Fault, Faults, Position};
 pub use load::{Loaded, Source, load};
 pub use snapshot::{

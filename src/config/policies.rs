@@ -195,7 +195,7 @@ fn tiers(reader: &mut Reader<'_>, taken: &Taken, base: Option<&Windows>) -> BTre
         match Windows::new(own.as_slice().iter().copied().chain(rest).collect()) {
             Ok(merged) => drop(tiers.insert(key.name, merged)),
             Err(fault) => {
-                reader.fault(of_tier.node.at, &of_tier.path, fault.to_string(), "use fewer windows")
+                reader.fault(of_tier.node.at, &of_tier.path, fault.to_string(), "use fewer windows");
             }
         }
     }

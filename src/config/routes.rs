@@ -36,11 +36,11 @@ pub(super) struct Named<'a> {
 /// Reads `routes`.
 pub(super) fn routes(
     reader: &mut Reader<'_>,
-    taken: Option<Taken>,
+    taken: Option<&Taken>,
     root: &Node,
     named: &Named<'_>,
 ) -> Table<Arc<Route>> {
-    let items = taken.as_ref().map_or_else(Vec::new, |taken| reader.list(taken));
+    let items = taken.map_or_else(Vec::new, |taken| reader.list(taken));
     if items.is_empty() {
         let remedy = "add `routes: [{path: /}]` to pass everything to the upstream";
         reader.fault(root.at, "routes", "there is no route, so nothing would be served", remedy);

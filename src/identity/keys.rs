@@ -98,7 +98,8 @@ pub(super) struct Key {
 impl Key {
     fn new(id: Option<String>, decoding: DecodingKey, algorithms: &[Algorithm]) -> Self {
         let mut validation = Validation::default();
-        validation.algorithms = algorithms.iter().map(|algorithm| algorithm.0).collect();
+        validation.algorithms.clear();
+        validation.algorithms.extend(algorithms.iter().map(|algorithm| algorithm.0));
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         validation.validate_nbf = false;

@@ -22,31 +22,31 @@ pub(super) const ED25519_PEM: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAy
 /// The same RSA key in the older form.
 pub(super) const RSA_PKCS1_PEM: &str = "-----BEGIN RSA PUBLIC KEY-----\nMIIBCgKCAQEAtfHwcKAYk537E9O52uyCzCXYDtM3O/nzYBh8nx92l97A6heBqTy1\nD7ZFFk0oqu6RhLsMvXrFTjRvdNiBVdIwUkKXWIS8nUUG9wWaplMfCAv8OHrtIw2r\nfnP9GdjpttRSa/LVWaxtP/tdTw9YoMSWFlOoCTu+xKEQ6jjjJ8M8UPa7KnTDOYpR\nGBSKKqH5Bn9ds4Z6PV9LRDUn3p2XdC4t0LU5MP5WKqXkL0ju/Wvr/LXvP1fScQjZ\ntO7PeH9bO2iT89LlGjJOLndIO9DZbVB9ZMNZCNRPQVzqtdj6coQeXaLMU9dck62Q\nGHqNQ6i9ADWOpyfdHrVEaT3e2q3PTGzMDwIDAQAB\n-----END RSA PUBLIC KEY-----\n";
 
-/// Signed with RS256.
+/// Signed with `RS256`.
 pub(super) const RS256: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEiLCJvcmciOiJhY21lIiwiZXhwIjoyMDAwMDAwMDAwfQ.CP7npbS31_5cls6MkVO5lKSBy9lZtkBArMXyjJkH6SHe0_MoYz2gSDxA6FVi_VxifPYcyEp7ozWYiqtdcoEetKURjwZY1aIxR8lzGAYMkLJNApsmURNS2PSvh_7jKCeRko598b7lPlMoJTS1F36JKv-H78cDH66G1_EzMYBVW2epGuYbcPCKs0MG1iuWyLvlhedmsMD_jKI1pE2EbBiZRyFWiNkgMv0rxz2OeRlAXGUW2hEE8JSVXFZzcbql2tgD1eJesvKHonDB5n-pZpugSBKCZRuZ9IHrIcv6hJwRBPzKX35RsYGPGSoyCsDm1lVMiW5pNkl6vWxcziAmCbBLcw";
 
-/// Signed with RS384.
+/// Signed with `RS384`.
 pub(super) const RS384: &str = "eyJhbGciOiJSUzM4NCIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEiLCJvcmciOiJhY21lIiwiZXhwIjoyMDAwMDAwMDAwfQ.k1LtO288FpsFz5wwU9mgJuJMNWBBmvwwFqeS287_17F-QaKThFZwLvBJuTm8fLJoqi04IBjFxQi4mTtfWnVTDsaNj3WLBuM5Qy5cr5QZ4RWEemcyY7GcHhBb84u7QDPMn8WUlq2mFLgubxYKXr2M-VEA3SnK9bz4K4CEgzeN-yzxsG97L3Asst-SolSvJY1nUMS2Q6oYoCMUjfHRBaAcUJDmh9ouKJIV9ZY0oDeNPANok-r9BoD_jlu0qPP__NZVbe_FlMqdc6L5aCg-c5HN3EBBZyheAnqkADvtSZu1EiJIyxcUs7eZBDQXgnT-auL10TLNoWb_Mx9lndXQw0DaGg";
 
-/// Signed with RS512.
+/// Signed with `RS512`.
 pub(super) const RS512: &str = "eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEiLCJvcmciOiJhY21lIiwiZXhwIjoyMDAwMDAwMDAwfQ.FbLhLnFZkUfV0eRATFKSRN-ymwNPaZ5EIGJ_LV0krLAXwnLGwDdykC9iqkOyEI82g6AYdfZFPBjhoaBlp0-UTIKQwfVoYvpPp1mFU-3KxvFM2XMTBov6dMZViX1fggJt9M45zf6QlDPK0dPldd1AQYJYeVgrOVuv9lPNdW99sHzG3ex3JfzNwQu7JiUI2Y3MF37z5ERjHgEBmfLYQMYqAKMjpme3jPNx-20Lwfh73xj7UCDg2rvpeL4BN2iS2QCp6j2w9in-mAcQYi2lk12A-9KWbVN6raTF0jU100Nt_CfcDcP6O4RY2UAeGCpU_9o2qoAjcXetyGu2-ayEeu6zFQ";
 
-/// Signed with PS256.
+/// Signed with `PS256`.
 pub(super) const PS256: &str = "eyJhbGciOiJQUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEiLCJvcmciOiJhY21lIiwiZXhwIjoyMDAwMDAwMDAwfQ.CokCj91RO4sOD1vZgF8cKFOmhQvEP7zqdyImq4oAgCp0P153vd0qMdirlKTxB7Ocb7RZn5Rt-ff2K8nX4PauU0rDlfoHmvEFRm6dQIilfvo5a0Xu5K2HcfsEv3aUZxiXaqvsJOa9ekU6TOQuCNN0yWpNmsGaoWZuzhup_0-z6hHCCDe1m-bjWMDwbN3_OTR1nbCKiKDKEOgNIRB9imjkbGTLPX8xvcEo19mgDVKcKtFLlLGyKVZz8kqbS0kDhN6gLucdDU5gxWW3LPoBkMatgk9u9z3XsyI1rPNxjqzOeVbDfwDtvEh_oJulI2ujziuaYmWYgoaF_0Mw1pJr8_oeiw";
 
-/// Signed with PS384.
+/// Signed with `PS384`.
 pub(super) const PS384: &str = "eyJhbGciOiJQUzM4NCIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEiLCJvcmciOiJhY21lIiwiZXhwIjoyMDAwMDAwMDAwfQ.RAcUIJFRsPcE5mLWxAhYkgslkCK9-PVCvGf8Hw5LjCMSpSDz0X1lW3y21hB-a7EKDNHytgl3cYWFT60pSAg3fUnfiKV4Urx2oeWpQfgQqW-41eYKw5gV8qyAH_96pfgGM73kcN9jaCn5JS-z_3A5q57j8FMG2suB_pFWV1Bw7Mz4XCoSVAVafwvGKHt98iqCSCvqzjkjSS7JhZWvI5W5how0Ge44eJGi9cbo5JxBQ6jd0g2lHtkj36FYuUV-UpqO7yffGYo7WXRPwFEtu5Iq2CtoK3ufLmsV40XLZNCzUFtWY6eeJ5BSSH3rIC5JS8vnZ-QNjJv8XcpbOS4lrbzfwQ";
 
-/// Signed with PS512.
+/// Signed with `PS512`.
 pub(super) const PS512: &str = "eyJhbGciOiJQUzUxMiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEiLCJvcmciOiJhY21lIiwiZXhwIjoyMDAwMDAwMDAwfQ.oVpOXpMMMuXDxGrjFr9u9c-2q2fAya8L2kYbNnPpMSuXxCS6e-RB54mNwQnyGfREonaYmBQbdiKrZQnLZXD5iGBMNUxXZiUHwzWbeRo1_s3c_LO2l56Ee9qahx7IT5YJxcu4wi82c6-_tiNwzROfGhoUSyijBoXAxxbq122oRe0QjwCmzZ3kHQXWntGaw6Hdw5eR5EGBp9k1aJ5OY-e84tPUW3_owt6-w8mREvNICrepD2JRqYruTE4T64dusAwnOeweyCFm2Cq_Vpdn9c9XBf2H6uumdjkBtEqAWKzr9InKR64E87FDpEEq6DjcRZQA95TUKYN5B7qfm4pW844caA";
 
-/// Signed with ES256.
+/// Signed with `ES256`.
 pub(super) const ES256: &str = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEiLCJvcmciOiJhY21lIiwiZXhwIjoyMDAwMDAwMDAwfQ.OySPEBKMBfglAIWW0N20Wff7-cBkkEETp-we9cpBiMGsViD3if2G4-OmbUPF74n7LC-8S1E3l5Q07jO1Gh9KPA";
 
-/// Signed with ES384.
+/// Signed with `ES384`.
 pub(super) const ES384: &str = "eyJhbGciOiJFUzM4NCIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEiLCJvcmciOiJhY21lIiwiZXhwIjoyMDAwMDAwMDAwfQ.i_ONC0Lhba3K9ZXHiWmgw5gNiDSq1rz5MLyRaoRRlSr8MmkfCDxvTyQ0WsBzni2CsmS29ENIO0BO7heCYe1ZdHgZZOr2QSAlU8h7fKCXh59cOz0tqnvkDLfh4HsVE6K_";
 
-/// Signed with EdDSA.
+/// Signed with `EdDSA`.
 pub(super) const EDDSA: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEiLCJvcmciOiJhY21lIiwiZXhwIjoyMDAwMDAwMDAwfQ.MLmvrHxxb0VzPs24y-hN4wfl13cr6DXy0Ilh2YQtbMaIe3ujhaszcliKh70yHsCyA50OvMTDqIHD55F-SYTeCw";
 
 /// Signed with the RSA key, key id `rsa-1`.

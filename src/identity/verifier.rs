@@ -500,8 +500,7 @@ mod tests {
         let mut other = good.clone();
         other.replace_range(good.len() - 8.., "AAAAAAAA");
         assert_eq!(verifier.verify(&other, NOW_S), Err(TokenFault::Signature));
-        let mut header = Header::default();
-        header.crit = Some(vec!["exp".to_owned()]);
+        let header = Header { crit: Some(vec!["exp".to_owned()]), ..Header::default() };
         let critical = signed(&header, &json!({"sub": "ada", "exp": NOW_S}));
         assert_eq!(verifier.verify(&critical, NOW_S), Err(TokenFault::Critical));
     }
@@ -531,7 +530,7 @@ mod tests {
         #[test]
         fn one_changed_character_breaks_the_signature(at in 0_usize..1_000, with in "[A-Za-z0-9_-]") {
             let good = hs256(&json!({"sub": "ada", "org": "acme", "exp": NOW_S}));
-            let mut bytes = good.clone().into_bytes();
+            let mut bytes = good.into_bytes();
             let at = at % bytes.len();
             prop_assume!(bytes[at] != b'.' && bytes[at] != with.as_bytes()[0]);
             bytes[at] = with.as_bytes()[0];

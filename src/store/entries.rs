@@ -334,7 +334,6 @@ pub(super) mod tests {
         let server = Redis::start().await;
         let one = Instance::on(&server).await;
         server.signal("STOP");
-        let began = std::time::Duration::from_millis(SystemClock::new().monotonic_ms());
         for n in 0..2_000_u16 {
             let [high, low] = n.to_be_bytes();
             let mut key = [0; 32];
@@ -345,7 +344,6 @@ pub(super) mod tests {
         assert!(one.tasks.len() <= 512, "{} writes under way", one.tasks.len());
         assert_eq!(one.store.gauges().0.min(500), 500, "memory has them");
         server.signal("CONT");
-        drop(began);
         eventually(|| one.tasks.is_empty()).await;
     }
 }

@@ -1,0 +1,262 @@
+//! What would become of a request, and why: route, identity, limits, cache key. Nothing is consumed.
+
+use crate::cache::{KeyInput, parts};
+use crate::config::effective::windows_value;
+use crate::config::snapshot::{Route, Snapshot, Target};
+use crate::identity::{Caller, TokenEvidence};
+use crate::message::{RequestBounds, RequestHead, check_request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use serde::Serialize;
+use serde_json::Value;
+use std::fmt;
+use std::net::IpAddr;
+
+/// A request to explain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Its method.
+    pub method: String,
+    /// A URL, or a path with query.
+    pub url: String,
+    /// Its fields.
+    pub headers: Vec<(String, String)>,
+    /// The peer's address.
+    pub ip: IpAddr,
+    /// The time for tokens, seconds since the epoch.
+    pub now_s: u64,
+}
+
+/// What would become of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// The route, or why there is none.
+    pub route: Value,
+    /// Host as it is matched and keyed.
+    pub host: String,
+    /// The canonical path: matched, limited, keyed and forwarded.
+    pub path: String,
+    /// Who is asking, and why we think so.
+    pub identity: Value,
+    /// Each policy with whom it counts and its windows.
+    pub limits: Vec<Value>,
+    /// The namespace with the parts of the key, or why there is none.
+    pub cache: Value,
+    /// Where the request goes on a miss.
+    pub upstream: Option<String>,
+}
+
+/// Explains a request.
+///
+/// # Errors
+/// Why it would be refused before any route is looked for.
+pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String> {
+    let method = Method::try_from(&*asked.method.to_uppercase())
+        .map_err(|error| format!("the method is malformed: {error}"))?;
+    let headers = fields(asked)?;
+    let target = if asked.url.starts_with('/') || asked.url.contains("://") {
+        asked.url.clone()
+    } else {
+        format!("/{}", asked.url)
+    };
+    let limits = &snapshot.server.request;
+    let bounds = RequestBounds {
+        head_bytes: limits.head_bytes,
+        fields: limits.fields,
+        line_bytes: limits.line_bytes,
+        body_bytes: limits.body_bytes,
+    };
+    let head = RequestHead {
+        method: &method,
+        target: &target,
+        version: Version::HTTP_11,
+        authority: None,
+        headers: &headers,
+    };
+    let checked =
+        check_request(&head, &bounds).map_err(|fault| format!("{}: {}", fault.title(), fault.detail()))?;
+    let path = crate::route::canonical_path(checked.path, limits.encoded_slash)
+        .map_err(|fault| fault.to_string())?;
+    let host = checked.authority.clone();
+    let (caller, identity) = identify(snapshot, asked, &headers)?;
+    let found = snapshot.routes.explain(&host, &path, &method);
+    let lost: Vec<String> = found
+        .lost
+        .iter()
+        .map(|(other, why)| format!("{} (line {}): {why}", other.value.name, other.value.line))
+        .collect();
+    let Some(chosen) = found.chosen else {
+        let route = serde_json::json!({"found": false, "status": 404, "others": lost});
+        let cache = Value::Null;
+        return Ok(Explanation { route, host, path, identity, limits: Vec::new(), cache, upstream: None });
+    };
+    let route = chosen.value;
+    let kind = chosen.kind.to_string();
+    let cache = cache(
+        route,
+        &caller,
+        &KeyRequest { method: &method, host: &host, path: &path, query: checked.query, headers: &headers },
+    );
+    Ok(Explanation {
+        route: serde_json::json!({"found": true, "route": &*route.name, "line": route.line, "match": kind, "others": lost}),
+        host,
+        path,
+        identity,
+        limits: policies(route, &caller, &headers),
+        cache,
+        upstream: Some(target_name(snapshot, route)),
+    })
+}
+
+fn fields(asked: &Asked) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &asked.headers {
+        let name = HeaderName::try_from(name.trim())
+            .map_err(|error| format!("`{name}` is no field name: {error}"))?;
+        let value = HeaderValue::try_from(value.trim())
+            .map_err(|error| format!("the value of `{name}` is malformed: {error}"))?;
+        headers.append(name, value);
+    }
+    if !headers.contains_key(header::HOST) && !asked.url.contains("://") {
+        headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+    }
+    if let Some((_, rest)) = asked.url.split_once("://")
+        && !headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::try_from(rest.split(['/', '?']).next().unwrap_or(""))
+    {
+        headers.insert(header::HOST, host);
+    }
+    Ok(headers)
+}
+
+fn identify(snapshot: &Snapshot, asked: &Asked, headers: &HeaderMap) -> Result<(Caller, Value), String> {
+    let identifier = &snapshot.identifier;
+    let verified = identifier.bearer(headers).map(|token| identifier.verify(token, asked.now_s));
+    let (evidence, token) = match &verified {
+        None => (TokenEvidence::Absent, "none, or tokens are not configured".to_owned()),
+        Some(Ok(token)) => (TokenEvidence::Valid(token), "verified".to_owned()),
+        Some(Err(fault)) => (TokenEvidence::Invalid(fault.clone()), format!("not believed: {fault}")),
+    };
+    let caller =
+        identifier.caller(asked.ip, headers, evidence).map_err(|refusal| format!("401: {refusal}"))?;
+    let identity = serde_json::json!({
+        "token": token,
+        "user": caller.user.as_deref(),
+        "api_key": caller.api_key.as_deref(),
+        "tenant": caller.tenant.as_deref(),
+        "tier": caller.tier.as_deref(),
+        "address": caller.address.to_string(),
+        "rejected_credential": caller.rejected_credential,
+    });
+    Ok((caller, identity))
+}
+
+fn policies(route: &Route, caller: &Caller, headers: &HeaderMap) -> Vec<Value> {
+    let of = |policy: &std::sync::Arc<crate::limit::Policy>| {
+        let subject = crate::limit::subject(&policy.per, caller, headers);
+        let charge = crate::limit::charge(policy, &subject, caller.tier.as_deref());
+        serde_json::json!({
+            "policy": &*policy.name,
+            "counts": subject.to_string(),
+            "windows": windows_value(&charge.windows),
+            "cost": policy.cost,
+            "mode": format!("{:?}", policy.mode).to_lowercase(),
+        })
+    };
+    route.policies.iter().map(of).collect()
+}
+
+struct KeyRequest<'a> {
+    method: &'a Method,
+    host: &'a str,
+    path: &'a str,
+    query: Option<&'a str>,
+    headers: &'a HeaderMap,
+}
+
+fn cache(route: &Route, caller: &Caller, request: &KeyRequest<'_>) -> Value {
+    let Some(namespace) = &route.namespace else {
+        return serde_json::json!({"cached": false, "why": "the route names no cache"});
+    };
+    let input = KeyInput {
+        namespace,
+        caller,
+        method: request.method,
+        scheme: "http",
+        authority: request.host,
+        path: request.path,
+        query: request.query,
+        headers: request.headers,
+        has_body: request.headers.contains_key(header::CONTENT_LENGTH)
+            || request.headers.contains_key(header::TRANSFER_ENCODING),
+    };
+    match parts(&input) {
+        Ok(parts) => {
+            let key: Vec<String> = parts
+                .iter()
+                .map(|(name, value)| format!("{name}={}", value.as_deref().unwrap_or("(absent)")))
+                .collect();
+            serde_json::json!({"cached": true, "namespace": &*namespace.name, "key": key})
+        }
+        Err(bypass) => {
+            serde_json::json!({"cached": false, "namespace": &*namespace.name, "why": bypass.detail()})
+        }
+    }
+}
+
+fn target_name(snapshot: &Snapshot, route: &Route) -> String {
+    match route.target {
+        Target::Upstream(index) => {
+            snapshot.upstreams.get(index).map(|u| u.name.to_string()).unwrap_or_default()
+        }
+        Target::CacheStats => "tidegate:cache-stats".to_owned(),
+    }
+}
+
+/// A member as text; nothing when it is absent.
+fn word(value: &Value, name: &str) -> Option<String> {
+    match value.get(name)? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |value: &Value, name| word(value, name).unwrap_or_default();
+        writeln!(f, "host      {}\npath      {}", self.host, self.path)?;
+        match word(&self.route, "route") {
+            Some(name) => writeln!(
+                f,
+                "route     {name} (line {}, {})",
+                of(&self.route, "line"),
+                of(&self.route, "match")
+            )?,
+            None => writeln!(f, "route     none: 404")?,
+        }
+        for other in self.route.get("others").and_then(Value::as_array).into_iter().flatten() {
+            writeln!(f, "  not     {}", other.as_str().unwrap_or_default())?;
+        }
+        for fact in ["token", "user", "api_key", "tenant", "tier", "address"] {
+            if let Some(known) = word(&self.identity, fact) {
+                writeln!(f, "{fact:<9} {known}")?;
+            }
+        }
+        for limit in &self.limits {
+            let (windows, mode) = (of(limit, "windows"), of(limit, "mode"));
+            writeln!(
+                f,
+                "limit     {} counts {}: {windows} ({mode})",
+                of(limit, "policy"),
+                of(limit, "counts")
+            )?;
+        }
+        match word(&self.cache, "key") {
+            Some(key) => writeln!(f, "cache     {} by {key}", of(&self.cache, "namespace"))?,
+            None => {
+                writeln!(f, "cache     no: {}", word(&self.cache, "why").as_deref().unwrap_or("no route"))?;
+            }
+        }
+        writeln!(f, "upstream  {}", self.upstream.as_deref().unwrap_or("none"))
+    }
+}
