@@ -348,6 +348,8 @@ mod tests {
     /// Remaining freshness at receipt in seconds, and whether it is ours; `None`: not stored.
     type Verdict = Option<(i64, bool)>;
 
+    type Fields<'f> = &'f [(&'static str, &'f str)];
+
     fn ttl(mode: TtlMode, fields: &[(&'static str, &str)]) -> Verdict {
         let namespace = Namespace { mode, ttl: Some(Duration::from_secs(300)), ..Namespace::named("n") };
         match verdict(&namespace, 200, fields) {
@@ -369,7 +371,7 @@ mod tests {
         use TtlMode::{Cap, Override, Respect};
         let tag = ("etag", "\"a\"");
         let expires = format_date(NOW_S + 700);
-        let rows: [(&[(&'static str, &str)], [Verdict; 3]); 12] = [
+        let rows: [(Fields<'_>, [Verdict; 3]); 12] = [
             (&[], [Some((300, true)); 3]),
             (&cc("max-age=60"), [Some((60, false)), Some((60, false)), Some((300, true))]),
             (&cc("max-age=900"), [Some((900, false)), Some((300, false)), Some((300, true))]),

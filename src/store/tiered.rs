@@ -88,12 +88,11 @@ impl TieredEntries {
         Lookup::Miss
     }
 
-    fn found(&self, key: &Digest, entry: Entry, record: Option<(VaryRecord, Variant)>) -> Lookup {
+    fn found(&self, key: &Digest, entry: Arc<Entry>, record: Option<(VaryRecord, Variant)>) -> Lookup {
         // Its TTL has been measured by Redis; instances whose clocks differ may still see the end differently.
         if entry.head.lifetime.useful_until_ms() <= self.clock.wall_ms() {
             return Lookup::Miss;
         }
-        let entry = Arc::new(entry);
         self.memory.load(key, record, Arc::clone(&entry));
         Lookup::Hit(entry, Found::Redis)
     }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use fred::interfaces::KeysInterface;
 use fred::types::Expiration;
 use http::HeaderMap;
+use std::sync::Arc;
 
 /// Stored responses over one connection. Clones share it.
 #[derive(Clone)]
@@ -24,7 +25,7 @@ pub struct RedisEntries {
 #[derive(Debug)]
 pub enum Stored {
     /// A response; with the record where the key has variants.
-    Response(Entry, Option<(VaryRecord, Variant)>),
+    Response(Arc<Entry>, Option<(VaryRecord, Variant)>),
     /// Nothing for this request, but the key has other variants.
     NoVariant,
     /// Nothing under the key.
@@ -180,7 +181,7 @@ fn read(key: &Digest, response: Option<Bytes>, record: Option<(VaryRecord, Varia
         Ok(entry) => {
             let fields = record.as_ref().map_or(&[][..], |(record, _)| record.fields());
             let fits = entry.head.selecting.iter().all(|name| fields.contains(name));
-            if fits { Stored::Response(entry, record) } else { Stored::Damaged }
+            if fits { Stored::Response(Arc::new(entry), record) } else { Stored::Damaged }
         }
         Err(fault) => {
             tracing::warn!(%fault, ?key, "stored response ignored");
