@@ -20,6 +20,9 @@ use tokio::sync::{mpsc, watch};
 /// How long background writes may take at the end.
 const TASKS_BUDGET: Duration = Duration::from_secs(1);
 
+/// How long the start waits for the stores before it goes on without them.
+const STORE_BUDGET: Duration = Duration::from_millis(500);
+
 /// Reload orders that may wait.
 const ORDERS_MAX: usize = 4;
 
@@ -77,6 +80,10 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(Listening
     let stores = Stores::open(&snapshot.store, &clock, &metrics, &tasks)?;
     let measured = Arc::clone(&stores);
     metrics.add_source(move |readings| measured.readings(readings));
+
+    if !stores.connected(STORE_BUDGET).await {
+        tracing::warn!("the store does not answer; until it does, this instance counts and caches alone");
+    }
 
     let admin_listener = listen(snapshot.admin.listen, "admin.listen")?;
     let bound = bind(&snapshot.server.listen)?;

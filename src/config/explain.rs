@@ -69,6 +69,7 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
         method: &method,
         target: &target,
         version: Version::HTTP_11,
+        scheme: "http",
         authority: None,
         headers: &headers,
     };
@@ -78,7 +79,7 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
         .map_err(|fault| fault.to_string())?;
     let host = checked.authority.clone();
     let (caller, identity) = identify(snapshot, asked, &headers)?;
-    let found = snapshot.routes.explain(&host, &path, &method);
+    let found = snapshot.routes.explain(checked.host(), &path, &method);
     let lost: Vec<String> = found
         .lost
         .iter()

@@ -43,16 +43,21 @@ pub struct Received<'r> {
     pub authority: &'r str,
 }
 
-/// The names, with hyphens, that only the proxy writes.
+/// The names, with hyphens, that only the proxy writes, and that of the API key, which a client may write in that
+/// spelling alone: a backend that reads `x_api_key` as `X-API-Key` would know a caller that is anonymous here.
 #[derive(Debug, Clone)]
-pub(super) struct Guarded(Vec<HeaderName>);
+pub(super) struct Guarded {
+    ours: Vec<HeaderName>,
+    key: HeaderName,
+}
 
 impl Guarded {
-    pub(super) fn new(forward: &Forward, tenant_header: Option<&HeaderName>) -> Self {
+    pub(super) fn new(forward: &Forward, tenant_header: Option<&HeaderName>, key: &HeaderName) -> Self {
         let fixed = NEVER_FROM_CLIENTS.iter().copied().map(HeaderName::from_static);
         let configured =
             [forward.user.as_ref(), forward.tenant.as_ref(), Some(&forward.client), tenant_header];
-        Self(fixed.chain([FORWARDED]).chain(configured.into_iter().flatten().map(hyphenated)).collect())
+        let ours = fixed.chain([FORWARDED]).chain(configured.into_iter().flatten().map(hyphenated)).collect();
+        Self { ours, key: hyphenated(key) }
     }
 
     /// Which fields of a request must go. `x_user_id` reaches CGI-like backends under the same name as `X-User-Id`,
@@ -62,8 +67,13 @@ impl Guarded {
     }
 
     fn covers(&self, name: &HeaderName) -> bool {
-        let covers = |name: &HeaderName| name.as_str().starts_with(FORWARDED_FAMILY) || self.0.contains(name);
-        if name.as_str().contains('_') { covers(&hyphenated(name)) } else { covers(name) }
+        let covers =
+            |name: &HeaderName| name.as_str().starts_with(FORWARDED_FAMILY) || self.ours.contains(name);
+        if !name.as_str().contains('_') {
+            return covers(name);
+        }
+        let hyphenated = hyphenated(name);
+        covers(&hyphenated) || hyphenated == self.key
     }
 }
 

@@ -114,7 +114,8 @@ impl Identifier {
     /// An identifier for these settings.
     #[must_use]
     pub fn new(settings: IdentitySettings) -> Self {
-        let guarded = Guarded::new(&settings.forward, settings.tenant_header.as_ref());
+        let tenant_header = settings.tenant_header.as_ref();
+        let guarded = Guarded::new(&settings.forward, tenant_header, &settings.api_key_header);
         Self { settings, guarded }
     }
 
@@ -520,6 +521,8 @@ mod tests {
             "x-forwarded_host",
             "x_real_ip",
             "x_tenant",
+            "x_api_key",
+            "x-api_key",
         ] {
             assert!(strips(name), "{name}");
         }

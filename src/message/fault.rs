@@ -15,12 +15,15 @@ macro_rules! faults {
         impl MessageFault {
             $($(#[$doc])* pub const $constant: Self =
                 Self { status: $status, name: $name, title: $title, detail: $detail };)*
+
+            /// All of them, for the reference page and for tests.
+            pub const ALL: &[Self] = &[$(Self::$constant),*];
         }
     };
 }
 
 faults! {
-    /// RFC 9112 section 3.
+    /// RFC 9112 section 3.2.
     TARGET = 400 "bad-target" "The request target is malformed" "send an absolute path, percent-encoded";
     /// RFC 9110 section 4.1.
     TARGET_TOO_LONG = 414 "target-too-long" "The request target is too long" "shorten the path or query";
@@ -31,21 +34,31 @@ faults! {
     /// RFC 9112 section 6.3.
     CONTENT_LENGTH = 400 "bad-content-length" "The Content-Length is malformed or repeated" "send one decimal number";
     /// RFC 9112 section 6.1.
-    TRANSFER_ENCODING = 400 "bad-transfer-encoding" "The Transfer-Encoding is not understood" "send `chunked` alone, over HTTP/1.1";
+    TRANSFER_ENCODING = 400 "bad-transfer-encoding" "The Transfer-Encoding is malformed or does not end in chunked" "send `chunked` alone, over HTTP/1.1";
+    /// RFC 9112 section 6.1: framing is clear, but the coding inside is not ours to undo.
+    TRANSFER_CODING = 501 "unknown-transfer-coding" "A transfer coding is not supported" "send `Transfer-Encoding: chunked` alone; compress with Content-Encoding";
     /// RFC 9112 section 6.3.
     BOTH_LENGTHS = 400 "ambiguous-length" "The body has two lengths" "send Content-Length or Transfer-Encoding, not both";
     /// RFC 9110 section 15.5.14.
     BODY_TOO_LARGE = 413 "body-too-large" "The request body is too large" "send less";
     /// RFC 9110 section 5.5.
     FIELD_VALUE = 400 "bad-field" "A field value has control characters" "send text";
-    /// Underscores make one name look like two to backends.
-    FIELD_NAME = 400 "bad-field-name" "A field name begins with x_" "write it with hyphens";
+    /// CGI-like backends read `content_length` and `Content-Length` as one.
+    FIELD_NAME = 400 "bad-field-name" "A field name is that of a standard field with underscores" "write the name with hyphens";
+    /// RFC 9110 section 5.3: nobody can tell which line counts.
+    REPEATED_FIELD = 400 "repeated-field" "A field that may occur once occurs twice" "send it once";
+    /// RFC 9110 section 7.6.1.
+    CONNECTION = 400 "bad-connection" "Connection names fields that are for every recipient, or too many" "name hop-by-hop fields only";
+    /// RFC 9113 section 8.2.2.
+    HTTP2_FIELD = 400 "connection-field" "HTTP/2 has no connection-specific fields" "leave Connection, Upgrade, Transfer-Encoding and their like out";
     /// RFC 6585 section 5.
     FIELDS_TOO_LARGE = 431 "fields-too-large" "The request's fields are too many or too large" "send fewer or shorter fields";
     /// RFC 9110 section 9.
     METHOD = 405 "method-not-allowed" "The method is not passed on" "use another method";
     /// RFC 9110 section 10.1.1.
     EXPECTATION = 417 "expectation-failed" "The expectation is not understood" "expect 100-continue or nothing";
+    /// RFC 9110 section 15.6.6.
+    VERSION = 505 "version-not-supported" "The version of HTTP is not supported here" "use HTTP/1.1 or HTTP/2";
     /// RFC 9110 section 7.6.3: the message has been here before.
     LOOP = 508 "loop-detected" "The request goes in circles" "check that no upstream leads back to this proxy";
 }
@@ -73,5 +86,21 @@ impl MessageFault {
     #[must_use]
     pub fn detail(&self) -> &'static str {
         self.detail
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_stable_parts_of_a_uri_and_occur_once() {
+        let names: BTreeSet<&str> = MessageFault::ALL.iter().map(MessageFault::name).collect();
+        assert_eq!(names.len(), MessageFault::ALL.len());
+        assert!(
+            names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'))
+        );
+        assert!(MessageFault::ALL.iter().all(|fault| (400..600).contains(&fault.status())));
     }
 }

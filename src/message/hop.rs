@@ -1,18 +1,20 @@
 //! Fields of one hop (RFC 9110 section 7.6): what must not be passed on, what must be added.
 
-use crate::message::fault::MessageFault;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 
-/// Who we are in `Via`.
+use super::fault::MessageFault;
+
+/// Who we are in `Via`. All instances share the name: a chain of a few of them is no circle.
 const PSEUDONYM: &str = "tidegate";
 
-/// A request that has passed here this often goes in circles.
+/// A request that has passed here more often goes in circles.
 const PASSES_MAX: usize = 3;
 
-/// A request id of a trusted peer is kept up to this length.
-const REQUEST_ID_BYTES_MAX: usize = 128;
+/// How many options a `Connection` may have; each costs a look-up in both directions.
+const OPTIONS_MAX: usize = 16;
 
-/// Fields that concern one connection only, besides those that `Connection` names.
+/// Fields that concern one connection only, besides those that `Connection` names (RFC 9110 sections 7.6.1, 7.8,
+/// 11.7; RFC 9113 section 3.1; `Keep-Alive` and `Proxy-Connection` by long custom).
 const HOP_BY_HOP: &[&str] = &[
     "connection",
     "keep-alive",
@@ -22,23 +24,106 @@ const HOP_BY_HOP: &[&str] = &[
     "transfer-encoding",
     "upgrade",
     "proxy-authenticate",
+    "proxy-authentication-info",
     "proxy-authorization",
+    "http2-settings",
 ];
 
-/// The hop-by-hop fields of a message: the fixed ones that it has, and those that its `Connection` names.
-#[must_use]
-pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
-    let nominated = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .filter_map(|name| HeaderName::try_from(name.trim()).ok());
-    let fixed = HOP_BY_HOP.iter().map(|name| HeaderName::from_static(name));
-    fixed.chain(nominated).filter(|name| headers.contains_key(name)).collect()
+/// Fields that are for every recipient. Naming one of them in `Connection` would make it vanish between us and the
+/// other side, who then sees another request or response than the one we judged: no credential, no cookie, no
+/// `no-store` (RFC 9110 section 7.6.1 forbids to name them).
+const END_TO_END: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "expires",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-modified",
+    "location",
+    "max-forwards",
+    "origin",
+    "pragma",
+    "range",
+    "set-cookie",
+    "vary",
+    "via",
+    "www-authenticate",
+    "x-api-key",
+];
+
+fn options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|option| !option.is_empty())
 }
 
-/// Our member of `Via`, for a message that was received in `version`.
+fn is_end_to_end(name: &str) -> bool {
+    END_TO_END.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Does a request's `Connection` name only what may be named?
+///
+/// # Errors
+/// [`MessageFault::CONNECTION`].
+pub(super) fn check_options(headers: &HeaderMap) -> Result<(), MessageFault> {
+    let is_wrong = options(headers).any(is_end_to_end) || options(headers).nth(OPTIONS_MAX).is_some();
+    if is_wrong { Err(MessageFault::CONNECTION) } else { Ok(()) }
+}
+
+/// Does the request ask, in due form, to become a WebSocket (RFC 6455 section 4.1)? Every other upgrade is ignored,
+/// which RFC 9110 section 7.8 allows; h2c would carry requests past all checks.
+pub(super) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let mut upgrades = headers.get_all(header::UPGRADE).iter();
+    let is_websocket =
+        upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    is_websocket
+        && upgrades.next().is_none()
+        && options(headers).any(|option| option.eq_ignore_ascii_case("upgrade"))
+}
+
+/// The hop-by-hop fields of a message: the fixed ones that it has, and those that its `Connection` names. Fields that
+/// are for every recipient are never among them.
+#[must_use]
+pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
+    let nominated = options(headers)
+        .filter(|name| !is_end_to_end(name))
+        .filter_map(|name| HeaderName::try_from(name).ok())
+        .filter(|name| !HOP_BY_HOP.contains(&name.as_str()));
+    let fixed = HOP_BY_HOP.iter().copied().map(HeaderName::from_static);
+    let mut names: Vec<HeaderName> =
+        fixed.chain(nominated).filter(|name| headers.contains_key(name)).collect();
+    names.dedup();
+    names
+}
+
+/// Removes the hop-by-hop fields. With `keep_upgrade` (a WebSocket handshake or its 101) `Upgrade` stays, and
+/// `Connection: upgrade` is written anew, naming nothing else.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
+    let upgrade = headers.get(header::UPGRADE).filter(|_| keep_upgrade).cloned();
+    for name in hop_by_hop(headers) {
+        headers.remove(name);
+    }
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::UPGRADE, upgrade);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+}
+
+/// Our member of `Via`, for a message that was received in `version` (RFC 9110 section 7.6.3). To be appended in both
+/// directions.
 #[must_use]
 pub fn via(version: Version) -> HeaderValue {
     HeaderValue::from_static(match version {
@@ -59,19 +144,10 @@ pub fn check_loop(headers: &HeaderMap) -> Result<(), MessageFault> {
     if passes > PASSES_MAX { Err(MessageFault::LOOP) } else { Ok(()) }
 }
 
-/// The request's id: a trusted peer's when it is plain, otherwise one made of `bits`.
-#[must_use]
-pub fn request_id(headers: &HeaderMap, is_trusted: bool, bits: u128) -> String {
-    let given = headers.get("x-request-id").filter(|_| is_trusted).and_then(|id| id.to_str().ok());
-    let is_plain = |id: &&str| {
-        !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    given.filter(is_plain).map_or_else(|| format!("{bits:032x}"), str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -81,33 +157,116 @@ mod tests {
         headers
     }
 
+    fn stripped(lines: &[(&'static str, &'static str)], keep_upgrade: bool) -> Vec<String> {
+        let mut headers = map(lines);
+        strip_hop_by_hop(&mut headers, keep_upgrade);
+        let show =
+            |(name, value): (&HeaderName, &HeaderValue)| format!("{name}: {}", value.to_str().expect("text"));
+        let mut all: Vec<String> = headers.iter().map(show).collect();
+        all.sort_unstable();
+        all
+    }
+
     #[test]
-    fn nominated_fields_end_here() {
-        let headers = map(&[
+    fn fixed_and_nominated_fields_end_here() {
+        for name in HOP_BY_HOP {
+            assert_eq!(stripped(&[(name, "x"), ("x-kept", "1")], false), ["x-kept: 1"], "{name}");
+        }
+        let lines = [
             ("connection", "close, X-Internal"),
+            ("connection", "x-other,,te"),
             ("x-internal", "1"),
+            ("x-other", "2"),
             ("x-kept", "1"),
             ("te", "trailers"),
+        ];
+        assert_eq!(stripped(&lines, false), ["x-kept: 1"]);
+        assert_eq!(hop_by_hop(&map(&lines)).len(), 4);
+    }
+
+    #[test]
+    fn fields_for_every_recipient_survive_their_nomination() {
+        let lines = [
+            ("connection", "Cache-Control, set-cookie"),
+            ("cache-control", "no-store"),
+            ("set-cookie", "a=b"),
+        ];
+        assert_eq!(stripped(&lines, false), ["cache-control: no-store", "set-cookie: a=b"]);
+    }
+
+    #[test]
+    fn a_request_must_not_nominate_what_the_backend_needs() {
+        for option in ["Authorization", "close, cookie", "Host", "content-length", "X-API-Key"] {
+            let headers = HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_static(option))]);
+            assert_eq!(check_options(&headers), Err(MessageFault::CONNECTION), "{option}");
+        }
+        assert_eq!(
+            check_options(&map(&[("connection", "keep-alive, Upgrade, X-Forwarded-For, X-Custom")])),
+            Ok(())
+        );
+        let many = ["x"; OPTIONS_MAX + 1].join(",");
+        let headers =
+            HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_str(&many).expect("value"))]);
+        assert_eq!(check_options(&headers), Err(MessageFault::CONNECTION));
+    }
+
+    #[test]
+    fn a_websocket_handshake_keeps_its_upgrade_and_nothing_else() {
+        let lines = [
+            ("connection", "keep-alive, Upgrade, x-a"),
+            ("upgrade", "websocket"),
+            ("x-a", "1"),
+            ("keep-alive", "9"),
+        ];
+        assert_eq!(stripped(&lines, true), ["connection: upgrade", "upgrade: websocket"]);
+        assert_eq!(stripped(&lines, false), Vec::<String>::new());
+        assert_eq!(stripped(&[("connection", "close")], true), Vec::<String>::new());
+    }
+
+    #[test]
+    fn only_a_websocket_in_due_form_is_an_upgrade() {
+        assert!(asks_for_websocket(&map(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")])));
+        for lines in [
+            vec![("upgrade", "websocket")],
+            vec![("connection", "upgrade")],
+            vec![("connection", "upgrade, HTTP2-Settings"), ("upgrade", "h2c")],
+            vec![("connection", "upgrade"), ("upgrade", "websocket, h2c")],
+            vec![("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "h2c")],
+        ] {
+            assert!(!asks_for_websocket(&map(&lines)), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn we_sign_with_the_version_that_was_received() {
+        let all = [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2].map(via);
+        assert_eq!(all, ["1.0 tidegate", "1.1 tidegate", "2 tidegate"]);
+    }
+
+    #[test]
+    fn circles_are_found_and_short_chains_are_not_circles() {
+        let chain = map(&[
+            ("via", "1.1 tidegate, 1.1 other (tidegate)"),
+            ("via", "2 tidegate"),
+            ("via", "1.1 tidegate (x)"),
         ]);
-        let mut names: Vec<_> =
-            hop_by_hop(&headers).into_iter().map(|name| name.as_str().to_owned()).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["connection", "te", "x-internal"]);
+        assert_eq!(check_loop(&chain), Ok(()));
+        let circle = map(&[("via", "1.1 tidegate, 1.1 tidegate"), ("via", "2 tidegate,HTTP/1.1 tidegate")]);
+        assert_eq!(check_loop(&circle), Err(MessageFault::LOOP));
+        assert_eq!(check_loop(&HeaderMap::new()), Ok(()));
     }
 
-    #[test]
-    fn circles_are_found() {
-        let once = map(&[("via", "1.1 tidegate, 1.1 other")]);
-        assert!(check_loop(&once).is_ok());
-        let often = map(&[("via", "1.1 tidegate, 1.1 tidegate"), ("via", "2 tidegate, 1.1 tidegate")]);
-        assert_eq!(check_loop(&often), Err(MessageFault::LOOP));
-    }
-
-    #[test]
-    fn only_a_trusted_peer_names_the_request() {
-        let headers = map(&[("x-request-id", "abc-1")]);
-        assert_eq!(request_id(&headers, true, 5), "abc-1");
-        assert_eq!(request_id(&headers, false, 5), "00000000000000000000000000000005");
-        assert_eq!(request_id(&map(&[("x-request-id", "a b")]), true, 5).len(), 32);
+    proptest! {
+        #[test]
+        fn nothing_that_connection_names_survives(connection in "[a-zA-Z ,-]{0,40}", keep in any::<bool>()) {
+            let mut headers = HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_str(&connection).expect("value"))]);
+            let named: Vec<HeaderName> = options(&headers).filter_map(|option| HeaderName::try_from(option).ok()).collect();
+            for name in &named {
+                headers.append(name.clone(), HeaderValue::from_static("1"));
+            }
+            strip_hop_by_hop(&mut headers, keep);
+            let may_stay = |name: &HeaderName| is_end_to_end(name.as_str()) || keep && (name == header::UPGRADE || name == header::CONNECTION);
+            prop_assert!(named.iter().all(|name| !headers.contains_key(name) || may_stay(name)));
+        }
     }
 }

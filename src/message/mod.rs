@@ -1,11 +1,19 @@
-//! Is the message well formed: RFC 9110 and 9112 checks on requests and responses, hop-by-hop fields. Pure.
+//! Is the message well formed: RFC 9110, 9112 and 9113 checks on requests and responses, hop-by-hop fields. Pure.
+//!
+//! Stricter than the RFCs where leniency lets two parties read one message in two ways: whatever a backend might
+//! frame, route or attribute differently is refused, never repaired.
 
+mod authority;
 pub mod fault;
+mod framing;
 pub mod hop;
 pub mod request;
+pub mod request_id;
 pub mod response;
+mod target;
 
 pub use fault::MessageFault;
-pub use hop::{check_loop, hop_by_hop, request_id, via};
-pub use request::{Checked, RequestBounds, RequestHead, check_request};
-pub use response::check_response;
+pub use hop::{check_loop, hop_by_hop, strip_hop_by_hop, via};
+pub use request::{Checked, MaxForwards, RequestBounds, RequestHead, check_request};
+pub use request_id::request_id;
+pub use response::{ResponseHead, check_response, may_reach_client};

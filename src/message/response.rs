@@ -1,48 +1,114 @@
-//! Is a backend's answer one that may be passed on: RFC 9110 and 9112.
+//! Is a backend's answer one that may be passed on: RFC 9110 and 9112, as strict as for requests.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, Version, header};
+
+use super::fault::MessageFault;
+use super::framing::{framing, has_control};
+
+/// A response head as the backend sent it.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseHead<'a> {
+    /// Status.
+    pub status: u16,
+    /// Version.
+    pub version: Version,
+    /// Fields.
+    pub headers: &'a HeaderMap,
+}
 
 /// Checks a response head. `asked_upgrade`: did the request ask to switch protocols?
 ///
 /// # Errors
-/// What is wrong, for the log and the 502.
-pub fn check_response(status: u16, headers: &HeaderMap, asked_upgrade: bool) -> Result<(), &'static str> {
-    if status == 101 && !asked_upgrade {
+/// What is wrong, for the log and the 502. The connection to the backend must not be used again.
+pub fn check_response(head: &ResponseHead<'_>, asked_upgrade: bool) -> Result<(), &'static str> {
+    // RFC 9110 section 15: three digits, of which the first says the class.
+    if !(100..600).contains(&head.status) {
+        return Err("the backend's status is none of HTTP");
+    }
+    if head.status == 101 && !asked_upgrade {
         return Err("the backend switches protocols unasked");
     }
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    if lengths.next().is_some() {
-        return Err("the backend's answer has two lengths");
-    }
-    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    if length.is_some_and(|length| !is_number(length.as_bytes())) {
-        return Err("the backend's answer has a malformed Content-Length");
-    }
+    framing(head.headers, head.version).map_err(|fault| match fault {
+        MessageFault::CONTENT_LENGTH => "the backend's answer has a malformed or repeated Content-Length",
+        MessageFault::BOTH_LENGTHS => "the backend's answer has two lengths",
+        _ => "the backend's answer has a Transfer-Encoding other than chunked",
+    })?;
     // RFC 9112 section 6.1: none of these has a body to encode.
-    let is_bodiless = status < 200 || status == 204;
-    if is_bodiless && headers.contains_key(header::TRANSFER_ENCODING) {
+    let is_bodiless = head.status < 200 || head.status == 204;
+    if is_bodiless && head.headers.contains_key(header::TRANSFER_ENCODING) {
         return Err("the backend's answer announces a body that it cannot have");
     }
+    if head.headers.values().any(has_control) {
+        return Err("the backend's answer has control characters in a field");
+    }
     Ok(())
+}
+
+/// May a response of this status be sent to a client of this version? HTTP/1.0 has no interim responses (RFC 9110
+/// section 15.2).
+#[must_use]
+pub fn may_reach_client(status: u16, version: Version) -> bool {
+    status >= 200 || version >= Version::HTTP_11
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
+
+    fn check(status: u16, version: Version, lines: &[(&'static str, &str)]) -> Result<(), &'static str> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("value"));
+        }
+        check_response(&ResponseHead { status, version, headers: &headers }, false)
+    }
+
+    fn ok(status: u16, lines: &[(&'static str, &str)]) -> bool {
+        check(status, Version::HTTP_11, lines).is_ok()
+    }
 
     #[test]
-    fn what_contradicts_itself_is_not_passed_on() {
-        let with = |name: &'static str, value: &'static str| {
-            HeaderMap::from_iter([(http::HeaderName::from_static(name), HeaderValue::from_static(value))])
-        };
-        assert!(check_response(200, &with("content-length", "5"), false).is_ok());
-        for wrong in ["-1", "abc", "5, 5", ""] {
-            assert!(check_response(200, &with("content-length", wrong), false).is_err(), "{wrong}");
+    fn a_body_has_one_length_in_one_spelling() {
+        assert!(
+            ok(200, &[("content-length", "5")])
+                && ok(200, &[("transfer-encoding", "chunked")])
+                && ok(200, &[])
+        );
+        for wrong in ["-1", "abc", "5, 5", "", "18446744073709551621"] {
+            assert!(!ok(200, &[("content-length", wrong)]), "{wrong}");
         }
-        assert!(check_response(101, &HeaderMap::new(), false).is_err());
-        assert!(check_response(101, &HeaderMap::new(), true).is_ok());
-        assert!(check_response(204, &with("transfer-encoding", "chunked"), false).is_err());
+        assert!(!ok(200, &[("content-length", "5"), ("content-length", "5")]));
+        assert!(!ok(200, &[("content-length", "5"), ("transfer-encoding", "chunked")]));
+        assert!(!ok(200, &[("transfer-encoding", "gzip, chunked")]));
+        assert!(check(200, Version::HTTP_10, &[("transfer-encoding", "chunked")]).is_err());
+    }
+
+    #[test]
+    fn protocols_are_switched_only_when_asked() {
+        assert!(!ok(101, &[]));
+        let head = ResponseHead { status: 101, version: Version::HTTP_11, headers: &HeaderMap::new() };
+        assert_eq!(check_response(&head, true), Ok(()));
+    }
+
+    #[test]
+    fn answers_without_a_body_announce_none() {
+        for status in [100, 103, 204] {
+            assert!(!ok(status, &[("transfer-encoding", "chunked")]), "{status}");
+        }
+        // What a GET would have had (RFC 9112 section 6.1); a length on 204 is dropped on the way to the client.
+        assert!(ok(304, &[("transfer-encoding", "chunked")]) && ok(304, &[("content-length", "5")]));
+        assert!(ok(204, &[("content-length", "0")]));
+    }
+
+    #[test]
+    fn statuses_have_a_class() {
+        assert!(!ok(99, &[]) && !ok(600, &[]) && !ok(999, &[]) && ok(599, &[]));
+    }
+
+    #[test]
+    fn interim_answers_do_not_reach_http_1_0() {
+        assert!(!may_reach_client(103, Version::HTTP_10) && may_reach_client(200, Version::HTTP_10));
+        assert!(may_reach_client(103, Version::HTTP_11) && may_reach_client(100, Version::HTTP_2));
     }
 }

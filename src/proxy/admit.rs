@@ -129,6 +129,7 @@ fn check(request: &mut RequestHeader, ctx: &mut RequestCtx, peer: IpAddr) -> Res
         method: &request.method,
         target: &target,
         version: request.version,
+        scheme: ctx.scheme,
         authority: request.uri.authority().map(http::uri::Authority::as_str),
         headers: &request.headers,
     };

@@ -149,7 +149,7 @@ fn refuse(ctx: &mut RequestCtx, detail: &'static str) -> RespCacheable {
 
 /// May a stale answer be given (`should_serve_stale`)? pingora has checked the windows; it asks with no error for
 /// stale-while-revalidate.
-pub(super) fn may_serve_stale(session: &Session, error: Option<&Error>) -> bool {
+pub(super) fn may_serve_stale(session: &mut Session, error: Option<&Error>) -> bool {
     let Some(error) = error else { return true };
     let is_safe = matches!(session.req_header().method, Method::GET | Method::HEAD);
     let is_theirs = match error.etype() {
@@ -157,6 +157,11 @@ pub(super) fn may_serve_stale(session: &Session, error: Option<&Error>) -> bool 
         ErrorType::HTTPStatus(status) => matches!(status, 500 | 502 | 503 | 504),
         _ => error.esource() == &pingora::ErrorSource::Upstream,
     };
+    if is_safe && is_theirs {
+        // pingora closes the connection after a failed attempt; the answer must say so, or the client's next request
+        // meets a reset.
+        session.set_keepalive(None);
+    }
     is_safe && is_theirs
 }
 

@@ -148,7 +148,8 @@ pub(super) fn watch_body(
 /// stored.
 pub(super) fn check_response(gate: &Gate, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
     let status = response.status.as_u16();
-    if let Err(fault) = crate::message::check_response(status, &response.headers, ctx.is_upgrade) {
+    let head = crate::message::ResponseHead { status, version: response.version, headers: &response.headers };
+    if let Err(fault) = crate::message::check_response(&head, ctx.is_upgrade) {
         return Error::e_explain(ErrorType::Custom(fault), "the backend's answer").map_err(Error::into_up);
     }
     let keep_upgrade = status == 101;

@@ -28,6 +28,9 @@ use std::time::Duration;
 /// Between two sweeps of one shard of the embedded counts.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// Between two looks at a connection that is being made.
+const CONNECT_LOOK: Duration = Duration::from_millis(5);
+
 /// Both stores of a process.
 pub struct Stores {
     /// Counts.
@@ -80,6 +83,16 @@ impl Stores {
             }
         });
         Ok(stores)
+    }
+
+    /// Waits until the stores answer, at most `budget`: requests before that would be counted by this instance alone.
+    pub async fn connected(&self, budget: Duration) -> bool {
+        let connected = async {
+            while !(self.limiter.is_connected() && self.entries.is_connected()) {
+                tokio::time::sleep(CONNECT_LOOK).await;
+            }
+        };
+        tokio::time::timeout(budget, connected).await.is_ok()
     }
 
     /// What the stores hold and whether they answer, for the gauges.

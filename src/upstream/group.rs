@@ -1,172 +1,142 @@
 //! The servers of one upstream as a state machine: whose turn it is, who is healthy, whose breaker is open, and how
-//! many further attempts the whole may make. Time is an argument.
+//! many further attempts the whole may make. Time and randomness are arguments.
 
-use crate::upstream::settings::{Balance, BreakerSettings, UpstreamSettings};
-
-/// Checks in a row that make a server healthy again, or sick.
-const RISE: u32 = 2;
-const FALL: u32 = 3;
-
-/// Further attempts may be a tenth of requests, and this many more, within the window: retries must not double the
-/// load of a backend that is failing.
-const RETRY_FREE: u32 = 10;
-const RETRY_WINDOW_MS: u64 = 10_000;
+use super::breaker::{Breaker, Outcome};
+use super::budget::RetryBudget;
+use super::health::Health;
+use super::settings::{Balance, UpstreamSettings};
 
 #[derive(Debug, Clone)]
 struct Server {
-    is_healthy: bool,
-    checks_in_a_row: u32,
-    failures_in_a_row: u32,
-    open_until_ms: Option<u64>,
-    is_probing: bool,
+    health: Health,
+    breaker: Breaker,
     under_way: u32,
 }
 
-/// The servers of one upstream.
+/// The servers of one upstream. Times are monotonic milliseconds.
 #[derive(Debug, Clone)]
 pub struct Group {
     servers: Vec<Server>,
     balance: Balance,
-    breaker: Option<BreakerSettings>,
+    /// Where the next round begins.
     turn: usize,
-    window_began_ms: u64,
-    requests: u32,
-    retries: u32,
+    budget: RetryBudget,
 }
 
 impl Group {
     /// All servers healthy, nothing asked yet.
     #[must_use]
     pub fn new(settings: &UpstreamSettings) -> Self {
-        let server = Server {
-            is_healthy: true,
-            checks_in_a_row: 0,
-            failures_in_a_row: 0,
-            open_until_ms: None,
-            is_probing: false,
-            under_way: 0,
-        };
+        let server =
+            Server { health: Health::new(), breaker: Breaker::new(settings.breaker.as_ref()), under_way: 0 };
         Self {
             servers: vec![server; settings.servers.len()],
             balance: settings.balance,
-            breaker: settings.breaker.clone(),
             turn: 0,
-            window_began_ms: 0,
-            requests: 0,
-            retries: 0,
+            budget: RetryBudget::default(),
         }
     }
 
-    /// The server for the next attempt, by its place; those in `tried` only when nobody else is left. When all are
-    /// sick any of them is asked: a wrong check must not take the service down. `None` when every breaker is open.
+    /// The server for the next attempt, by its place; counts the attempt, which must end in [`Group::report`] or
+    /// [`Group::abandon`]. `tried`: the servers of this request's earlier attempts.
+    ///
+    /// A server whose breaker is open is never asked; `None` when all are. Among the others the first that exists
+    /// counts: healthy and not tried, healthy, not tried, any. So a sick server is asked only when no healthy one can
+    /// be: when checks say that all are sick, the checks are the likelier fault (Envoy's panic mode).
     pub fn pick(&mut self, now_ms: u64, random: u64, tried: &[usize]) -> Option<usize> {
-        self.turn_window(now_ms);
-        self.requests = self.requests.saturating_add(1);
-        let open: Vec<usize> = (0..self.servers.len()).filter(|at| self.may_ask(*at, now_ms)).collect();
-        let is_healthy = |at: &&usize| self.servers.get(**at).is_some_and(|server| server.is_healthy);
-        let is_new = |at: &&usize| !tried.contains(at);
-        let healthy_new: Vec<usize> = open.iter().filter(is_healthy).filter(is_new).copied().collect();
-        let any_new: Vec<usize> = open.iter().filter(is_new).copied().collect();
-        let healthy: Vec<usize> = open.iter().filter(is_healthy).copied().collect();
-        let among = [healthy_new, any_new, healthy, open].into_iter().find(|list| !list.is_empty())?;
-        let chosen = self.choose(&among, random)?;
+        if tried.is_empty() {
+            self.budget.request(now_ms);
+        }
+        let chosen = [(true, true), (true, false), (false, true), (false, false)].into_iter().find_map(
+            |(must_be_healthy, must_be_new)| {
+                self.choose(random, |at, server| {
+                    server.breaker.allows(now_ms)
+                        && (!must_be_healthy || server.health.is_healthy())
+                        && (!must_be_new || !tried.contains(&at))
+                })
+            },
+        )?;
+        if self.balance == Balance::RoundRobin {
+            self.turn = chosen.wrapping_add(1);
+        }
         let server = self.servers.get_mut(chosen)?;
         server.under_way = server.under_way.saturating_add(1);
-        server.is_probing = server.open_until_ms.is_some();
+        server.breaker.begin(now_ms);
         Some(chosen)
     }
 
-    /// A closed breaker, or one whose rest is over and that nobody probes right now.
-    fn may_ask(&self, at: usize, now_ms: u64) -> bool {
-        self.servers.get(at).is_some_and(|server| match server.open_until_ms {
-            None => true,
-            Some(until) => now_ms >= until && !server.is_probing,
-        })
-    }
-
-    fn choose(&mut self, among: &[usize], random: u64) -> Option<usize> {
-        let count = u64::try_from(among.len()).ok()?;
-        let at = |draw: u64| among.get(usize::try_from(draw.checked_rem(count)?).ok()?).copied();
+    fn choose(&self, random: u64, fits: impl Fn(usize, &Server) -> bool) -> Option<usize> {
+        let fitting = || self.servers.iter().enumerate().filter(|(at, server)| fits(*at, server));
         match self.balance {
             Balance::RoundRobin => {
-                self.turn = self.turn.wrapping_add(1);
-                at(u64::try_from(self.turn).ok()?)
+                let next = fitting().find(|(at, _)| *at >= self.turn);
+                next.or_else(|| fitting().next()).map(|(at, _)| at)
             }
             Balance::LeastRequests => {
-                let (one, other) = (at(random & 0xffff_ffff)?, at(random >> 32)?);
-                let busy = |at: usize| self.servers.get(at).map_or(u32::MAX, |server| server.under_way);
-                Some(if busy(other) < busy(one) { other } else { one })
+                let (first, second) = two_of(fitting().count(), random)?;
+                let (one, other) = (fitting().nth(first)?, fitting().nth(second)?);
+                Some(if other.1.under_way < one.1.under_way { other.0 } else { one.0 })
             }
         }
     }
 
-    /// An attempt has ended.
+    /// An attempt has ended, well or not.
     pub fn report(&mut self, at: usize, is_success: bool, now_ms: u64) {
-        let Some(server) = self.servers.get_mut(at) else { return };
-        server.under_way = server.under_way.saturating_sub(1);
-        server.is_probing = false;
-        if is_success {
-            server.failures_in_a_row = 0;
-            server.open_until_ms = None;
-            return;
-        }
-        server.failures_in_a_row = server.failures_in_a_row.saturating_add(1);
-        if let Some(breaker) = &self.breaker
-            && server.failures_in_a_row >= breaker.failures
-        {
-            server.open_until_ms = Some(now_ms.saturating_add(crate::base::clock::millis(breaker.open)));
+        self.end(at, if is_success { Outcome::Success } else { Outcome::Failure }, now_ms);
+    }
+
+    /// An attempt has ended without a word on the server: the client went away first. It counts neither way.
+    pub fn abandon(&mut self, at: usize, now_ms: u64) {
+        self.end(at, Outcome::Abandoned, now_ms);
+    }
+
+    fn end(&mut self, at: usize, outcome: Outcome, now_ms: u64) {
+        if let Some(server) = self.servers.get_mut(at) {
+            server.under_way = server.under_way.saturating_sub(1);
+            server.breaker.end(outcome, now_ms);
         }
     }
 
     /// An active check has ended; says whether the server counts as healthy now.
     pub fn checked(&mut self, at: usize, is_success: bool) -> bool {
-        let Some(server) = self.servers.get_mut(at) else { return false };
-        if is_success == server.is_healthy {
-            server.checks_in_a_row = 0;
-            return server.is_healthy;
-        }
-        server.checks_in_a_row = server.checks_in_a_row.saturating_add(1);
-        if server.checks_in_a_row >= if is_success { RISE } else { FALL } {
-            server.is_healthy = is_success;
-            server.checks_in_a_row = 0;
-        }
-        server.is_healthy
+        self.servers.get_mut(at).is_some_and(|server| server.health.note(is_success))
     }
 
     /// Is there budget for another attempt? Counts it when there is.
     pub fn may_retry(&mut self, now_ms: u64) -> bool {
-        self.turn_window(now_ms);
-        let is_within = self.retries < RETRY_FREE.saturating_add(self.requests / 10);
-        if is_within {
-            self.retries = self.retries.saturating_add(1);
-        }
-        is_within
+        self.budget.retry(now_ms)
     }
 
-    /// How many breakers are open.
+    /// How many servers may not be asked now because of their breakers.
     #[must_use]
     pub fn open_count(&self, now_ms: u64) -> u64 {
-        let is_open = |server: &&Server| server.open_until_ms.is_some_and(|until| now_ms < until);
-        u64::try_from(self.servers.iter().filter(is_open).count()).unwrap_or(u64::MAX)
+        let open = self.servers.iter().filter(|server| !server.breaker.allows(now_ms));
+        u64::try_from(open.count()).unwrap_or(u64::MAX)
     }
 
     /// Does a server count as healthy by its active checks?
     #[must_use]
     pub fn is_healthy(&self, at: usize) -> bool {
-        self.servers.get(at).is_some_and(|server| server.is_healthy)
+        self.servers.get(at).is_some_and(|server| server.health.is_healthy())
     }
+}
 
-    fn turn_window(&mut self, now_ms: u64) {
-        if now_ms.saturating_sub(self.window_began_ms) >= RETRY_WINDOW_MS {
-            (self.window_began_ms, self.requests, self.retries) = (now_ms, 0, 0);
-        }
-    }
+/// Two different places below `count`, each equally likely; twice the same when there is one only.
+fn two_of(count: usize, random: u64) -> Option<(usize, usize)> {
+    let draw = |bits: u64, below: usize| {
+        let below = u64::try_from(below).ok().filter(|below| *below > 0)?;
+        usize::try_from(bits % below).ok()
+    };
+    let first = draw(random & u64::from(u32::MAX), count)?;
+    let Some(step) = draw(random >> 32, count.saturating_sub(1)) else { return Some((first, first)) };
+    Some((first, (first + 1 + step) % count))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{BreakerSettings, ServerAddress};
     use super::*;
-    use crate::upstream::ServerAddress;
+    use proptest::prelude::*;
     use std::time::Duration;
 
     fn group(servers: usize, balance: Balance) -> Group {
@@ -186,20 +156,44 @@ mod tests {
         })
     }
 
-    #[test]
-    fn servers_take_turns_and_a_second_attempt_goes_elsewhere() {
-        let mut group = group(3, Balance::RoundRobin);
-        let mut picks: Vec<usize> = (0..3).filter_map(|_| group.pick(0, 0, &[])).collect();
-        picks.sort_unstable();
-        assert_eq!(picks, [0, 1, 2]);
-        for _ in 0..9 {
-            assert!(group.pick(0, 0, &[1]).is_some_and(|at| at != 1));
-        }
-        assert!(group.pick(0, 0, &[0, 1, 2]).is_some(), "better the same again than none");
+    fn sicken(group: &mut Group, at: usize) {
+        while group.checked(at, false) {}
+    }
+
+    fn open(group: &mut Group, at: usize) {
+        group.report(at, false, 0);
+        group.report(at, false, 0);
     }
 
     #[test]
-    fn an_open_breaker_lets_one_probe_through_when_its_time_is_over() {
+    fn servers_take_turns() {
+        let mut group = group(3, Balance::RoundRobin);
+        let picks: Vec<_> = (0..7).filter_map(|_| group.pick(0, 0, &[])).collect();
+        assert_eq!(picks, [0, 1, 2, 0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn turns_stay_even_when_one_is_left_out() {
+        let mut group = group(3, Balance::RoundRobin);
+        sicken(&mut group, 1);
+        let picks: Vec<_> = (0..4).filter_map(|_| group.pick(0, 0, &[])).collect();
+        assert_eq!(picks, [0, 2, 0, 2]);
+    }
+
+    #[test]
+    fn a_second_attempt_goes_elsewhere_and_only_to_the_same_server_when_there_is_no_other() {
+        let mut group = group(3, Balance::RoundRobin);
+        for _ in 0..9 {
+            assert!(group.pick(0, 0, &[1]).is_some_and(|at| at != 1));
+        }
+        assert!(group.pick(0, 0, &[0, 1, 2]).is_some());
+        sicken(&mut group, 0);
+        sicken(&mut group, 1);
+        assert_eq!(group.pick(0, 0, &[2]), Some(2), "healthy and tried goes before sick");
+    }
+
+    #[test]
+    fn an_open_breaker_lets_one_probe_through_when_its_rest_is_over() {
         let mut group = group(1, Balance::RoundRobin);
         for _ in 0..2 {
             assert_eq!(group.pick(0, 0, &[]), Some(0));
@@ -209,28 +203,149 @@ mod tests {
         assert_eq!(group.pick(10_000, 0, &[]), Some(0), "the probe");
         assert_eq!(group.pick(10_000, 0, &[]), None, "only one");
         group.report(0, true, 10_001);
-        assert_eq!(group.pick(10_001, 0, &[]), Some(0));
+        assert_eq!((group.pick(10_001, 0, &[]), group.open_count(10_001)), (Some(0), 0));
+    }
+
+    #[test]
+    fn an_abandoned_attempt_opens_nothing() {
+        let mut group = group(1, Balance::RoundRobin);
+        for _ in 0..9 {
+            assert_eq!(group.pick(0, 0, &[]), Some(0));
+            group.abandon(0, 0);
+        }
+        assert_eq!(group.open_count(0), 0);
     }
 
     #[test]
     fn the_sick_are_passed_over_until_all_are_sick() {
         let mut group = group(2, Balance::LeastRequests);
-        assert!(group.checked(0, false) && group.checked(0, false) && !group.checked(0, false));
+        sicken(&mut group, 0);
         assert!((0..20).all(|draw| group.pick(0, draw * 7_919, &[]) == Some(1)));
-        for _ in 0..3 {
-            group.checked(1, false);
-        }
+        sicken(&mut group, 1);
         assert!(group.pick(0, 3, &[]).is_some(), "all sick: any is asked");
-        assert!(!group.checked(0, true) && group.checked(0, true), "two good checks heal");
+        assert!(!group.checked(0, true) && group.checked(0, true) && group.is_healthy(0));
     }
 
     #[test]
-    fn retries_stay_a_tenth_of_requests() {
-        let mut group = group(1, Balance::RoundRobin);
-        for _ in 0..100 {
-            group.pick(0, 0, &[]);
+    fn a_sick_server_is_better_than_an_open_breaker() {
+        let mut group = group(2, Balance::RoundRobin);
+        sicken(&mut group, 0);
+        open(&mut group, 1);
+        assert_eq!(group.pick(0, 0, &[]), Some(0));
+        open(&mut group, 0);
+        assert_eq!(group.pick(0, 0, &[]), None, "all open");
+    }
+
+    #[test]
+    fn the_less_busy_of_two_is_taken() {
+        let mut group = group(2, Balance::LeastRequests);
+        let first = group.pick(0, 0, &[]).expect("server");
+        for random in [0, 1, 1 << 32, u64::MAX] {
+            let mut group = group.clone();
+            assert_eq!(group.pick(0, random, &[]), Some(1 - first), "{random}");
         }
-        assert_eq!((0..100).filter(|_| group.may_retry(0)).count(), 20);
-        assert!(group.may_retry(10_000), "a new window");
+    }
+
+    #[test]
+    fn nobody_is_picked_from_nobody() {
+        assert_eq!(group(0, Balance::RoundRobin).pick(0, 0, &[]), None);
+        assert_eq!(group(0, Balance::LeastRequests).pick(0, 7, &[]), None);
+        group(0, Balance::RoundRobin).report(3, true, 0);
+    }
+
+    #[test]
+    fn further_attempts_are_not_counted_as_requests() {
+        let mut group = group(1, Balance::RoundRobin);
+        for _ in 0..1_000 {
+            group.pick(0, 0, &[0]);
+        }
+        assert_eq!((0..100).filter(|_| group.may_retry(0)).count(), 10);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Wait(u64),
+        Pick(u64, Vec<usize>),
+        End(usize, u8),
+        Check(usize, bool),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            (0_u64..8_000).prop_map(Step::Wait),
+            (any::<u64>(), prop::collection::vec(0_usize..4, 0..4))
+                .prop_map(|(random, tried)| Step::Pick(random, tried)),
+            (0_usize..4, 0_u8..3).prop_map(|(at, how)| Step::End(at, how)),
+            (0_usize..4, any::<bool>()).prop_map(|(at, good)| Step::Check(at, good)),
+        ];
+        prop::collection::vec(step, 1..120)
+    }
+
+    proptest! {
+        #[test]
+        fn picks_keep_their_promises(steps in steps(), least in any::<bool>()) {
+            let mut group = group(4, if least { Balance::LeastRequests } else { Balance::RoundRobin });
+            let mut now_ms = 0;
+            for step in steps {
+                match step {
+                    Step::Wait(ms) => now_ms += ms,
+                    Step::End(at, how) => match how {
+                        0 => group.report(at, true, now_ms),
+                        1 => group.report(at, false, now_ms),
+                        _ => group.abandon(at, now_ms),
+                    },
+                    Step::Check(at, is_good) => {
+                        group.checked(at, is_good);
+                    }
+                    Step::Pick(random, tried) => {
+                        let allowed: Vec<usize> = (0..4).filter(|at| group.servers[*at].breaker.allows(now_ms)).collect();
+                        let healthy: Vec<usize> = allowed.iter().copied().filter(|at| group.is_healthy(*at)).collect();
+                        let fresh: Vec<usize> = healthy.iter().copied().filter(|at| !tried.contains(at)).collect();
+                        match group.pick(now_ms, random, &tried) {
+                            None => prop_assert!(allowed.is_empty()),
+                            Some(at) => {
+                                prop_assert!(allowed.contains(&at));
+                                prop_assert!(healthy.is_empty() || healthy.contains(&at));
+                                prop_assert!(fresh.is_empty() || fresh.contains(&at));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn every_round_asks_every_server_once(servers in 1_usize..8, rounds in 1_usize..5) {
+            let mut group = group(servers, Balance::RoundRobin);
+            for _ in 0..rounds {
+                let mut round: Vec<_> = (0..servers).filter_map(|_| group.pick(0, 0, &[])).collect();
+                round.sort_unstable();
+                prop_assert_eq!(round, (0..servers).collect::<Vec<_>>());
+            }
+        }
+
+        #[test]
+        fn two_draws_differ_and_reach_everybody(count in 2_usize..9) {
+            let mut seen = vec![0; count];
+            for random in 0..200_u64 {
+                let (first, second) = two_of(count, random | (random << 32)).expect("two");
+                prop_assert!(first != second && first < count && second < count);
+                seen[first] += 1;
+                seen[second] += 1;
+            }
+            prop_assert!(seen.iter().all(|times| *times > 0));
+        }
+
+        #[test]
+        fn load_stays_even_under_least_of_two(seed in any::<u64>()) {
+            let mut group = group(4, Balance::LeastRequests);
+            let mut random = seed;
+            for _ in 0..400 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                group.pick(0, random ^ (random >> 29), &[]);
+            }
+            let busy: Vec<u32> = group.servers.iter().map(|server| server.under_way).collect();
+            prop_assert!(busy.iter().max().zip(busy.iter().min()).is_some_and(|(most, least)| most - least <= 12), "{:?}", busy);
+        }
     }
 }

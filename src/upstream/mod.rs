@@ -1,7 +1,12 @@
 //! Where a request goes: balancing, health, breaker and retry budget as state machines with time as argument. Pure.
 
+mod breaker;
+mod budget;
 pub mod group;
+mod health;
 pub mod settings;
 
+pub use budget::RETRIES_MIN;
 pub use group::Group;
+pub use health::{FALL, RISE};
 pub use settings::{Balance, BreakerSettings, HealthSettings, ServerAddress, UpstreamSettings, UpstreamTls};

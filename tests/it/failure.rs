@@ -1,0 +1,161 @@
+//! What fails around the gate costs features, not traffic: Redis, backends.
+
+use crate::support::{Fetch, Gate, Origin, Redis, Reply, Setup, Store, eventually};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const LIMITED: &str = "limits: {default: {windows: {1m: 100000}}}\n\
+    cache: {namespaces: {open: {scope: public, ttl: 1m}}}\nroutes: [{path: /open/, cache: open}, {path: /}]";
+
+async fn on(redis: &Redis, origin: &Origin, sections: &str) -> Gate {
+    let store = format!("url: \"{}\", timeout: 50ms", redis.url());
+    Gate::start(&Setup::new(origin.address()).store_text(&store).with(sections)).await
+}
+
+#[tokio::test]
+async fn redis_may_be_down_at_the_start_and_come_later() {
+    let (mut redis, origin) = (Redis::absent(), Origin::counting().await);
+    let gate = on(&redis, &origin, LIMITED).await;
+    assert_eq!(gate.get("/").fetch().await.status, 200);
+    assert_eq!(gate.ask("/readyz").fetch().await.status, 200, "a dead store makes nobody unready");
+    let stats = gate.ask("/api/v1/cache/stats").fetch().await.json();
+    assert_eq!(stats["connected"], false);
+    redis.restart().await;
+    eventually("the store is in use", async || {
+        gate.get("/").fetch().await;
+        gate.metric("tidegate_store_up", &[("store", "redis")]).await > 0.0 && redis.ask(&["DBSIZE"]) != "0"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_killed_and_restarted_under_load_is_seen_by_no_client() {
+    let (mut redis, origin) = (Redis::start().await, Origin::counting().await);
+    let gate = on(&redis, &origin, LIMITED).await;
+    let goes_on = Arc::new(AtomicBool::new(true));
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..4 {
+        let (request, goes_on) = (gate.get(if client == 0 { "/open/1" } else { "/" }), Arc::clone(&goes_on));
+        clients.spawn(async move {
+            let mut answers = 0_u32;
+            while goes_on.load(Ordering::Relaxed) {
+                let answer = request.try_clone().expect("no body").fetch().await;
+                assert_eq!(answer.status, 200, "{answer:?}");
+                answers += 1;
+            }
+            answers
+        });
+    }
+    let local = async || gate.metric("tidegate_limit_decisions_total", &[("decision", "local_allow")]).await;
+    redis.kill();
+    eventually("decisions go on without it", async || local().await > 50.0).await;
+    redis.restart().await;
+    eventually("decisions are shared again", async || {
+        let before = local().await;
+        let shared = gate.metric("tidegate_limit_decisions_total", &[("decision", "allow")]).await;
+        tokio::task::yield_now().await;
+        redis.ask(&["DBSIZE"]) != "0" && shared > 0.0 && local().await - before < 1.0
+    })
+    .await;
+    goes_on.store(false, Ordering::Relaxed);
+    assert!(clients.join_all().await.iter().all(|answers| *answers > 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_redis_costs_its_time_out_until_it_is_left_alone() {
+    let (redis, origin) = (Redis::start().await, Origin::counting().await);
+    let gate = on(&redis, &origin, LIMITED).await;
+    eventually("the store is in use", async || {
+        gate.get("/").fetch().await;
+        redis.ask(&["DBSIZE"]) != "0"
+    })
+    .await;
+    redis.freeze();
+    for _ in 0..6 {
+        assert_eq!(gate.get("/").fetch().await.status, 200);
+    }
+    let began = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(gate.get("/").fetch().await.status, 200);
+    }
+    assert!(
+        began.elapsed() < Duration::from_millis(800),
+        "20 × 50 ms would be a second: {:?}",
+        began.elapsed()
+    );
+    redis.thaw();
+}
+
+#[tokio::test]
+async fn a_policy_may_refuse_or_pass_what_it_cannot_count() {
+    let (redis, origin) = (Redis::absent(), Origin::counting().await);
+    let sections = "limits: {strict: {windows: {1m: 5}, on_store_failure: deny}, lax: {windows: {1m: 5}, on_store_failure: allow}, own: {windows: {1m: 5}}}\n\
+        routes: [{path: /strict/, limit: strict}, {path: /lax/, limit: lax}, {path: /own/, limit: own}]";
+    let gate = on(&redis, &origin, sections).await;
+    let denied = gate.get("/strict/").fetch().await;
+    assert_eq!(
+        (denied.problem().0, denied.number("retry-after")),
+        (503, 1),
+        "not 429: the client did nothing wrong"
+    );
+    for _ in 0..7 {
+        let passed = gate.get("/lax/").fetch().await;
+        assert_eq!((passed.status, passed.header("x-ratelimit-status")), (200, "degraded"));
+    }
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        statuses.push(gate.get("/own/").fetch().await.status);
+    }
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 429]);
+}
+
+#[tokio::test]
+async fn backends_that_are_gone_slow_or_sick_get_the_right_blame() {
+    let mut origin =
+        Origin::start(|seen| if seen.target == "/slow" { Reply::never() } else { Reply::ok("x") }).await;
+    let upstream = format!(
+        "{{servers: [\"{}\"], response_timeout: 300ms, connect_timeout: 500ms, breaker: {{failures: 3, open: 1m}}}}",
+        origin.address()
+    );
+    let gate =
+        Gate::start(&Setup::new(origin.address()).upstream(&upstream).with("routes: [{path: /}]")).await;
+    assert_eq!(gate.get("/slow").fetch().await.problem().0, 504);
+    assert_eq!(gate.get("/").fetch().await.status, 200);
+    origin.stop().await;
+    assert_eq!(gate.get("/").fetch().await.problem().0, 502);
+    eventually("the breaker opens", async || gate.get("/").fetch().await.status == 503).await;
+    let refused = gate.get("/").fetch().await;
+    assert!(refused.problem().1.ends_with("/no-server"));
+    assert!(gate.metric("tidegate_breaker_open", &[("upstream", "backend")]).await > 0.0);
+}
+
+#[tokio::test]
+async fn a_second_server_takes_over_and_posts_are_never_sent_twice() {
+    let (mut one, other) = (Origin::counting().await, Origin::counting().await);
+    let upstream = format!("{{servers: [\"{}\", \"{}\"], retries: 1}}", one.address(), other.address());
+    let gate = Gate::start(&Setup::new(one.address()).upstream(&upstream).with("routes: [{path: /}]")).await;
+    one.stop().await;
+    for _ in 0..6 {
+        assert_eq!(gate.get("/").fetch().await.status, 200);
+    }
+    let dropping = Origin::start(|_| Reply::raw("").close()).await;
+    let gate = Gate::start(&Setup::new(dropping.address()).with("routes: [{path: /}]")).await;
+    assert_eq!(gate.request(reqwest::Method::POST, "/").body("x").fetch().await.status, 502);
+    assert_eq!(dropping.count(), 1);
+}
+
+#[tokio::test]
+async fn a_cut_answer_is_never_stored_nor_completed() {
+    let origin = Origin::start(|_| {
+        Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\nCache-Control: public, max-age=60\r\n\r\nhalf")
+            .close()
+    })
+    .await;
+    let gate = Gate::start(&Setup::new(origin.address()).store(&Store::Memory).with(LIMITED)).await;
+    for _ in 0..2 {
+        let response = gate.get("/open/cut").send().await.expect("a head");
+        assert!(response.bytes().await.is_err(), "the cut shows");
+    }
+    assert_eq!(origin.count(), 2);
+}

@@ -1,0 +1,25 @@
+//! Tidegate from outside: the real binary as a child process, real Redis, real backends, real sockets.
+//!
+//! One module per area. Every test starts what it needs on free ports and leaves nothing behind; the only wait is
+//! [`support::eventually`].
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests stop at the first surprise, measure real time and spawn their own backends"
+)]
+
+mod support;
+
+mod admin;
+mod cache;
+mod demo;
+mod failure;
+mod harness;
+mod identity;
+mod lifecycle;
+mod limits;
+mod messages;
+mod passthrough;

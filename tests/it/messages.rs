@@ -1,0 +1,145 @@
+//! Malformed and ambiguous messages over raw sockets: refused at the door, the connection closed behind them.
+
+use crate::support::{Answer, Gate, Origin, Reply, Setup, Wire};
+
+async fn gate(origin: &Origin) -> Gate {
+    Gate::start(&Setup::new(origin.address()).with("routes: [{path: /}]")).await
+}
+
+async fn raw(gate: &Gate, bytes: &str) -> Option<Answer> {
+    Wire::exchange(gate.http, bytes).await
+}
+
+#[tokio::test]
+async fn what_breaks_a_rule_never_reaches_the_backend() {
+    let origin = Origin::counting().await;
+    let gate = gate(&origin).await;
+    let host = "Host: a.example\r\n";
+    let cases = [
+        ("no host", "GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("two hosts", format!("GET / HTTP/1.1\r\n{host}{host}\r\n"), 400),
+        ("bad host", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(), 400),
+        ("list of hosts", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n".to_owned(), 400),
+        ("bad port", "GET / HTTP/1.1\r\nHost: a:x\r\n\r\n".to_owned(), 400),
+        ("another authority", format!("GET http://evil.example/ HTTP/1.1\r\n{host}\r\n"), 400),
+        ("authority form", format!("GET a.example:80 HTTP/1.1\r\n{host}\r\n"), 400),
+        ("asterisk", format!("GET * HTTP/1.1\r\n{host}\r\n"), 400),
+        ("trace", format!("TRACE / HTTP/1.1\r\n{host}\r\n"), 405),
+        ("connect", "CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n".to_owned(), 405),
+        (
+            "two equal lengths",
+            format!("POST / HTTP/1.1\r\n{host}Content-Length: 1\r\nContent-Length: 1\r\n\r\nx"),
+            400,
+        ),
+        ("list of lengths", format!("POST / HTTP/1.1\r\n{host}Content-Length: 1, 1\r\n\r\nx"), 400),
+        ("signed length", format!("POST / HTTP/1.1\r\n{host}Content-Length: +1\r\n\r\nx"), 400),
+        (
+            "two codings",
+            format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+            501,
+        ),
+        (
+            "unknown coding",
+            format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+            501,
+        ),
+        ("folded line", format!("GET / HTTP/1.1\r\n{host}X-A: 1\r\n 2\r\n\r\n"), 400),
+        ("space before colon", format!("GET / HTTP/1.1\r\n{host}X-A : 1\r\n\r\n"), 400),
+        ("encoded slash", format!("GET /a%2Fb HTTP/1.1\r\n{host}\r\n"), 400),
+        ("encoded NUL", format!("GET /a%00b HTTP/1.1\r\n{host}\r\n"), 400),
+        ("backslash", format!("GET /a\\b HTTP/1.1\r\n{host}\r\n"), 400),
+        ("encoded control", format!("GET /a%0d%0ab HTTP/1.1\r\n{host}\r\n"), 400),
+        ("underscore spelling", format!("GET / HTTP/1.1\r\n{host}X_User_Id: root\r\n\r\n"), 400),
+        ("expectation", format!("GET / HTTP/1.1\r\n{host}Expect: magic\r\n\r\n"), 417),
+        ("declared body", format!("POST / HTTP/1.1\r\n{host}Content-Length: 99999999\r\n\r\n"), 413),
+        ("long target", format!("GET /{} HTTP/1.1\r\n{host}\r\n", "a".repeat(20_000)), 414),
+        ("long field", format!("GET / HTTP/1.1\r\n{host}X-A: {}\r\n\r\n", "a".repeat(20_000)), 431),
+        ("many fields", format!("GET / HTTP/1.1\r\n{host}{}\r\n", "X-A: 1\r\n".repeat(120)), 431),
+    ];
+    for (name, bytes, status) in cases {
+        let answer = raw(&gate, &bytes).await;
+        assert_eq!(answer.map(|answer| answer.status), Some(status), "{name}");
+    }
+    assert_eq!(origin.count(), 0);
+}
+
+/// RFC 9112 section 6.3 leaves the choice: the reader takes the chunks, drops the length, and closes behind it.
+#[tokio::test]
+async fn nothing_behind_an_ambiguous_message_is_a_request() {
+    let origin = Origin::counting().await;
+    let gate = gate(&origin).await;
+    let mut wire = Wire::connect(gate.http).await;
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(wire.answer().await.map(|answer| answer.status), Some(200));
+    assert!(wire.is_closed().await);
+    assert_eq!((origin.count(), origin.last().header("content-length")), (1, ""));
+}
+
+#[tokio::test]
+async fn every_spelling_of_a_path_reaches_the_backend_as_one() {
+    let origin = Origin::counting().await;
+    let gate = gate(&origin).await;
+    for spelling in ["/a/b", "//a///b", "/a/./b", "/x/../a/b", "/%61/b", "/a/c/%2e%2E/b", "/a/%62"] {
+        let answer = raw(&gate, &format!("GET {spelling}?q=%2F HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(
+            (answer.map(|answer| answer.status), origin.last().target.as_str()),
+            (Some(200), "/a/b?q=%2F"),
+            "{spelling}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn fields_of_one_hop_stay_on_their_hop() {
+    let origin = Origin::start(|_| {
+        Reply::ok("x")
+            .header("Connection", "X-Internal")
+            .header("X-Internal", "1")
+            .header("X-Kept", "1")
+            .header("Keep-Alive", "timeout=5")
+    })
+    .await;
+    let gate = gate(&origin).await;
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Secret\r\nX-Secret: 1\r\nTE: trailers\r\nProxy-Authorization: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n";
+    let answer = raw(&gate, request).await.expect("an answer");
+    assert_eq!(
+        (answer.header("x-internal"), answer.header("x-kept"), answer.header("keep-alive")),
+        ("", "1", "")
+    );
+    assert_eq!(answer.header("via"), "1.1 tidegate");
+    let seen = origin.last();
+    assert_eq!(
+        (seen.header("x-secret"), seen.header("upgrade"), seen.header("via")),
+        ("", "", "1.1 tidegate")
+    );
+    assert_eq!(answer.header("x-request-id"), seen.header("x-request-id"));
+    assert_eq!(answer.header("x-request-id").len(), 32);
+}
+
+#[tokio::test]
+async fn a_backend_that_breaks_a_rule_is_a_502() {
+    let bad = [
+        "HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nx",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        "nonsense\r\n\r\n",
+        "",
+    ];
+    for reply in bad {
+        let origin = Origin::start(move |_| Reply::raw(reply).close()).await;
+        let gate = gate(&origin).await;
+        let answer = raw(&gate, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("an answer");
+        assert_eq!(answer.problem().0, 502, "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_client_gets_no_chunks() {
+    let origin = Origin::start(|_| {
+        Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+    })
+    .await;
+    let gate = gate(&origin).await;
+    let answer = raw(&gate, "GET / HTTP/1.0\r\nHost: a\r\n\r\n").await.expect("an answer");
+    assert_eq!((answer.header("transfer-encoding"), answer.text().as_str()), ("", "abc"));
+}

@@ -1,0 +1,87 @@
+//! An ordinary HTTP client and its answers.
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A client that follows nothing and asks no proxy.
+pub(crate) fn client() -> reqwest::Client {
+    build(reqwest::Client::builder())
+}
+
+/// The same, coming from another loopback address.
+pub(crate) fn client_from(address: &str) -> reqwest::Client {
+    let address: IpAddr = address.parse().expect("an address");
+    build(reqwest::Client::builder().local_address(address))
+}
+
+fn build(builder: reqwest::ClientBuilder) -> reqwest::Client {
+    builder
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(20))
+        .build()
+        .expect("a client")
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// A field's value; empty when it is absent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a printable field"))
+    }
+
+    /// A field's value as a number.
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        let value = self.header(name);
+        value.parse().unwrap_or_else(|_| panic!("{name} is {value:?}, not a number, in {self:?}"))
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.text()))
+    }
+
+    /// `X-Cache`.
+    pub(crate) fn cache(&self) -> &str {
+        self.header("x-cache")
+    }
+
+    /// Status and the problem's `type`, after checking that it is a problem document of ours.
+    pub(crate) fn problem(&self) -> (u16, String) {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(self.header("cache-control"), "no-store", "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status, "{problem}");
+        (self.status, problem["type"].as_str().expect("a type").to_owned())
+    }
+}
+
+/// Sends a request and reads the whole answer.
+pub(crate) trait Fetch {
+    /// Panics when there is no complete answer.
+    async fn fetch(self) -> Answer;
+}
+
+impl Fetch for reqwest::RequestBuilder {
+    async fn fetch(self) -> Answer {
+        let response = self.send().await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.expect("a complete body");
+        Answer { status, headers, body }
+    }
+}
