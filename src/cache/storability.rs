@@ -8,7 +8,7 @@ use crate::cache::lifetime::{KEEP_S, Lifetime};
 use crate::cache::namespace::{Namespace, Scope, SetCookie, TtlMode};
 use crate::cache::vary::{Selecting, selecting_fields};
 use crate::identity::Caller;
-use http::header::{AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED, SET_COOKIE};
 use std::time::Duration;
 
 /// A response on its way from the origin. `headers` are the origin's, unchanged.
@@ -56,7 +56,7 @@ pub enum Refused {
     SetCookie,
     /// `Vary: *`, unreadable, or too many fields.
     Vary,
-    /// A stream without an end (`text/event-stream`), or a part of a representation.
+    /// A stream without an end (`text/event-stream`).
     Stream,
     /// Nobody says how long it is fresh.
     NoFreshness,
@@ -146,7 +146,7 @@ fn permitted(input: &ResponseInput<'_>, directives: &ResponseDirectives) -> Resu
     if selecting_fields(input.headers) == Selecting::Never {
         return Err(Refused::Vary);
     }
-    if endless(input.headers) || input.headers.contains_key(CONTENT_RANGE) {
+    if endless(input.headers) {
         return Err(Refused::Stream);
     }
     Ok(rule)
@@ -488,7 +488,6 @@ mod tests {
         };
         assert_eq!(with("vary", "accept, *"), Some(Refused::Vary));
         assert_eq!(with("content-type", "Text/Event-Stream; charset=utf-8"), Some(Refused::Stream));
-        assert_eq!(with("content-range", "bytes 0-1/2"), Some(Refused::Stream));
         assert_eq!(with("vary", "accept"), None);
     }
 
