@@ -1,79 +1,227 @@
-//! Limits: the policies, and where one identity stands. Looking consumes nothing.
+//! `/api/v1/limits`: the policies, where somebody stands, and a fresh start for them.
 
-use crate::admin::routes::{Shared, problem};
-use crate::config::effective::policy_value;
-use crate::limit::{Charge, Subject, charge};
-use axum::Json;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use crate::admin::answer::{self, problem, wrong};
+use crate::admin::parts::AdminParts;
+use crate::base::Problem;
+use crate::base::units::format_duration;
+use crate::config::fault::hint;
+use crate::identity::Caller;
+use crate::limit::{Charge, Decision, Mode, OnStoreFailure, Per, Policy, Subject, Window, Windows};
+use crate::store::StoreFailure;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
 
-pub(super) async fn policies(State(shared): State<Shared>) -> Response {
-    let snapshot = shared.parts.current.load();
-    let policies: Map<String, Value> =
-        snapshot.policies.iter().map(|policy| (policy.name.to_string(), policy_value(policy))).collect();
-    Json(json!({"policies": policies})).into_response()
+#[derive(Serialize)]
+struct PolicyView {
+    name: String,
+    per: Vec<String>,
+    windows: Vec<WindowView>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tiers: BTreeMap<String, Vec<WindowView>>,
+    cost: u32,
+    mode: &'static str,
+    on_store_failure: &'static str,
+    status: u16,
 }
 
-/// The charge that `policy` and `identity` name.
-fn named(shared: &Shared, policy: &str, identity: &str) -> Result<Charge, Box<Response>> {
-    let snapshot = shared.parts.current.load();
-    let Some(policy) = snapshot.policies.iter().find(|known| &*known.name == policy) else {
-        let names: Vec<&str> = snapshot.policies.iter().map(|known| &*known.name).collect();
-        let detail = format!("there is no policy `{policy}`; there are {}", names.join(", "));
-        return Err(Box::new(problem(404, "no-such-policy", "There is no such policy", detail)));
-    };
-    let Some(subject) = Subject::parse(identity) else {
-        let detail = "write user:NAME, api_key:NAME, tenant:NAME, ip:ADDRESS, header:FIELD:VALUE or global";
-        return Err(Box::new(problem(400, "bad-identity", "The identity is not understood", detail)));
-    };
-    Ok(charge(policy, &subject, None))
+#[derive(Serialize)]
+struct WindowView {
+    window: String,
+    length_ms: u32,
+    limit: u32,
 }
 
-pub(super) async fn state(
-    State(shared): State<Shared>,
-    Path((policy, identity)): Path<(String, String)>,
+#[derive(Serialize)]
+struct Standing {
+    policy: String,
+    identity: String,
+    mode: &'static str,
+    would_admit: bool,
+    windows: Vec<WindowStanding>,
+}
+
+#[derive(Serialize)]
+struct WindowStanding {
+    window: String,
+    length_ms: u32,
+    limit: u32,
+    used: u32,
+    remaining: u32,
+    reset_ms: u32,
+}
+
+/// The query of a standing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tier {
+    tier: Option<String>,
+}
+
+/// `GET /api/v1/limits`: every policy in force.
+pub(super) async fn list(State(parts): State<AdminParts>) -> Response {
+    let snapshot = parts.current.load();
+    let policies: Vec<PolicyView> = snapshot.policies.iter().map(|policy| view(policy)).collect();
+    answer::json(StatusCode::OK, &json!({ "policies": policies }))
+}
+
+/// `GET /api/v1/limits/{policy}/{identity}`, with `?tier=` for the windows of a tier. Consumes nothing.
+pub(super) async fn standing(
+    State(parts): State<AdminParts>,
+    names: Result<Path<(String, String)>, PathRejection>,
+    tier: Result<Query<Tier>, QueryRejection>,
 ) -> Response {
-    let charge = match named(&shared, &policy, &identity) {
-        Ok(charge) => charge,
-        Err(answer) => return *answer,
+    let (charge, subject) = match asked(&parts, names, tier) {
+        Ok(asked) => asked,
+        Err(refusal) => return problem(&refusal),
     };
-    match shared.parts.stores.limiter.peek(std::slice::from_ref(&charge)).await {
-        Ok(decisions) => {
-            let states = decisions.into_iter().next().map_or_else(Vec::new, |decision| decision.windows);
-            let windows: Vec<Value> = charge
-                .windows
-                .as_slice()
-                .iter()
-                .zip(states)
-                .map(|(window, state)| {
-                    json!({
-                        "window_ms": window.length_ms,
-                        "limit": window.limit,
-                        "remaining": state.remaining,
-                        "reset_ms": state.reset_ms,
-                    })
-                })
-                .collect();
-            Json(json!({"policy": policy, "identity": identity, "windows": windows})).into_response()
-        }
-        Err(failure) => problem(503, "store-away", "The store does not answer", failure.to_string()),
+    match parts.stores.limiter.peek(std::slice::from_ref(&charge)).await {
+        Ok(decisions) => answer::json(StatusCode::OK, &stands(&charge, &subject, decisions.first())),
+        Err(failure) => store_away(&failure),
     }
 }
 
+/// `DELETE /api/v1/limits/{policy}/{identity}`: forgets what was consumed. The log is one for all tiers.
 pub(super) async fn reset(
-    State(shared): State<Shared>,
-    Path((policy, identity)): Path<(String, String)>,
+    State(parts): State<AdminParts>,
+    names: Result<Path<(String, String)>, PathRejection>,
 ) -> Response {
-    let charge = match named(&shared, &policy, &identity) {
-        Ok(charge) => charge,
-        Err(answer) => return *answer,
+    let (charge, subject) = match asked(&parts, names, Ok(Query(Tier { tier: None }))) {
+        Ok(asked) => asked,
+        Err(refusal) => return problem(&refusal),
     };
-    match shared.parts.stores.limiter.reset(&charge.key).await {
-        Ok(()) => {
-            tracing::info!(policy, identity, "limit reset by the admin API");
-            Json(json!({"policy": policy, "identity": identity, "reset": true})).into_response()
-        }
-        Err(failure) => problem(503, "store-away", "The store does not answer", failure.to_string()),
+    let policy = &*charge.policy.name;
+    match parts.stores.limiter.reset(&charge.key).await {
+        Ok(()) => answer::json(
+            StatusCode::OK,
+            &json!({ "policy": policy, "identity": subject.to_string(), "reset": true }),
+        ),
+        Err(failure) => store_away(&failure),
+    }
+}
+
+fn store_away(failure: &StoreFailure) -> Response {
+    problem(&wrong(503, "store-away", "The store does not answer", failure.to_string()))
+}
+
+fn asked(
+    parts: &AdminParts,
+    names: Result<Path<(String, String)>, PathRejection>,
+    tier: Result<Query<Tier>, QueryRejection>,
+) -> Result<(Charge, Subject), Box<Problem>> {
+    let Path((policy, identity)) = names.map_err(|rejection| {
+        wrong(400, "invalid-path", "The path is not understood", rejection.body_text())
+    })?;
+    let Query(Tier { tier }) = tier
+        .map_err(|_unknown| wrong(400, "invalid-query", "The query is not understood", "use `tier=NAME`"))?;
+    let (policy, tier) = (policy.as_str(), tier.as_deref());
+    let snapshot = parts.current.load();
+    let Some(policy) = snapshot.policies.iter().find(|known| &*known.name == policy) else {
+        let known: Vec<&str> = snapshot.policies.iter().map(|policy| &*policy.name).collect();
+        return Err(wrong(404, "no-policy", "There is no such policy", hint(policy, &known)));
+    };
+    if let Some(tier) = tier.filter(|tier| !policy.tiers.contains_key(*tier)) {
+        let known: Vec<&str> = policy.tiers.keys().map(String::as_str).collect();
+        return Err(wrong(404, "no-tier", "The policy has no such tier", hint(tier, &known)));
+    }
+    let subject = subject(policy, &identity)?;
+    Ok((crate::limit::charge(policy, &subject, tier), subject))
+}
+
+/// The one who is counted. The address is always possible: it is what counts when a request has nothing else.
+fn subject(policy: &Policy, identity: &str) -> Result<Subject, Box<Problem>> {
+    let mut kinds: Vec<String> = policy.per.iter().map(per).collect();
+    if !kinds.iter().any(|kind| kind == "ip") {
+        kinds.push("ip".to_owned());
+    }
+    let known = Subject::parse(identity).filter(|subject| kinds.contains(&subject.kind));
+    let Some(subject) = known else {
+        let detail = format!("the policy counts {}; write the identity as KIND:VALUE", kinds.join(", "));
+        return Err(wrong(400, "invalid-identity", "The identity is not understood", detail));
+    };
+    match (subject.kind.as_str(), subject.value.parse::<IpAddr>()) {
+        ("ip", Ok(ip)) => Ok(crate::limit::subject(&[Per::Ip], &Caller::anonymous(ip), &HeaderMap::new())),
+        _ => Ok(subject),
+    }
+}
+
+fn stands(charge: &Charge, subject: &Subject, decision: Option<&Decision>) -> Standing {
+    let states = decision.map(|decision| decision.windows.as_slice()).unwrap_or_default();
+    let windows: Vec<WindowStanding> = charge
+        .windows
+        .as_slice()
+        .iter()
+        .zip(states)
+        .map(|(window, state)| WindowStanding {
+            window: length(*window),
+            length_ms: window.length_ms,
+            limit: window.limit,
+            used: window.limit.saturating_sub(state.remaining),
+            remaining: state.remaining,
+            reset_ms: state.reset_ms,
+        })
+        .collect();
+    Standing {
+        policy: charge.policy.name.to_string(),
+        identity: subject.to_string(),
+        mode: mode(charge.policy.mode),
+        would_admit: windows.iter().all(|window| window.remaining >= charge.cost),
+        windows,
+    }
+}
+
+fn view(policy: &Policy) -> PolicyView {
+    PolicyView {
+        name: policy.name.to_string(),
+        per: policy.per.iter().map(per).collect(),
+        windows: windows(&policy.windows),
+        tiers: policy.tiers.iter().map(|(tier, list)| (tier.clone(), windows(list))).collect(),
+        cost: policy.cost,
+        mode: mode(policy.mode),
+        on_store_failure: match policy.on_store_failure {
+            OnStoreFailure::Local => "local",
+            OnStoreFailure::Allow => "allow",
+            OnStoreFailure::Deny => "deny",
+        },
+        status: policy.status,
+    }
+}
+
+fn windows(windows: &Windows) -> Vec<WindowView> {
+    let view = |window: &Window| WindowView {
+        window: length(*window),
+        length_ms: window.length_ms,
+        limit: window.limit,
+    };
+    windows.as_slice().iter().map(view).collect()
+}
+
+fn length(window: Window) -> String {
+    format_duration(Duration::from_millis(window.length_ms.into()))
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Shadow => "shadow",
+        Mode::Off => "off",
+    }
+}
+
+/// The word of the configuration, which is also the kind of the [`Subject`].
+fn per(per: &Per) -> String {
+    match per {
+        Per::User => "user".to_owned(),
+        Per::ApiKey => "api_key".to_owned(),
+        Per::Tenant => "tenant".to_owned(),
+        Per::Ip => "ip".to_owned(),
+        Per::Global => "global".to_owned(),
+        Per::Header(name) => format!("header:{name}"),
     }
 }

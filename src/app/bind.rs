@@ -36,7 +36,9 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::AddrInUse => "; another process listens there: stop it or choose another port",
+        io::ErrorKind::AddrInUse => {
+            "; another process listens there: stop it or choose another port (--listen, --admin)"
+        }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
         _ => "",
@@ -54,7 +56,7 @@ mod tests {
         assert_ne!(address.port(), 0);
         let says = listen(address, "server.listen").expect_err("is taken").to_string();
         assert!(says.starts_with(&format!("cannot listen on {address} (server.listen): ")), "{says}");
-        assert!(says.ends_with("choose another port"), "{says}");
+        assert!(says.ends_with("(--listen, --admin)"), "{says}");
     }
 
     #[tokio::test]

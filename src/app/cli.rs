@@ -93,6 +93,9 @@ pub struct CheckArgs {
     /// The configuration file, when one is named.
     #[arg(help = CONFIG_HELP, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Print the configuration as it works, as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `explain`.

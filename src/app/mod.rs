@@ -1,13 +1,16 @@
 //! The only place that builds things: command line, start, reload, signals, drain, demo.
 
 pub mod bind;
+pub mod check;
 pub mod cli;
 pub mod demo;
 pub mod drain;
 pub mod healthcheck;
 pub mod main;
+pub mod origin;
 pub mod output;
 pub mod panics;
 pub mod reload;
 pub mod run;
 pub mod signals;
+pub mod table;

@@ -1,16 +1,19 @@
 //! A new configuration, whole or not at all: the old one stays in force until the new one is built, and for good when
-//! it cannot be.
+//! it cannot be. Counts and stored answers live elsewhere and stay.
 
-use crate::admin::{ReloadOrder, Reloaded};
-use crate::base::{Clock, Tasks};
-use crate::config::{Current, Env, Listen, Loaded, Snapshot, Source, load};
-use crate::telemetry::{Metrics, ReloadResult};
-use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
+
+use crate::admin::{ReloadOrder, Reloaded};
+use crate::app::origin::{Origin, Refused};
+use crate::base::{Clock, Secret, StoreSettings, Tasks};
+use crate::config::{Current, Listen, Loaded, Snapshot};
+use crate::telemetry::{Metrics, ReloadResult};
 
 /// How often the file is compared although nobody told us of a change: some mounts tell nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -18,93 +21,105 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// A change settles before it is read: editors and Kubernetes change more than one thing.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// What the command line says in place of the configuration.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides {
-    /// The data listener.
-    pub listen: Option<SocketAddr>,
-    /// The admin listener.
-    pub admin: Option<SocketAddr>,
+/// What was fixed at the start: sockets are open, stores are connected. A new configuration cannot change it.
+struct Fixed {
+    listen: Vec<Listen>,
+    admin: SocketAddr,
+    token: Option<Secret>,
+    store: StoreSettings,
 }
 
-impl Overrides {
-    /// Puts them into a configuration.
-    pub fn apply(&self, snapshot: &mut Snapshot) {
-        if let Some(address) = self.listen {
-            snapshot.server.listen = vec![Listen { address, tls: None, http2: false }];
+impl Fixed {
+    fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            listen: snapshot.server.listen.clone(),
+            admin: snapshot.admin.listen,
+            token: snapshot.admin.token.clone(),
+            store: snapshot.store.clone(),
         }
-        if let Some(address) = self.admin {
-            snapshot.admin.listen = address;
+    }
+
+    /// Puts what is in force in place of what `snapshot` says, and tells what differs.
+    fn keep_in(&self, snapshot: &mut Snapshot) -> Vec<String> {
+        let differs = [
+            ("server.listen", self.listen != snapshot.server.listen),
+            ("admin.listen", self.admin != snapshot.admin.listen),
+            ("store", self.store != snapshot.store),
+        ];
+        snapshot.server.listen.clone_from(&self.listen);
+        snapshot.admin.listen = self.admin;
+        snapshot.store = self.store.clone();
+        if snapshot.admin.token.is_none() && !self.admin.ip().is_loopback() {
+            // The new address would need no token; the one that is still listened on does.
+            snapshot.admin.token.clone_from(&self.token);
         }
+        let told = differs.into_iter().filter(|(_, is_so)| *is_so);
+        told.map(|(key, _)| format!("`{key}` has changed; it takes effect at the next start")).collect()
     }
 }
 
-/// Where a configuration comes from, with everything that plays a part in it.
-#[derive(Debug, Clone)]
-pub struct Origin {
-    /// The file or text.
-    pub source: Source,
-    /// The environment.
-    pub env: Env,
-    /// The command line.
-    pub overrides: Overrides,
-}
-
-/// What reloading needs.
+/// Replaces the configuration in force.
 pub struct Reloader {
-    source: Source,
-    env: Env,
+    origin: Origin,
     current: Current,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
-    overrides: Overrides,
-    /// The text that was looked at last, accepted or not.
+    fixed: Fixed,
+    /// The text that was looked at last, accepted or not. Held over a whole reload: one after the other.
     seen: Mutex<String>,
 }
 
 impl Reloader {
-    /// A reloader of `source`, whose text in force is `text`.
+    /// A reloader of `origin`, whose text in force is `text`.
     #[must_use]
     pub fn new(origin: Origin, text: String, around: (Current, Arc<Metrics>, Arc<dyn Clock>)) -> Self {
         let (current, metrics, clock) = around;
-        let Origin { source, env, overrides } = origin;
-        Self { source, env, current, metrics, clock, overrides, seen: Mutex::new(text) }
+        let fixed = Fixed::of(&current.load());
+        Self { origin, current, metrics, clock, fixed, seen: Mutex::new(text) }
     }
 
     /// Loads again. Files beside the configuration (keys, certificates) may have changed although it has not, so an
     /// order loads whatever the text is.
     pub fn reload(&self) -> Reloaded {
+        self.reload_as_seen(&mut self.seen.lock())
+    }
+
+    /// Loads again when the text of the file has changed.
+    fn reload_if_changed(&self) {
+        let Some(path) = self.origin.path() else { return };
+        let mut seen = self.seen.lock();
+        if std::fs::read_to_string(path).is_ok_and(|text| text != *seen) {
+            self.reload_as_seen(&mut seen);
+        }
+    }
+
+    fn reload_as_seen(&self, seen: &mut String) -> Reloaded {
         let generation = self.current.load().generation.saturating_add(1);
-        match load(&self.source, &self.env, generation) {
-            Ok(Loaded { mut snapshot, warnings, text }) => {
-                self.overrides.apply(&mut snapshot);
-                *self.seen.lock() = text;
-                for warning in warnings.iter().cloned().chain(needs_restart(&self.current.load(), &snapshot))
-                {
-                    tracing::warn!("{warning}");
+        match self.origin.load(generation) {
+            Ok(loaded) => self.accept(loaded, seen),
+            Err(refused) => {
+                if let Refused::Faults(faults) = &refused {
+                    seen.clone_from(&faults.text);
                 }
-                self.current.store(Arc::new(snapshot));
-                self.metrics.config_reload(ReloadResult::Success, self.clock.wall_ms());
-                tracing::info!(generation, "configuration reloaded");
-                Reloaded::Accepted { generation, warnings }
-            }
-            Err(faults) => {
-                self.seen.lock().clone_from(&faults.text);
                 self.metrics.config_reload(ReloadResult::Failure, self.clock.wall_ms());
-                let faults = faults.to_string();
-                tracing::error!("configuration refused, the one in force stays:\n{faults}");
-                Reloaded::Refused { faults }
+                tracing::error!("configuration refused, the one in force stays:\n{refused}");
+                Reloaded::Refused { faults: refused.into_faults() }
             }
         }
     }
 
-    /// Loads again when the text has changed.
-    fn reload_if_changed(&self) {
-        let Source::File(path) = &self.source else { return };
-        let is_changed = std::fs::read_to_string(path).is_ok_and(|text| text != *self.seen.lock());
-        if is_changed {
-            self.reload();
+    fn accept(&self, loaded: Loaded, seen: &mut String) -> Reloaded {
+        let Loaded { mut snapshot, mut warnings, text } = loaded;
+        *seen = text;
+        warnings.extend(self.fixed.keep_in(&mut snapshot));
+        for warning in &warnings {
+            tracing::warn!("{warning}");
         }
+        let generation = snapshot.generation;
+        self.current.store(Arc::new(snapshot));
+        self.metrics.config_reload(ReloadResult::Success, self.clock.wall_ms());
+        tracing::info!(generation, "configuration reloaded");
+        Reloaded::Accepted { generation, warnings }
     }
 
     /// Obeys orders until nobody can give any.
@@ -130,31 +145,128 @@ impl Reloader {
 /// Starts obeying orders and watching the file.
 pub fn start(reloader: &Arc<Reloader>, orders: mpsc::Receiver<ReloadOrder>, tasks: &Tasks) {
     tasks.spawn_until_stop("reload", Arc::clone(reloader).obey(orders));
-    let Source::File(path) = &reloader.source else { return };
+    let Some(path) = reloader.origin.path() else { return };
     let (send, changes) = mpsc::channel(1);
+    let watcher = crate::config::watch::watch(&directory(path), send.clone());
     let reloader = Arc::clone(reloader);
-    let watcher = crate::config::watch::watch(&directory(path), send);
     tasks.spawn_until_stop("watch", async move {
-        // Held as long as it is needed: dropping it ends the events.
-        let _watcher = watcher;
+        // Held as long as they are needed: dropping the watcher ends the events, dropping the last sender would turn
+        // waiting for one into a busy loop.
+        let _held = (watcher, send);
         reloader.watch(changes).await;
     });
 }
 
 /// Kubernetes swaps a link beside the file: the directory is watched, not the file.
 fn directory(path: &Path) -> PathBuf {
-    path.parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    parent.map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
-/// What changed but is only read at the start.
-fn needs_restart(old: &Snapshot, new: &Snapshot) -> Vec<String> {
-    let pairs = [
-        ("server.listen", old.server.listen != new.server.listen),
-        ("admin.listen", old.admin.listen != new.admin.listen),
-        ("store", old.store != new.store),
-    ];
-    let changed = pairs.into_iter().filter(|(_, is_changed)| *is_changed);
-    changed.map(|(key, _)| format!("`{key}` has changed; it takes effect at the next start")).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::origin::Overrides;
+    use crate::base::ManualClock;
+    use crate::config::{Env, Source};
+    use arc_swap::ArcSwap;
+
+    const GOOD: &str = "upstreams: {backend: 127.0.0.1:9}\nroutes: [{path: /}]\n";
+
+    struct Bench {
+        dir: tempfile::TempDir,
+        reloader: Reloader,
+        current: Current,
+        metrics: Arc<Metrics>,
+    }
+
+    impl Bench {
+        fn new(text: &str) -> Self {
+            let dir = tempfile::tempdir().expect("a directory");
+            let path = dir.path().join("t.yaml");
+            std::fs::write(&path, text).expect("is written");
+            let origin =
+                Origin { source: Source::File(path), env: Env::default(), overrides: Overrides::default() };
+            let Loaded { snapshot, text, .. } = origin.load(1).expect("is valid");
+            let current: Current = Arc::new(ArcSwap::from_pointee(snapshot));
+            let metrics = Arc::new(Metrics::new(0).expect("is consistent"));
+            let around: (Current, Arc<Metrics>, Arc<dyn Clock>) =
+                (Arc::clone(&current), Arc::clone(&metrics), Arc::new(ManualClock::at(7_000)));
+            Self { dir, reloader: Reloader::new(origin, text, around), current, metrics }
+        }
+
+        fn write(&self, text: &str) {
+            std::fs::write(self.dir.path().join("t.yaml"), text).expect("is written");
+        }
+
+        fn has_metric(&self, line: &str) -> bool {
+            self.metrics.render().lines().any(|other| other == line)
+        }
+    }
+
+    #[test]
+    fn a_good_configuration_replaces_the_one_in_force() {
+        let bench = Bench::new(GOOD);
+        let before = bench.current.load_full();
+        bench.write(&format!("{GOOD}server: {{drain: 3s}}\n"));
+        let reloaded = bench.reloader.reload();
+        assert_eq!(reloaded, Reloaded::Accepted { generation: 2, warnings: Vec::new() });
+        assert_eq!(bench.current.load().server.drain, Duration::from_secs(3));
+        assert_eq!(before.generation, 1, "who began with the old one keeps it");
+        assert!(bench.has_metric("tidegate_config_last_reload_success 1"));
+        assert!(bench.has_metric("tidegate_config_last_reload_timestamp_seconds 7"));
+    }
+
+    #[test]
+    fn a_faulty_configuration_changes_nothing_and_every_fault_is_told() {
+        let bench = Bench::new(GOOD);
+        bench.write(
+            "upstreams: {backend: 127.0.0.1:9}\nroutes: [{path: /, limit: nope}, {path: /b, cahce: x}]\n",
+        );
+        let Reloaded::Refused { faults } = bench.reloader.reload() else { panic!("was accepted") };
+        let faults = faults.to_string();
+        assert!(faults.contains("nope") && faults.contains("cahce"), "{faults}");
+        assert_eq!(bench.current.load().generation, 1);
+        assert!(bench.has_metric("tidegate_config_last_reload_success 0"));
+    }
+
+    #[test]
+    fn a_change_is_looked_at_once_good_or_bad() {
+        let bench = Bench::new(GOOD);
+        bench.reloader.reload_if_changed();
+        assert_eq!(bench.current.load().generation, 1);
+        bench.write("routes: 7\n");
+        bench.reloader.reload_if_changed();
+        bench.reloader.reload_if_changed();
+        assert!(
+            bench.has_metric("tidegate_config_reloads_total{result=\"failure\"} 1"),
+            "{}",
+            bench.metrics.render()
+        );
+        bench.write(GOOD);
+        bench.reloader.reload_if_changed();
+        assert_eq!(bench.current.load().generation, 2);
+    }
+
+    #[test]
+    fn what_is_fixed_at_the_start_stays_and_is_told_each_time() {
+        let bench = Bench::new(GOOD);
+        bench.write(&format!("{GOOD}server: {{listen: 127.0.0.1:1}}\nstore: {{timeout: 9ms}}\n"));
+        for generation in [2, 3] {
+            let Reloaded::Accepted { generation: now, warnings } = bench.reloader.reload() else {
+                panic!("was refused")
+            };
+            assert_eq!((now, warnings.len()), (generation, 2), "{warnings:?}");
+        }
+        assert_eq!(bench.current.load().store.timeout, Duration::from_millis(50));
+    }
+
+    #[test]
+    fn an_open_admin_listener_keeps_its_token_when_the_next_address_would_need_none() {
+        let bench = Bench::new(&format!("{GOOD}admin: {{listen: 0.0.0.0:9901, token: hush}}\n"));
+        bench.write(GOOD);
+        assert!(matches!(bench.reloader.reload(), Reloaded::Accepted { .. }));
+        let snapshot = bench.current.load();
+        assert_eq!(snapshot.admin.token.as_ref().map(Secret::expose), Some("hush"));
+    }
 }

@@ -80,6 +80,7 @@ fn jwt(
     on_invalid: &mut OnInvalid,
 ) -> Option<JwtVerifier> {
     let mut section = reader.section(&taken.node, &taken.path);
+    let faults = reader.faults.len();
     let algorithms = section.take("algorithms").map(|taken| algorithms(reader, &taken));
     let key = key(reader, &mut section);
     let issuer = section.take("issuer").and_then(|taken| reader.name(&taken));
@@ -91,6 +92,9 @@ fn jwt(
         *on_invalid = word;
     }
     reader.finish(&section);
+    if algorithms.as_ref().is_some_and(Vec::is_empty) && reader.faults.len() > faults {
+        return None;
+    }
     let algorithms = algorithms.unwrap_or_else(|| "HS256".parse::<Algorithm>().into_iter().collect());
     let key = match key? {
         KeySource::Secret(secret) if secret.is_empty() => {
@@ -149,6 +153,7 @@ fn key(reader: &mut Reader<'_>, section: &mut Section) -> Option<KeySource> {
     if let Some(url) = section.take("jwks_url") {
         let says = "key sets are not fetched in this version";
         reader.fault(url.key_at, &url.path, says, "save the key set and name it in `jwks_file`");
+        return None;
     }
     let given = [from_text.is_some(), from_file.is_some(), public.is_some(), set.is_some()];
     match given.iter().filter(|given| **given).count() {

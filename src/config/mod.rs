@@ -4,6 +4,8 @@ pub mod effective;
 pub mod env;
 pub mod explain;
 pub mod fault;
+#[cfg(test)]
+mod fault_tests;
 mod identify;
 pub mod load;
 mod namespaces;

@@ -17,6 +17,29 @@ use std::time::Duration;
 /// The built-in upstream that answers with the cache statistics.
 const CACHE_STATS: &str = "tidegate:cache-stats";
 
+/// Methods that a route may name: those of HTTP that are passed on, of WebDAV, and those that caches and APIs use.
+/// A closed list, so that a misspelt one is a fault and not a route that never matches.
+const METHODS: &[&str] = &[
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "QUERY",
+    "PURGE",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "SEARCH",
+];
+
 /// What routes may name.
 pub(super) struct Named<'a> {
     /// Upstreams.
@@ -118,18 +141,12 @@ fn name(matched: &RouteMatch) -> String {
 
 fn host(reader: &mut Reader<'_>, taken: &Taken) -> Option<String> {
     let text = reader.name(taken)?;
-    match crate::route::parse_host(&text) {
-        Ok(host) => Some(host),
-        Err(fault) => {
-            reader.fault(
-                taken.node.at,
-                &taken.path,
-                fault.to_string(),
-                "write a host without port, such as api.example.com or *.example.com",
-            );
-            None
-        }
+    let host = crate::route::parse_host(&text).ok();
+    if host.is_none() {
+        let remedy = "write it without scheme, port and path, such as api.example.com or *.example.com";
+        reader.fault(taken.node.at, &taken.path, format!("`{text}` is no host name"), remedy);
     }
+    host
 }
 
 fn pattern(reader: &mut Reader<'_>, taken: &Taken) -> Option<Pattern> {
@@ -137,12 +154,9 @@ fn pattern(reader: &mut Reader<'_>, taken: &Taken) -> Option<Pattern> {
     match Pattern::parse(&text) {
         Ok(pattern) => Some(pattern),
         Err(fault) => {
-            reader.fault(
-                taken.node.at,
-                &taken.path,
-                fault.to_string(),
-                "write one such as /a/, /a/{id} or ~^/a/[0-9]+$",
-            );
+            let says = fault.to_string().lines().map(str::trim).collect::<Vec<&str>>().join(" ");
+            let remedy = "write one such as /a/, /a/{id} or ~^/a/[0-9]+$";
+            reader.fault(taken.node.at, &taken.path, says, remedy);
             None
         }
     }
@@ -153,17 +167,11 @@ fn methods(reader: &mut Reader<'_>, taken: &Taken) -> Vec<Method> {
     let mut methods = Vec::new();
     for item in &items {
         let Some(text) = reader.name(item) else { continue };
-        let is_upper = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
-        match Method::try_from(&*text).ok().filter(|_| is_upper) {
+        match Method::try_from(&*text).ok().filter(|_| METHODS.contains(&&*text)) {
             Some(method) => methods.push(method),
             None => {
-                let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-                reader.fault(
-                    item.node.at,
-                    &item.path,
-                    format!("`{text}` is no method"),
-                    hint(&text.to_uppercase(), &known),
-                );
+                let says = format!("`{text}` is no method that is passed on");
+                reader.fault(item.node.at, &item.path, says, hint(&text.to_uppercase(), METHODS));
             }
         }
     }

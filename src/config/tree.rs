@@ -64,6 +64,8 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
     budget.max_nodes = NODES_MAX;
     let mut options = Options::default();
     options.duplicate_keys = DuplicateKeyPolicy::PassThrough;
+    // Only `true` and `false`: a policy may be called `n` or `on`.
+    options.strict_booleans = true;
     options.with_snippet = false;
     options.budget = Some(budget);
     let tree = serde_saphyr::from_str_with_options::<Option<Tree>>(text, options);

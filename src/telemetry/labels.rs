@@ -114,6 +114,8 @@ pub enum ReloadResult {
     Success,
     /// The new configuration has faults, the old snapshot stays.
     Failure,
+    /// The configuration is what it was.
+    Unchanged,
 }
 
 impl ReloadResult {
@@ -123,6 +125,7 @@ impl ReloadResult {
         match self {
             Self::Success => "success",
             Self::Failure => "failure",
+            Self::Unchanged => "unchanged",
         }
     }
 }

@@ -2,24 +2,20 @@
 //! short read lock, and takes label values from the configuration or from closed sets only.
 
 use crate::telemetry::cache_stats::{CacheEvent, CacheReport, CacheStats, CacheStatsBy};
-use crate::telemetry::families as family;
-use crate::telemetry::families::Family;
+use crate::telemetry::families::Families;
 use crate::telemetry::labels::{
     CacheResult, LimitDecision, ReloadResult, StoreName, method_label, status_label,
 };
 use crate::telemetry::readings::{Reading, Sources};
 use parking_lot::Mutex;
-use prometheus::core::Collector;
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 use std::time::Duration;
 
 /// The media type of [`Metrics::render`].
 pub const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The table of families is wrong: two of one name, or a name that Prometheus refuses. Only a bug does that.
+/// The list of families is wrong: two of one name, or a name that Prometheus refuses. Only a bug does that.
 #[derive(Debug, thiserror::Error)]
 #[error("metrics cannot be registered: {0}")]
 pub struct MetricsFault(#[from] prometheus::Error);
@@ -63,36 +59,7 @@ pub struct Metrics {
     sources: Sources,
     cache_stats: CacheStats,
     scrape: Mutex<()>,
-    requests: IntCounterVec,
-    request_duration: HistogramVec,
-    response_bytes: IntCounterVec,
-    refusals: IntCounterVec,
-    requests_in_flight: IntGauge,
-    connections: IntGauge,
-    upstream_duration: HistogramVec,
-    upstream_errors: IntCounterVec,
-    upstream_retries: IntCounterVec,
-    upstream_healthy: IntGaugeVec,
-    breaker_open: IntGaugeVec,
-    limit_decisions: IntCounterVec,
-    limit_decision_duration: HistogramVec,
-    limit_deny_cache_hits: IntCounter,
-    cache_requests: IntCounterVec,
-    cache_stored: IntCounterVec,
-    cache_errors: IntCounterVec,
-    cache_coalesced: IntCounter,
-    cache_entries: IntGaugeVec,
-    cache_bytes: IntGaugeVec,
-    cache_evictions: IntCounterVec,
-    store_up: IntGaugeVec,
-    store_errors: IntCounterVec,
-    store_duration: HistogramVec,
-    identity_rejections: IntCounterVec,
-    config_last_reload_success: IntGauge,
-    config_last_reload_timestamp: IntGauge,
-    config_reloads: IntCounterVec,
-    panics: IntCounter,
-    log_lines_dropped: IntCounter,
+    families: Families,
 }
 
 impl Metrics {
@@ -102,46 +69,11 @@ impl Metrics {
     /// [`MetricsFault`] when the table of families is wrong.
     pub fn new(now_ms: u64) -> Result<Self, MetricsFault> {
         let registry = Registry::new();
-        let new = Register(&registry);
-        let metrics = Self {
-            sources: Sources::default(),
-            cache_stats: CacheStats::new(now_ms),
-            scrape: Mutex::new(()),
-            requests: new.counters(&family::REQUESTS)?,
-            request_duration: new.histograms(&family::REQUEST_DURATION)?,
-            response_bytes: new.counters(&family::RESPONSE_BYTES)?,
-            refusals: new.counters(&family::REFUSALS)?,
-            requests_in_flight: new.gauge(&family::REQUESTS_IN_FLIGHT)?,
-            connections: new.gauge(&family::CONNECTIONS)?,
-            upstream_duration: new.histograms(&family::UPSTREAM_DURATION)?,
-            upstream_errors: new.counters(&family::UPSTREAM_ERRORS)?,
-            upstream_retries: new.counters(&family::UPSTREAM_RETRIES)?,
-            upstream_healthy: new.gauges(&family::UPSTREAM_HEALTHY)?,
-            breaker_open: new.gauges(&family::BREAKER_OPEN)?,
-            limit_decisions: new.counters(&family::LIMIT_DECISIONS)?,
-            limit_decision_duration: new.histograms(&family::LIMIT_DECISION_DURATION)?,
-            limit_deny_cache_hits: new.counter(&family::LIMIT_DENY_CACHE_HITS)?,
-            cache_requests: new.counters(&family::CACHE_REQUESTS)?,
-            cache_stored: new.counters(&family::CACHE_STORED)?,
-            cache_errors: new.counters(&family::CACHE_ERRORS)?,
-            cache_coalesced: new.counter(&family::CACHE_COALESCED)?,
-            cache_entries: new.gauges(&family::CACHE_ENTRIES)?,
-            cache_bytes: new.gauges(&family::CACHE_BYTES)?,
-            cache_evictions: new.counters(&family::CACHE_EVICTIONS)?,
-            store_up: new.gauges(&family::STORE_UP)?,
-            store_errors: new.counters(&family::STORE_ERRORS)?,
-            store_duration: new.histograms(&family::STORE_DURATION)?,
-            identity_rejections: new.counters(&family::IDENTITY_REJECTIONS)?,
-            config_last_reload_success: new.gauge(&family::CONFIG_LAST_RELOAD_SUCCESS)?,
-            config_last_reload_timestamp: new.gauge(&family::CONFIG_LAST_RELOAD_TIMESTAMP)?,
-            config_reloads: new.counters(&family::CONFIG_RELOADS)?,
-            panics: new.counter(&family::PANICS)?,
-            log_lines_dropped: new.counter(&family::LOG_LINES_DROPPED)?,
-            registry: registry.clone(),
-        };
-        new.gauges(&family::BUILD_INFO)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(metrics)
+        let families = Families::register(&registry)?;
+        families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let (sources, cache_stats) = (Sources::default(), CacheStats::new(now_ms));
+        Ok(Self { registry, sources, cache_stats, scrape: Mutex::new(()), families })
     }
 
     /// Adds somebody who is asked at scrape time, for the life of the process. A source that holds what holds these
@@ -153,115 +85,125 @@ impl Metrics {
     /// A request is finished.
     pub fn request(&self, record: &RequestRecord<'_>) {
         let status = status_label(&record.status);
-        self.requests.with_label_values(&[record.route, method_label(record.method), status]).inc();
-        self.request_duration.with_label_values(&[record.route]).observe(record.duration.as_secs_f64());
-        self.response_bytes.with_label_values(&[record.route]).inc_by(record.bytes);
+        self.families.requests.with_label_values(&[record.route, method_label(record.method), status]).inc();
+        self.families
+            .request_duration
+            .with_label_values(&[record.route])
+            .observe(record.duration.as_secs_f64());
+        self.families.response_bytes.with_label_values(&[record.route]).inc_by(record.bytes);
     }
 
     /// A request was answered with an error of our own; `reason` is the last part of the problem's type.
     pub fn refusal(&self, reason: &'static str) {
-        self.refusals.with_label_values(&[reason]).inc();
+        self.families.refusals.with_label_values(&[reason]).inc();
     }
 
     /// A request begins; it is in flight until the value is dropped.
     #[must_use]
     pub fn request_in_flight(&self) -> Held {
-        Held::new(&self.requests_in_flight)
+        Held::new(&self.families.requests_in_flight)
     }
 
     /// A connection begins; it is open until the value is dropped.
     #[must_use]
     pub fn connection(&self) -> Held {
-        Held::new(&self.connections)
+        Held::new(&self.families.connections)
     }
 
     /// The head of an upstream's response came after `duration`.
     pub fn upstream_duration(&self, upstream: &str, duration: Duration) {
-        self.upstream_duration.with_label_values(&[upstream]).observe(duration.as_secs_f64());
+        self.families.upstream_duration.with_label_values(&[upstream]).observe(duration.as_secs_f64());
     }
 
     /// An attempt on an upstream failed (`connect`, `timeout`, `protocol`, …).
     pub fn upstream_error(&self, upstream: &str, kind: &'static str) {
-        self.upstream_errors.with_label_values(&[upstream, kind]).inc();
+        self.families.upstream_errors.with_label_values(&[upstream, kind]).inc();
     }
 
     /// A request is tried on an upstream once more.
     pub fn upstream_retry(&self, upstream: &str) {
-        self.upstream_retries.with_label_values(&[upstream]).inc();
+        self.families.upstream_retries.with_label_values(&[upstream]).inc();
     }
 
     /// A policy decided.
     pub fn limit_decision(&self, policy: &str, decision: LimitDecision) {
-        self.limit_decisions.with_label_values(&[policy, decision.as_str()]).inc();
+        self.families.limit_decisions.with_label_values(&[policy, decision.as_str()]).inc();
     }
 
     /// All policies of a request were decided together by `store` in `duration`.
     pub fn limit_decision_duration(&self, store: StoreName, duration: Duration) {
-        self.limit_decision_duration.with_label_values(&[store.as_str()]).observe(duration.as_secs_f64());
+        self.families
+            .limit_decision_duration
+            .with_label_values(&[store.as_str()])
+            .observe(duration.as_secs_f64());
     }
 
     /// A request was refused from the memory of an earlier refusal.
     pub fn limit_deny_cache_hit(&self) {
-        self.limit_deny_cache_hits.inc();
+        self.families.limit_deny_cache_hits.inc();
     }
 
     /// A request of a cached route ended; `tenant` is the verified one.
     pub fn cache_request(&self, namespace: &str, tenant: Option<&str>, result: CacheResult) {
-        self.cache_requests.with_label_values(&[namespace, result.as_str()]).inc();
+        self.families.cache_requests.with_label_values(&[namespace, result.as_str()]).inc();
         self.cache_stats.count(namespace, tenant, CacheEvent::Answered(result));
     }
 
     /// A response was put into the cache.
     pub fn cache_stored(&self, namespace: &str, tenant: Option<&str>) {
-        self.cache_stored.with_label_values(&[namespace]).inc();
+        self.families.cache_stored.with_label_values(&[namespace]).inc();
         self.cache_stats.count(namespace, tenant, CacheEvent::Stored);
     }
 
     /// A look-up or write of the cache failed.
     pub fn cache_error(&self, namespace: &str, tenant: Option<&str>) {
-        self.cache_errors.with_label_values(&[namespace]).inc();
+        self.families.cache_errors.with_label_values(&[namespace]).inc();
         self.cache_stats.count(namespace, tenant, CacheEvent::Failed);
     }
 
     /// A request waited for another's answer instead of asking the upstream.
     pub fn cache_coalesced(&self, namespace: &str, tenant: Option<&str>) {
-        self.cache_coalesced.inc();
+        self.families.cache_coalesced.inc();
         self.cache_stats.count(namespace, tenant, CacheEvent::Coalesced);
     }
 
     /// A store operation took `duration`, whatever its outcome.
     pub fn store_duration(&self, store: StoreName, operation: &'static str, duration: Duration) {
-        self.store_duration.with_label_values(&[store.as_str(), operation]).observe(duration.as_secs_f64());
+        self.families
+            .store_duration
+            .with_label_values(&[store.as_str(), operation])
+            .observe(duration.as_secs_f64());
     }
 
     /// A store operation failed (`timeout`, `connection`, `protocol`, `dropped`, …).
     pub fn store_error(&self, store: StoreName, kind: &'static str) {
-        self.store_errors.with_label_values(&[store.as_str(), kind]).inc();
+        self.families.store_errors.with_label_values(&[store.as_str(), kind]).inc();
     }
 
     /// Evidence of identity was not believed (`expired`, `signature`, `unknown_key`, …).
     pub fn identity_rejection(&self, reason: &'static str) {
-        self.identity_rejections.with_label_values(&[reason]).inc();
+        self.families.identity_rejections.with_label_values(&[reason]).inc();
     }
 
     /// The configuration in use was loaded at `wall_ms` (Unix milliseconds) when the process started.
     pub fn config_loaded(&self, wall_ms: u64) {
-        self.config_last_reload_success.set(1);
-        self.config_last_reload_timestamp.set(gauge_value(wall_ms / 1_000));
+        self.families.config_last_reload_success.set(1);
+        self.families.config_last_reload_timestamp.set(gauge_value(wall_ms / 1_000));
     }
 
     /// A reload ended at `wall_ms` (Unix milliseconds).
     pub fn config_reload(&self, result: ReloadResult, wall_ms: u64) {
-        self.config_reloads.with_label_values(&[result.as_str()]).inc();
+        self.families.config_reloads.with_label_values(&[result.as_str()]).inc();
         match result {
             ReloadResult::Success => self.config_loaded(wall_ms),
-            ReloadResult::Failure => self.config_last_reload_success.set(0),
+            ReloadResult::Failure => self.families.config_last_reload_success.set(0),
+            ReloadResult::Unchanged => {}
         }
     }
 
     /// A panic was caught.
     pub fn panic_caught(&self) {
-        self.panics.inc();
+        self.families.panics.inc();
     }
 
     /// The cache's counters as of now, for `/api/v1/cache/stats`.
@@ -276,7 +218,8 @@ impl Metrics {
         let readings = self.sources.read();
         // Two scrapes at once must not see each other's half-filled gauges.
         let _one_at_a_time = self.scrape.lock();
-        for gauges in [&self.upstream_healthy, &self.breaker_open, &self.store_up] {
+        for gauges in [&self.families.upstream_healthy, &self.families.breaker_open, &self.families.store_up]
+        {
             gauges.reset();
         }
         for reading in readings {
@@ -292,22 +235,28 @@ impl Metrics {
         match reading {
             Reading::CacheTier { tier, entries, bytes, evictions } => {
                 let tier = [tier.as_str()];
-                self.cache_entries.with_label_values(&tier).set(gauge_value(*entries));
-                self.cache_bytes.with_label_values(&tier).set(gauge_value(*bytes));
-                raise_to(&self.cache_evictions.with_label_values(&tier), *evictions);
+                self.families.cache_entries.with_label_values(&tier).set(gauge_value(*entries));
+                self.families.cache_bytes.with_label_values(&tier).set(gauge_value(*bytes));
+                raise_to(&self.families.cache_evictions.with_label_values(&tier), *evictions);
             }
             Reading::StoreUp { store, up } => {
-                self.store_up.with_label_values(&[store.as_str()]).set(i64::from(*up));
+                self.families.store_up.with_label_values(&[store.as_str()]).set(i64::from(*up));
             }
             Reading::UpstreamHealthy { upstream, server, healthy } => {
-                self.upstream_healthy
+                self.families
+                    .upstream_healthy
                     .with_label_values(&[upstream.as_ref(), server.as_str()])
                     .set(i64::from(*healthy));
             }
             Reading::BreakerOpen { upstream, servers } => {
-                self.breaker_open.with_label_values(&[upstream.as_ref()]).set(gauge_value(*servers));
+                self.families.breaker_open.with_label_values(&[upstream.as_ref()]).set(gauge_value(*servers));
             }
-            Reading::LogLinesDropped(lines) => raise_to(&self.log_lines_dropped, *lines),
+            Reading::LimitMemory { keys, bytes, evictions } => {
+                self.families.limit_memory_keys.set(gauge_value(*keys));
+                self.families.limit_memory_bytes.set(gauge_value(*bytes));
+                raise_to(&self.families.limit_memory_evictions, *evictions);
+            }
+            Reading::LogLinesDropped(lines) => raise_to(&self.families.log_lines_dropped, *lines),
         }
     }
 }
@@ -321,40 +270,10 @@ fn raise_to(counter: &IntCounter, value: u64) {
     counter.inc_by(value.saturating_sub(counter.get()));
 }
 
-/// Makes metrics from their families and puts them into the registry.
-struct Register<'a>(&'a Registry);
-
-impl Register<'_> {
-    fn add<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, MetricsFault> {
-        self.0.register(Box::new(collector.clone()))?;
-        Ok(collector)
-    }
-
-    fn counter(&self, family: &Family) -> Result<IntCounter, MetricsFault> {
-        self.add(IntCounter::new(family.name, family.help)?)
-    }
-
-    fn counters(&self, family: &Family) -> Result<IntCounterVec, MetricsFault> {
-        self.add(IntCounterVec::new(Opts::new(family.name, family.help), family.labels)?)
-    }
-
-    fn gauge(&self, family: &Family) -> Result<IntGauge, MetricsFault> {
-        self.add(IntGauge::new(family.name, family.help)?)
-    }
-
-    fn gauges(&self, family: &Family) -> Result<IntGaugeVec, MetricsFault> {
-        self.add(IntGaugeVec::new(Opts::new(family.name, family.help), family.labels)?)
-    }
-
-    fn histograms(&self, family: &Family) -> Result<HistogramVec, MetricsFault> {
-        let options = HistogramOpts::new(family.name, family.help).buckets(family::SECONDS.to_vec());
-        self.add(HistogramVec::new(options, family.labels)?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::families;
     use crate::telemetry::labels::Tier;
     use std::sync::Arc;
 
@@ -401,6 +320,7 @@ mod tests {
                     healthy: true,
                 },
                 Reading::BreakerOpen { upstream, servers: 0 },
+                Reading::LimitMemory { keys: 1, bytes: 2, evictions: 0 },
                 Reading::LogLinesDropped(5),
             ]);
         });
@@ -411,15 +331,11 @@ mod tests {
         let metrics = metrics();
         record_one_of_each(&metrics);
         let text = metrics.render();
-        for family in family::ALL {
-            let (name, kind) = (family.name, family.kind.as_str());
-            assert!(
-                text.contains(&format!("# HELP {name} {}\n# TYPE {name} {kind}\n", family.help)),
-                "{name}"
-            );
+        for families::Family { name, kind, help, .. } in families::ALL {
+            assert!(text.contains(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n")), "{name}");
         }
         let ours = text.lines().filter(|line| line.starts_with("# TYPE tidegate_")).count();
-        assert_eq!(ours, family::ALL.len());
+        assert_eq!(ours, families::ALL.len());
         assert!(text.contains("\nprocess_resident_memory_bytes "));
     }
 

@@ -43,6 +43,15 @@ pub enum Reading {
         /// Servers with an open breaker.
         servers: u64,
     },
+    /// The embedded counts.
+    LimitMemory {
+        /// Identities with counts.
+        keys: u64,
+        /// Memory, by estimate.
+        bytes: u64,
+        /// Counts that left although they still mattered, since the start; never falls.
+        evictions: u64,
+    },
     /// Lines that the log writer dropped since the start; never falls.
     LogLinesDropped(u64),
 }

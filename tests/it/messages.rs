@@ -41,7 +41,7 @@ async fn what_breaks_a_rule_never_reaches_the_backend() {
         (
             "unknown coding",
             format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
-            501,
+            400,
         ),
         ("folded line", format!("GET / HTTP/1.1\r\n{host}X-A: 1\r\n 2\r\n\r\n"), 400),
         ("space before colon", format!("GET / HTTP/1.1\r\n{host}X-A : 1\r\n\r\n"), 400),

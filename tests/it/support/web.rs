@@ -1,5 +1,6 @@
 //! An ordinary HTTP client and its answers.
 
+use crate::support::Gate;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
@@ -84,4 +85,23 @@ impl Fetch for reqwest::RequestBuilder {
         let body = response.bytes().await.expect("a complete body");
         Answer { status, headers, body }
     }
+}
+
+/// `clients` clients at once, spread over the gates, ask `each` times for `/` on a connection of their own.
+/// Gives how many answers were 200 and how many 429; there must be no others.
+pub(crate) async fn hammer(gates: &[&Gate], clients: usize, each: usize) -> (usize, usize) {
+    let work = (0..clients).map(|number| {
+        let url = format!("http://{}/", gates[number % gates.len()].http);
+        async move {
+            let (client, mut statuses) = (client(), Vec::new());
+            for _ in 0..each {
+                statuses.push(client.get(&url).fetch().await.status);
+            }
+            statuses
+        }
+    });
+    let statuses = futures_util::future::join_all(work).await.concat();
+    let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
+    assert_eq!(count(200) + count(429), clients * each, "{statuses:?}");
+    (count(200), count(429))
 }

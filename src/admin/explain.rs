@@ -1,0 +1,48 @@
+//! `POST /api/v1/explain`: what would become of a request, and why. Nothing is consumed.
+
+use crate::admin::answer::{json, problem, wrong};
+use crate::admin::body;
+use crate::admin::parts::AdminParts;
+use crate::base::Problem;
+use crate::config::{Asked, Explanation};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The request that is asked about.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    ip: Option<IpAddr>,
+}
+
+/// Explains by the configuration in force.
+pub(super) async fn explain(State(parts): State<AdminParts>, request: Request) -> Response {
+    match explained(&parts, request).await {
+        Ok(explanation) => json(StatusCode::OK, &explanation),
+        Err(refusal) => problem(&refusal),
+    }
+}
+
+async fn explained(parts: &AdminParts, request: Request) -> Result<Explanation, Box<Problem>> {
+    let Some(Question { method, url, headers, ip }) = body::read(request).await? else {
+        let detail = "send an object with `method`, `url` and, if they matter, `headers` and `ip`";
+        return Err(wrong(400, "invalid-body", "The body is not understood", detail));
+    };
+    let asked = Asked {
+        method,
+        url,
+        headers: headers.into_iter().collect(),
+        ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        now_s: parts.clock.wall_ms() / 1_000,
+    };
+    let explanation = crate::config::explain(&parts.current.load(), &asked);
+    explanation.map_err(|why| wrong(400, "refused", "Such a request would be refused", why))
+}

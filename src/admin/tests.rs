@@ -1,0 +1,469 @@
+//! The admin listener over real sockets.
+
+use crate::admin::server::{BOUNDS, Bounds, serve_within};
+use crate::admin::{AdminParts, AdminServer, ROUTES, ReloadOrder, Reloaded};
+use crate::base::{Clock, SystemClock, Tasks};
+use crate::config::{Env, Fault, Faults, Position, Source, load};
+use crate::store::Stores;
+use crate::telemetry::{CacheResult, Metrics};
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+const CONFIG: &str = "
+admin: {token: \"${TOKEN:-}\"}
+upstreams: {backend: 127.0.0.1:8000}
+limits:
+  ai_chat: {per: [user, ip], windows: {1m: 10, 1h: 100}, tiers: {pro: {1m: 200}}}
+routes:
+  - {path: /, limit: ai_chat}
+";
+
+/// A listener, what it answers from, and the end of the reload channel.
+struct Admin {
+    server: AdminServer,
+    parts: AdminParts,
+    reloads: mpsc::Receiver<ReloadOrder>,
+    /// The stores' tasks run here.
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Admin {
+    fn open() -> Self {
+        Self::start("", "127.0.0.1:0", BOUNDS)
+    }
+
+    fn with_token(token: &str) -> Self {
+        Self::start(token, "127.0.0.1:0", BOUNDS)
+    }
+
+    fn start(token: &str, address: &str, bounds: Bounds) -> Self {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let _context = runtime.enter();
+        let source = Source::Text { name: "t.yaml".to_owned(), text: CONFIG.to_owned() };
+        let snapshot =
+            load(&source, &Env::of(&[("TOKEN", token)]), 7).expect("a valid configuration").snapshot;
+        let metrics = Arc::new(Metrics::new(0).expect("metrics"));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let stores = Stores::open(&snapshot.store, &clock, &metrics, &Tasks::new()).expect("memory stores");
+        let (reload, reloads) = mpsc::channel(1);
+        let parts = AdminParts {
+            current: Arc::new(ArcSwap::from_pointee(snapshot)),
+            stores,
+            metrics,
+            clock,
+            readiness: Arc::default(),
+            reload,
+        };
+        let listener = TcpListener::bind(address).expect("a free port");
+        let server = serve_within(bounds, listener, parts.clone()).expect("a listener");
+        Self { server, parts, reloads, _runtime: runtime }
+    }
+
+    /// Asks with the fields of an ordinary client and `fields`; an empty value takes a field away.
+    fn ask(&self, line: &str, fields: &[(&str, &str)], body: &str) -> Answer {
+        let address = self.server.address();
+        let host = address.to_string();
+        let length = body.len().to_string();
+        let mut all = vec![("Host", host.as_str()), ("Connection", "close"), ("Content-Length", &length)];
+        all.retain(|(name, _)| fields.iter().all(|(other, _)| !name.eq_ignore_ascii_case(other)));
+        all.extend(fields.iter().filter(|(_, value)| !value.is_empty()));
+        let fields: String = all.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        exchange(address, &format!("{line} HTTP/1.1\r\n{fields}\r\n{body}"))
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path}"), &[], "")
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The last part of the problem's type.
+    fn problem(&self) -> String {
+        assert!(self.head.contains("content-type: application/problem+json"), "{self:?}");
+        let document = self.json();
+        assert_eq!(document["status"], self.status);
+        document["type"].as_str().and_then(|kind| kind.rsplit('/').next()).expect("a type").to_owned()
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    stream
+}
+
+fn exchange(address: SocketAddr, request: &str) -> Answer {
+    let mut stream = connect(address);
+    // A refusal may come before everything is sent.
+    drop(stream.write_all(request.as_bytes()));
+    let mut text = Vec::new();
+    // So may a reset after it.
+    drop(stream.read_to_end(&mut text));
+    let text = String::from_utf8(text).expect("text");
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+#[test]
+fn ready_until_the_drain_and_alive_after_it() {
+    let admin = Admin::open();
+    let ready = admin.get("/readyz");
+    let expected =
+        json!({"status": "ready", "reasons": [], "generation": 7, "limits_store": "up", "cache_store": "up"});
+    assert_eq!((ready.status, ready.json()), (200, expected));
+    admin.parts.readiness.drain();
+    let draining = admin.get("/readyz");
+    assert_eq!((draining.status, &draining.json()["status"]), (503, &json!("not_ready")));
+    assert_eq!(draining.json()["reasons"], json!(["draining"]));
+    let alive = admin.get("/healthz");
+    assert_eq!((alive.status, alive.body.as_str()), (200, r#"{"status":"alive"}"#));
+}
+
+#[test]
+fn statistics_have_the_promised_shape_and_rows_only_where_asked() {
+    let admin = Admin::open();
+    admin.parts.metrics.cache_request("content", Some("acme"), CacheResult::Hit);
+    let stats = admin.get("/api/v1/cache/stats");
+    let promised =
+        r#"{"cache_hits":1,"cache_misses":0,"total_requests":1,"hit_rate_percent":100.0,"connected":true,"#;
+    assert!(stats.status == 200 && stats.body.starts_with(promised), "{stats:?}");
+    assert!(!stats.body.contains("acme"));
+    assert_eq!(admin.get("/api/v1/cache/stats?by=tenant").json()["tenants"][0]["name"], "acme");
+    assert_eq!(admin.get("/api/v1/cache/stats?by=namespace").json()["namespaces"][0]["name"], "content");
+    for query in ["by=user", "by=", "tenant=acme"] {
+        let wrong = admin.get(&format!("/api/v1/cache/stats?{query}"));
+        assert_eq!((wrong.status, wrong.problem().as_str()), (400, "invalid-query"), "{query}");
+    }
+}
+
+#[test]
+fn metrics_are_prometheus_text() {
+    let answer = Admin::open().get("/metrics");
+    assert!(
+        answer.head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"),
+        "{}",
+        answer.head
+    );
+    assert!(answer.body.contains("\ntidegate_build_info{version="), "{}", answer.body);
+}
+
+#[test]
+fn a_token_guards_everything_but_probes() {
+    let admin = Admin::with_token("s3cret");
+    for (method, path) in ROUTES {
+        let is_probe = ["/healthz", "/readyz"].contains(path);
+        let answer = admin.ask(&format!("{method} {path}"), &[], "");
+        assert_eq!(answer.status == 401, !is_probe, "{method} {path}: {answer:?}");
+        if !is_probe {
+            assert!(answer.head.contains("www-authenticate: Bearer") && !answer.body.contains("s3cret"));
+        }
+    }
+    let ask =
+        |value| admin.ask("GET /metrics", &[("Authorization", value), ("Host", "any.example")], "").status;
+    assert_eq!((ask("Bearer s3cret"), ask("Bearer s3creT")), (200, 401));
+    assert_eq!(admin.get("/unknown").status, 401, "what exists is told only to who may know");
+    assert_eq!(
+        admin.ask("GET /readyz", &[("Host", "10.1.2.3:9901")], "").status,
+        200,
+        "a probe names the pod"
+    );
+}
+
+#[test]
+fn without_a_token_only_this_machine_may_ask_and_no_page_of_another_origin() {
+    let admin = Admin::open();
+    let ask = |fields: &[(&str, &str)]| {
+        let answer = admin.ask("GET /api/v1/config", fields, "");
+        if answer.status == 200 { "ok".to_owned() } else { answer.problem() }
+    };
+    assert_eq!(ask(&[]), "ok");
+    assert_eq!(ask(&[("Host", "localhost:9901")]), "ok");
+    assert_eq!(ask(&[("Host", "rebound.example:9901")]), "misdirected");
+    assert_eq!(ask(&[("Origin", "http://rebound.example")]), "cross-site");
+    assert_eq!(ask(&[("Sec-Fetch-Site", "cross-site")]), "cross-site");
+    let absolute = admin.ask("GET http://rebound.example/metrics", &[], "");
+    assert_eq!(
+        (absolute.status, absolute.problem().as_str()),
+        (421, "misdirected"),
+        "the target wins over Host"
+    );
+}
+
+#[test]
+fn without_a_token_an_open_listener_answers_probes_only() {
+    let admin = Admin::start("", "0.0.0.0:0", BOUNDS);
+    assert_eq!(admin.get("/healthz").status, 200);
+    assert_eq!(admin.ask("GET /metrics", &[("Host", "localhost")], "").problem(), "no-token");
+}
+
+#[test]
+fn the_configuration_is_shown_without_its_secrets() {
+    let admin = Admin::with_token("s3cret");
+    let answer = admin.ask("GET /api/v1/config", &[("Authorization", "Bearer s3cret")], "");
+    assert_eq!((answer.status, answer.json()["generation"].clone()), (200, json!(7)));
+    assert!(answer.json()["config"].is_object());
+    assert!(!answer.body.contains("s3cret"), "{}", answer.body);
+}
+
+#[test]
+fn a_reload_answers_with_its_outcome_and_a_refused_one_with_every_fault() {
+    let mut admin = Admin::open();
+    let mut reloads = std::mem::replace(&mut admin.reloads, mpsc::channel(1).1);
+    let reloader = std::thread::spawn(move || {
+        let accepted = Reloaded::Accepted { generation: 8, warnings: vec!["look".to_owned()] };
+        let fault = Fault::new(Position { line: 3, column: 5 }, "limits.a", "unknown key", "remove it");
+        let text = "x:\n\nx: hunter2".to_owned();
+        let faults = Faults { file: "t.yaml".to_owned(), text, list: vec![fault] };
+        for outcome in [accepted, Reloaded::Unchanged, Reloaded::Refused { faults }] {
+            reloads.blocking_recv().expect("an order").send(outcome).expect("somebody waits");
+        }
+    });
+    let order = "POST /api/v1/config/reload";
+    let accepted = admin.ask(order, &[], "").json();
+    assert_eq!(accepted, json!({"result": "accepted", "generation": 8, "warnings": ["look"]}));
+    let unchanged = admin.ask(order, &[("Content-Type", "application/json")], "{}").json();
+    assert_eq!(unchanged, json!({"result": "unchanged"}));
+    let refused = admin.ask(order, &[], "");
+    assert_eq!((refused.status, refused.problem().as_str()), (422, "invalid-configuration"));
+    let place = json!({"file": "t.yaml", "line": 3, "column": 5, "key": "limits.a", "what": "unknown key", "remedy": "remove it"});
+    assert_eq!(refused.json()["faults"], json!([place]));
+    assert!(!refused.body.contains("hunter2"), "the line of the file may hold a secret");
+    reloader.join().expect("every order was answered");
+    let stopping = admin.ask(order, &[], "");
+    assert_eq!((stopping.status, stopping.problem().as_str()), (503, "stopping"));
+}
+
+#[test]
+fn bodies_are_bounded_json_of_the_expected_shape() {
+    let admin = Admin::open();
+    let ask = |media_type, body: &str| {
+        let ask = |path| {
+            let answer = admin.ask(&format!("POST {path}"), &[("Content-Type", media_type)], body);
+            (answer.status, answer.problem())
+        };
+        let (reload, explain) = (ask("/api/v1/config/reload"), ask("/api/v1/explain"));
+        assert_eq!(reload, explain);
+        reload
+    };
+    assert_eq!(ask("text/plain", "{}"), (415, "media-type".to_owned()));
+    assert_eq!(ask("application/json", "{"), (400, "invalid-body".to_owned()));
+    assert_eq!(ask("application/json", r#"{"file": "/etc/passwd"}"#), (400, "invalid-body".to_owned()));
+    assert_eq!(ask("application/json", &" ".repeat((64 << 10) + 1)), (413, "body-too-large".to_owned()));
+}
+
+#[test]
+fn a_reloader_that_is_busy_or_silent_makes_nobody_wait_for_ever() {
+    let bounds = Bounds { answer_timeout: Duration::from_millis(50), ..BOUNDS };
+    let admin = Admin::start("", "127.0.0.1:0", bounds);
+    let ask = || admin.ask("POST /api/v1/config/reload", &[], "").problem();
+    assert_eq!((ask(), ask()), ("timeout".to_owned(), "busy".to_owned()));
+}
+
+#[test]
+fn a_request_is_explained_by_the_configuration_in_force() {
+    let admin = Admin::open();
+    let ask = |body: &str| admin.ask("POST /api/v1/explain", &[("Content-Type", "application/json")], body);
+    let told = ask(r#"{"method": "GET", "url": "http://a.example/x/../y", "ip": "192.0.2.7"}"#);
+    assert_eq!(
+        (told.status, &told.json()["path"], &told.json()["upstream"]),
+        (200, &json!("/y"), &json!("backend"))
+    );
+    assert!(told.body.contains("192.0.2.7"), "{told:?}");
+    let refused = ask(r#"{"method": "GET", "url": "/%00"}"#);
+    assert_eq!((refused.status, refused.problem().as_str()), (400, "refused"));
+    for body in [
+        "",
+        "{}",
+        r#"{"method": "GET", "url": "/", "ip": "x"}"#,
+        r#"{"method": "GET", "url": "/", "hedaers": {}}"#,
+    ] {
+        assert_eq!(ask(body).problem(), "invalid-body", "{body}");
+    }
+}
+
+#[test]
+fn policies_are_listed_and_a_standing_consumes_nothing() {
+    let admin = Admin::open();
+    let list = admin.get("/api/v1/limits").json();
+    assert_eq!(list["policies"][0]["name"], "ai_chat");
+    assert_eq!(list["policies"][0]["per"], json!(["user", "ip"]));
+    assert_eq!(
+        list["policies"][0]["windows"][1],
+        json!({"window": "1h", "length_ms": 3_600_000, "limit": 100})
+    );
+    for _ in 0..20 {
+        let standing = admin.get("/api/v1/limits/ai_chat/user:ada").json();
+        assert_eq!((&standing["would_admit"], &standing["identity"]), (&json!(true), &json!("user:ada")));
+        assert_eq!(standing["windows"][0]["used"], 0);
+        assert_eq!(standing["windows"][0]["remaining"], 10);
+    }
+    let pro = admin.get("/api/v1/limits/ai_chat/user:ada?tier=pro").json();
+    assert_eq!(pro["windows"][0]["limit"], 200);
+    let address = admin.get("/api/v1/limits/ai_chat/ip%3A2001%3Adb8%3A%3A7").json();
+    assert_eq!(address["identity"], "ip:2001:db8::/64", "IPv6 is counted by its /64");
+}
+
+#[test]
+fn a_standing_shows_what_requests_consumed() {
+    let admin = Admin::open();
+    let policy = Arc::clone(&admin.parts.current.load().policies[0]);
+    let subject = crate::limit::Subject::parse("user:ada").expect("an identity");
+    let charge = crate::limit::charge(&policy, &subject, None);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for _ in 0..10 {
+        drop(runtime.block_on(admin.parts.stores.limiter.admit(std::slice::from_ref(&charge))));
+    }
+    let standing = admin.get("/api/v1/limits/ai_chat/user:ada").json();
+    let minute = &standing["windows"][0];
+    assert_eq!(
+        (&standing["would_admit"], &minute["used"], &minute["remaining"]),
+        (&json!(false), &json!(10), &json!(0))
+    );
+    assert!(
+        minute["reset_ms"].as_u64().is_some_and(|reset_ms| (1..=60_000).contains(&reset_ms)),
+        "{standing}"
+    );
+    let reset = admin.ask("DELETE /api/v1/limits/ai_chat/user:ada", &[], "").json();
+    assert_eq!(reset, json!({"policy": "ai_chat", "identity": "user:ada", "reset": true}));
+    assert_eq!(admin.get("/api/v1/limits/ai_chat/user:ada").json()["windows"][0]["used"], 0);
+}
+
+#[test]
+fn misspelt_names_get_a_hint() {
+    let admin = Admin::open();
+    let ask = |path: &str| {
+        let answer = admin.get(path);
+        (answer.status, answer.problem(), answer.json()["detail"].as_str().unwrap_or_default().to_owned())
+    };
+    let (status, problem, detail) = ask("/api/v1/limits/ai_chta/user:ada");
+    assert_eq!((status, problem.as_str()), (404, "no-policy"));
+    assert!(detail.contains("`ai_chat`"), "{detail}");
+    assert_eq!(ask("/api/v1/limits/ai_chat/user:ada?tier=por").0, 404);
+    assert_eq!(ask("/api/v1/limits/ai_chat/user:ada?teir=pro").1, "invalid-query");
+    assert_eq!(ask("/api/v1/limits/ai_chat/%FF").1, "invalid-path");
+    for identity in ["ada", "user:", "tenant:acme", "global"] {
+        let (status, problem, detail) = ask(&format!("/api/v1/limits/ai_chat/{identity}"));
+        assert_eq!((status, problem.as_str()), (400, "invalid-identity"), "{identity}");
+        assert!(detail.contains("user, ip"), "{detail}");
+    }
+}
+
+#[test]
+fn unknown_paths_and_methods_are_problems() {
+    let admin = Admin::open();
+    assert_eq!(admin.get("/api/v2/config").problem(), "not-found");
+    let delete = admin.ask("DELETE /api/v1/config", &[], "");
+    assert_eq!((delete.status, delete.problem().as_str()), (405, "method-not-allowed"));
+    assert!(delete.head.contains("allow: GET,HEAD"), "{}", delete.head);
+    assert_eq!(admin.get("/api/v1/config/reload").status, 405, "a link cannot reload");
+}
+
+#[test]
+fn every_answer_carries_the_security_fields() {
+    let admin = Admin::open();
+    for (path, fields) in
+        [("/healthz", [("X", "y")]), ("/nothing", [("X", "y")]), ("/metrics", [("Origin", "null")])]
+    {
+        let head = admin.ask(&format!("GET {path}"), &fields, "").head;
+        for field in ["cache-control: no-store", "x-content-type-options: nosniff", "frame-ancestors 'none'"]
+        {
+            assert!(head.contains(field), "{path}: {head}");
+        }
+    }
+}
+
+#[test]
+fn the_openapi_document_lists_every_route_and_no_other() {
+    let admin = Admin::open();
+    let document = admin.get("/openapi.json").json();
+    let paths = document["paths"].as_object().expect("paths");
+    let listed: BTreeSet<(String, String)> = paths
+        .iter()
+        .flat_map(|(path, methods)| {
+            let methods = methods.as_object().expect("methods");
+            methods.keys().map(|method| (method.to_uppercase(), path.clone()))
+        })
+        .collect();
+    let routes = ROUTES.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned()));
+    assert_eq!(listed, routes.collect());
+    for (method, path) in ROUTES.iter().filter(|(_, path)| !path.ends_with("/reload")) {
+        let path = path.replace("{policy}", "ai_chat").replace("{identity}", "user:ada");
+        let status = admin.ask(&format!("{method} {path}"), &[], "").status;
+        assert!(![404, 405].contains(&status), "{method} {path} answers {status}");
+    }
+}
+
+#[test]
+fn every_reference_of_the_openapi_document_leads_somewhere() {
+    let text = include_str!("openapi.json");
+    let document: Value = serde_json::from_str(text).expect("JSON");
+    for reference in text.split("\"$ref\": \"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(document.pointer(reference).is_some(), "{reference}");
+    }
+}
+
+#[test]
+fn a_slow_head_and_a_quiet_connection_are_ended() {
+    let bounds = Bounds { head_timeout: Duration::from_millis(50), ..BOUNDS };
+    let admin = Admin::start("", "127.0.0.1:0", bounds);
+    for beginning in ["", "GET /healthz HTTP/1.1\r\nHost: loc"] {
+        let mut stream = connect(admin.server.address());
+        stream.write_all(beginning.as_bytes()).expect("it reads");
+        let mut rest = Vec::new();
+        assert!(stream.read_to_end(&mut rest).is_ok(), "it ends the connection");
+    }
+}
+
+#[test]
+fn connections_above_the_bound_wait_for_their_turn() {
+    let admin = Admin::start("", "127.0.0.1:0", Bounds { connections: 1, ..BOUNDS });
+    let held = connect(admin.server.address());
+    let mut waiting = connect(admin.server.address());
+    waiting
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .expect("it listens");
+    waiting.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
+    assert!(waiting.read(&mut [0]).is_err(), "nobody answers yet");
+    waiting.set_read_timeout(None).expect("a socket");
+    drop(held);
+    let mut text = String::new();
+    waiting.read_to_string(&mut text).expect("an answer");
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+}
+
+#[test]
+fn stopping_finishes_the_answer_under_way_and_frees_the_port() {
+    let mut admin = Admin::open();
+    let mut reloads = std::mem::replace(&mut admin.reloads, mpsc::channel(1).1);
+    let address = admin.server.address();
+    let asking = std::thread::spawn(move || {
+        let request = format!("POST /api/v1/config/reload HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        exchange(address, &request).status
+    });
+    let order = reloads.blocking_recv().expect("an order");
+    let stopping = std::thread::spawn(move || admin.server.stop());
+    while TcpStream::connect(address).is_ok() {
+        std::thread::yield_now();
+    }
+    order.send(Reloaded::Unchanged).expect("the answer is still waited for");
+    assert_eq!(asking.join().expect("an answer"), 200);
+    stopping.join().expect("it stops");
+}

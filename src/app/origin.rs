@@ -1,0 +1,165 @@
+//! Where a configuration comes from: a file, a text or an upstream alone, the environment, and what the command line
+//! says in its place. Loading again asks all of them again, but for the environment.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::app::cli::{CONFIG_VARIABLE, DEFAULT_CONFIG};
+use crate::config::{AdminSettings, Env, Fault, Faults, Listen, Loaded, Position, Snapshot, Source, load};
+
+/// Why no configuration is to be had from an origin.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// No file is named, and none stands where it is looked for.
+    #[error(
+        "there is no configuration: {DEFAULT_CONFIG} does not exist\n  \
+         name a file:         tidegate run --config FILE    (or set {CONFIG_VARIABLE})\n  \
+         or run without one:  tidegate run --upstream HOST:PORT"
+    )]
+    Nothing,
+    /// The configuration is at fault.
+    #[error("{0}")]
+    Faults(#[from] Faults),
+    /// The command line opens the admin listener to others, and nothing protects it.
+    #[error(
+        "--admin {0}: the admin listener could be reached from outside and asks for no token; \
+         set `admin.token`, or listen on 127.0.0.1"
+    )]
+    OpenAdmin(SocketAddr),
+}
+
+impl Refused {
+    /// The same as a list of faults; what is no fault of a file has no place in one.
+    #[must_use]
+    pub fn into_faults(self) -> Faults {
+        match self {
+            Self::Faults(faults) => faults,
+            Self::Nothing | Self::OpenAdmin(_) => {
+                let at = Position { line: 1, column: 1 };
+                let fault = Fault::new(at, "", self.to_string(), "see `tidegate run --help`");
+                Faults { file: String::new(), text: String::new(), list: vec![fault] }
+            }
+        }
+    }
+}
+
+/// What the command line says in place of the configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Overrides {
+    /// The data listener; plain HTTP/1.1.
+    pub listen: Option<SocketAddr>,
+    /// The admin listener.
+    pub admin: Option<SocketAddr>,
+}
+
+impl Overrides {
+    /// Puts them into a configuration.
+    ///
+    /// # Errors
+    /// [`Refused::OpenAdmin`]: the rule of `admin.listen` holds for `--admin` too.
+    fn apply(self, snapshot: &mut Snapshot) -> Result<(), Refused> {
+        if let Some(address) = self.listen {
+            snapshot.server.listen = vec![Listen { address, tls: None, http2: false }];
+        }
+        if let Some(address) = self.admin {
+            snapshot.admin.listen = address;
+        }
+        if is_open(&snapshot.admin) { Err(Refused::OpenAdmin(snapshot.admin.listen)) } else { Ok(()) }
+    }
+}
+
+/// Can others reach the admin listener without a token?
+fn is_open(admin: &AdminSettings) -> bool {
+    admin.token.is_none() && !admin.listen.ip().is_loopback()
+}
+
+/// Everything that plays a part in a configuration.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The file or text.
+    pub source: Source,
+    /// The environment.
+    pub env: Env,
+    /// The command line.
+    pub overrides: Overrides,
+}
+
+impl Origin {
+    /// The file that is named on the command line or by `TIDEGATE_CONFIG`, or the one that is looked for.
+    ///
+    /// # Errors
+    /// [`Refused::Nothing`] when none is named and the usual one does not exist.
+    pub fn file(named: Option<PathBuf>, env: Env) -> Result<Self, Refused> {
+        let of_env = || env.get(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let usual = || Some(PathBuf::from(DEFAULT_CONFIG)).filter(|path| path.exists());
+        let path = named.or_else(of_env).or_else(usual).ok_or(Refused::Nothing)?;
+        Ok(Self { source: Source::File(path), env, overrides: Overrides::default() })
+    }
+
+    /// A built-in text; the environment has no say.
+    #[must_use]
+    pub fn text(name: &str, text: String) -> Self {
+        let source = Source::Text { name: name.to_owned(), text };
+        Self { source, env: Env::default(), overrides: Overrides::default() }
+    }
+
+    /// The file that may change while the process runs.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.source {
+            Source::File(path) => Some(path),
+            Source::Text { .. } | Source::Upstream(_) => None,
+        }
+    }
+
+    /// Loads the configuration as generation `generation`.
+    ///
+    /// # Errors
+    /// [`Refused`], with every fault.
+    pub fn load(&self, generation: u64) -> Result<Loaded, Refused> {
+        let mut loaded = load(&self.source, &self.env, generation)?;
+        self.overrides.apply(&mut loaded.snapshot)?;
+        Ok(loaded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstream(overrides: Overrides) -> Origin {
+        Origin { source: Source::Upstream("127.0.0.1:9".to_owned()), env: Env::default(), overrides }
+    }
+
+    #[test]
+    fn without_a_file_both_ways_out_are_shown() {
+        // The tests run in the package's directory, where the usual file may stand.
+        if Path::new(DEFAULT_CONFIG).exists() {
+            return;
+        }
+        let says = Origin::file(None, Env::default()).expect_err("no file").to_string();
+        assert!(says.contains("--config FILE") && says.contains("--upstream HOST:PORT"), "{says}");
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment() {
+        let env = || Env::of(&[(CONFIG_VARIABLE, "env.yaml")]);
+        let path = |named: Option<&str>| {
+            let origin = Origin::file(named.map(PathBuf::from), env()).expect("one is named");
+            origin.path().map(Path::to_path_buf)
+        };
+        assert_eq!(path(Some("named.yaml")), Some(PathBuf::from("named.yaml")));
+        assert_eq!(path(None), Some(PathBuf::from("env.yaml")));
+    }
+
+    #[test]
+    fn an_admin_listener_for_everybody_needs_a_token_on_the_command_line_too() {
+        let admin = "0.0.0.0:0".parse().ok();
+        let refused = upstream(Overrides { listen: None, admin }).load(1).expect_err("is open");
+        assert!(matches!(refused, Refused::OpenAdmin(_)), "{refused}");
+        let admin = "127.0.0.1:0".parse().ok();
+        let loaded = upstream(Overrides { listen: admin, admin }).load(1).expect("is closed");
+        assert_eq!(Some(loaded.snapshot.admin.listen), admin);
+        assert_eq!(loaded.snapshot.server.listen.len(), 1);
+    }
+}

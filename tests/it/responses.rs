@@ -1,0 +1,127 @@
+//! Answers of a backend that breaks the rules: the client gets a sound answer or a clear refusal, the cache nothing.
+
+use crate::support::tokens::HS256;
+use crate::support::{Answer, Fetch, Gate, Origin, Reply, Seen, Setup, Wire, token};
+
+const SECTIONS: &str = "cache: {namespaces: {all: {ttl: 5m}}}\nroutes: [{path: /, cache: all}]";
+
+async fn gate(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> (Origin, Gate) {
+    let origin = Origin::start(script).await;
+    let gate = Gate::start(&Setup::new(origin.address()).with(HS256).with(SECTIONS)).await;
+    (origin, gate)
+}
+
+async fn get(gate: &Gate, version: &str) -> Option<Answer> {
+    let bearer = token("ada", "acme");
+    let request = format!("GET /a HTTP/{version}\r\nHost: a\r\nAuthorization: Bearer {bearer}\r\n\r\n");
+    Wire::exchange(gate.http, request).await
+}
+
+/// Answers that no proxy may pass on, by name.
+const BROKEN: &[(&str, &str)] = &[
+    ("cl.text", "HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nx"),
+    ("cl.negative", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nx"),
+    ("cl.two", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy"),
+    ("cl.huge", "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551621\r\n\r\nx"),
+    ("te.unknown", "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+    ("status.text", "HTTP/1.1 abc OK\r\n\r\n"),
+    ("line.none", "hello\r\n\r\n"),
+    ("field.nul", "HTTP/1.1 200 OK\r\nX-A: a\0b\r\nContent-Length: 1\r\n\r\nx"),
+    ("101.unasked", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nx"),
+    ("empty", ""),
+];
+
+#[tokio::test]
+async fn a_broken_answer_is_a_bad_gateway() {
+    let mut faults = Vec::new();
+    for (name, bytes) in BROKEN {
+        let (_origin, gate) = gate(|_| Reply::raw(bytes).close()).await;
+        match get(&gate, "1.1").await {
+            Some(answer) if answer.status == 502 => drop(answer.problem()),
+            other => faults.push(format!("{name}: {:?}", other.map(|answer| (answer.status, answer.text())))),
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// c45, c46 and B3.
+#[tokio::test]
+async fn a_cut_body_reaches_the_client_as_cut_and_is_not_stored() {
+    let cut = [
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 10\r\n\r\n01234",
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n",
+    ];
+    for bytes in cut {
+        let (origin, gate) = gate(|_| Reply::raw(bytes).close()).await;
+        for _ in 0..2 {
+            let request = gate.get("/a").bearer_auth(token("ada", "acme")).send().await;
+            let whole = match request {
+                Ok(response) if response.status() == 200 => response.bytes().await.ok(),
+                _ => None,
+            };
+            assert_eq!(whole, None, "half an answer looked whole");
+        }
+        assert!(origin.count() >= 2, "the half was stored");
+    }
+}
+
+/// c47.
+#[tokio::test]
+async fn surplus_bytes_are_never_the_next_answer() {
+    let surplus =
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let (_origin, gate) = gate(|_| Reply::raw(surplus)).await;
+    for path in ["/1", "/2", "/3"] {
+        let answer = gate.get(path).fetch().await;
+        assert!(answer.status == 502 || answer.text() == "x", "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_http10_client_gets_no_chunks() {
+    let (_origin, gate) = gate(|_| {
+        Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+    })
+    .await;
+    let answer = get(&gate, "1.0").await.expect("an answer");
+    assert_eq!(
+        (answer.status, answer.text().as_str(), answer.header("transfer-encoding")),
+        (200, "abcde", "")
+    );
+}
+
+#[tokio::test]
+async fn an_http10_backend_is_answered_for_as_http11() {
+    let (_origin, gate) = gate(|_| Reply::raw("HTTP/1.0 200 OK\r\n\r\nuntil the end").close()).await;
+    let mut wire = Wire::connect(gate.http).await;
+    wire.send("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let head = wire.head().await.expect("a head");
+    assert!(head.starts_with(b"HTTP/1.1 200"), "{head:?}");
+    assert!(wire.until("until the end").await.is_some());
+}
+
+#[tokio::test]
+async fn an_answer_without_content_has_no_length() {
+    let (_origin, gate) = gate(|_| Reply::raw("HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\n")).await;
+    let answer = get(&gate, "1.1").await.expect("an answer");
+    assert_eq!((answer.status, answer.header("content-length")), (204, ""));
+}
+
+#[tokio::test]
+async fn interim_answers_pass_before_the_final_one() {
+    let hints =
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
+    let (_origin, gate) = gate(|_| Reply::raw(hints)).await;
+    let answer = get(&gate, "1.1").await.expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "x"));
+}
+
+#[tokio::test]
+async fn an_answer_says_which_way_it_came() {
+    let (_origin, gate) =
+        gate(|_| Reply::ok("x").header("Via", "1.1 inner").header("Server", "legacy")).await;
+    let answer = get(&gate, "1.1").await.expect("an answer");
+    let via: Vec<_> = answer.headers.get_all("via").iter().filter_map(|value| value.to_str().ok()).collect();
+    assert!(via.join(", ").starts_with("1.1 inner") && via.join(", ").contains("tidegate"), "{via:?}");
+    assert_eq!(answer.header("server"), "legacy");
+}
