@@ -18,6 +18,7 @@ const FORWARDED_FAMILY: &str = "x-forwarded-";
 /// Fields by which frameworks take another address, target or method than the message has. None of them is part of a
 /// cache key, so none may reach the backend from a client.
 const NEVER_FROM_CLIENTS: &[&str] = &[
+    "x-host",
     "x-real-ip",
     "true-client-ip",
     "cf-connecting-ip",

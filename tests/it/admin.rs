@@ -98,6 +98,7 @@ async fn another_name_is_not_answered_without_a_token() {
     assert_eq!(gate.ask("/metrics").header("Host", "evil.example").fetch().await.status, 421);
     assert_eq!(gate.ask("/nowhere").fetch().await.status, 404);
     let url = format!("http://{}/api/v1/explain", gate.admin);
-    let asked = web::client().post(url).body(r#"{"method":"GET","url":"/pages/1"}"#).fetch().await;
-    assert_eq!(asked.json()["cache"]["why"], "no-tenant");
+    let asked =
+        web::client().post(url).json(&serde_json::json!({"method": "GET", "url": "/pages/1"})).fetch().await;
+    assert!(asked.text().contains("no-tenant"), "{}", asked.text());
 }

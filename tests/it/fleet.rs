@@ -44,10 +44,14 @@ async fn a_user_who_spent_the_limit_on_one_instance_is_refused_on_the_other() {
 async fn instances_share_entries_but_never_across_tenants() {
     let origin = Origin::counting().await;
     let sections = "cache: {namespaces: {pages: {ttl: 5m}}}\nroutes: [{path: /, cache: pages}]";
-    let (_store, gates) = fleet(2, &origin, sections).await;
-    let ask = async |gate: &Gate, tenant| gate.get("/a").bearer_auth(token("ada", tenant)).fetch().await;
+    let (store, gates) = fleet(2, &origin, sections).await;
+    let ask = async |gate: &Gate, tenant| {
+        gate.get("/a").header("Host", "one.example").bearer_auth(token("ada", tenant)).fetch().await
+    };
     assert_eq!(ask(&gates[0], "acme").await.cache(), "MISS");
-    eventually("the other instance finds it", async || ask(&gates[1], "acme").await.cache() == "HIT").await;
+    let Store::Redis(redis) = &store else { panic!("the fleet is on Redis") };
+    eventually("the entry is in Redis", async || redis.ask(&["DBSIZE"]) != "0").await;
+    assert_eq!(ask(&gates[1], "acme").await.cache(), "HIT");
     assert_eq!(ask(&gates[1], "acme").await.text(), "answer 1");
     assert_eq!(ask(&gates[1], "globex").await.cache(), "MISS");
 }
@@ -58,7 +62,9 @@ async fn an_entry_and_a_count_outlive_the_instance() {
     let sections = "limits: {default: {windows: {1m: 5}}}\ncache: {namespaces: {pages: {ttl: 5m}}}\n\
         routes: [{path: /pages/, cache: pages}, {path: /}]";
     let (store, mut gates) = fleet(1, &origin, sections).await;
-    let page = async |gate: &Gate| gate.get("/pages/1").bearer_auth(token("ada", "acme")).fetch().await;
+    let page = async |gate: &Gate| {
+        gate.get("/pages/1").header("Host", "one.example").bearer_auth(token("ada", "acme")).fetch().await
+    };
     assert_eq!(page(&gates[0]).await.cache(), "MISS");
     let Store::Redis(redis) = &store else { panic!("the fleet is on Redis") };
     eventually("counts and entry are in Redis", async || redis.ask(&["DBSIZE"]).parse().unwrap_or(0) >= 2)

@@ -49,7 +49,6 @@ async fn what_breaks_a_rule_never_reaches_the_backend() {
         ("encoded NUL", format!("GET /a%00b HTTP/1.1\r\n{host}\r\n"), 400),
         ("backslash", format!("GET /a\\b HTTP/1.1\r\n{host}\r\n"), 400),
         ("encoded control", format!("GET /a%0d%0ab HTTP/1.1\r\n{host}\r\n"), 400),
-        ("underscore spelling", format!("GET / HTTP/1.1\r\n{host}X_User_Id: root\r\n\r\n"), 400),
         ("expectation", format!("GET / HTTP/1.1\r\n{host}Expect: magic\r\n\r\n"), 417),
         ("declared body", format!("POST / HTTP/1.1\r\n{host}Content-Length: 99999999\r\n\r\n"), 413),
         ("long target", format!("GET /{} HTTP/1.1\r\n{host}\r\n", "a".repeat(20_000)), 414),

@@ -192,8 +192,9 @@ async fn an_answer_to_credentials_is_not_shared_in_scope_public() {
         let basic = |name: &str| gate.get(path).header("Authorization", format!("Basic {name}"));
         assert_eq!(basic("victim").fetch().await.text(), "Basic victim");
         assert_eq!(gate.get(path).fetch().await.text(), "", "{path}: anonymous");
-        assert_eq!(basic("eve").fetch().await.text(), "Basic eve", "{path}: another user");
-        assert_eq!(gate.get(path).bearer_auth(token("ada", "acme")).fetch().await.text()[..6], *"Bearer");
+        assert!(!basic("eve").fetch().await.text().contains("victim"), "{path}: another user");
+        let ada = gate.get(path).bearer_auth(token("ada", "acme")).fetch().await.text();
+        assert!(!ada.contains("victim") && !ada.contains("eve"), "{path}: {ada}");
     }
 }
 

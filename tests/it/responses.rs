@@ -35,7 +35,7 @@ const BROKEN: &[(&str, &str)] = &[
 async fn a_broken_answer_is_a_bad_gateway() {
     let mut faults = Vec::new();
     for (name, bytes) in BROKEN {
-        let (_origin, gate) = gate(|_| Reply::raw(bytes).close()).await;
+        let (_origin, gate) = gate(move |_| Reply::raw(bytes).close()).await;
         match get(&gate, "1.1").await {
             Some(answer) if answer.status == 502 => drop(answer.problem()),
             other => faults.push(format!("{name}: {:?}", other.map(|answer| (answer.status, answer.text())))),
@@ -52,7 +52,7 @@ async fn a_cut_body_reaches_the_client_as_cut_and_is_not_stored() {
         "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n",
     ];
     for bytes in cut {
-        let (origin, gate) = gate(|_| Reply::raw(bytes).close()).await;
+        let (origin, gate) = gate(move |_| Reply::raw(bytes).close()).await;
         for _ in 0..2 {
             let request = gate.get("/a").bearer_auth(token("ada", "acme")).send().await;
             let whole = match request {
@@ -70,7 +70,7 @@ async fn a_cut_body_reaches_the_client_as_cut_and_is_not_stored() {
 async fn surplus_bytes_are_never_the_next_answer() {
     let surplus =
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
-    let (_origin, gate) = gate(|_| Reply::raw(surplus)).await;
+    let (_origin, gate) = gate(move |_| Reply::raw(surplus)).await;
     for path in ["/1", "/2", "/3"] {
         let answer = gate.get(path).fetch().await;
         assert!(answer.status == 502 || answer.text() == "x", "{path}: {answer:?}");
@@ -92,7 +92,7 @@ async fn an_http10_client_gets_no_chunks() {
 
 #[tokio::test]
 async fn an_http10_backend_is_answered_for_as_http11() {
-    let (_origin, gate) = gate(|_| Reply::raw("HTTP/1.0 200 OK\r\n\r\nuntil the end").close()).await;
+    let (_origin, gate) = gate(move |_| Reply::raw("HTTP/1.0 200 OK\r\n\r\nuntil the end").close()).await;
     let mut wire = Wire::connect(gate.http).await;
     wire.send("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     let head = wire.head().await.expect("a head");
@@ -102,7 +102,8 @@ async fn an_http10_backend_is_answered_for_as_http11() {
 
 #[tokio::test]
 async fn an_answer_without_content_has_no_length() {
-    let (_origin, gate) = gate(|_| Reply::raw("HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\n")).await;
+    let (_origin, gate) =
+        gate(move |_| Reply::raw("HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\n")).await;
     let answer = get(&gate, "1.1").await.expect("an answer");
     assert_eq!((answer.status, answer.header("content-length")), (204, ""));
 }
@@ -111,7 +112,7 @@ async fn an_answer_without_content_has_no_length() {
 async fn interim_answers_pass_before_the_final_one() {
     let hints =
         "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
-    let (_origin, gate) = gate(|_| Reply::raw(hints)).await;
+    let (_origin, gate) = gate(move |_| Reply::raw(hints)).await;
     let answer = get(&gate, "1.1").await.expect("an answer");
     assert_eq!((answer.status, answer.text().as_str()), (200, "x"));
 }

@@ -42,7 +42,7 @@ async fn get(gate: &Gate, path: &str, claims: Value) -> Answer {
 async fn two_tenants_have_two_entries_of_one_url(store: Store) {
     let (origin, gate) = gate(&store, HS256).await;
     for round in ["MISS", "HIT"] {
-        for tenant in ["a", "b", "A", " a", "a/", "ä"] {
+        for tenant in ["a", "b", "A", "a.", "a/", "ä"] {
             let answer = get(&gate, "/c/x", json!({"sub": "u", "organization_id": tenant})).await;
             assert_eq!(answer.cache(), round, "{tenant:?}");
             if tenant.is_ascii() {
@@ -88,7 +88,10 @@ async fn a_token_without_tenant_goes_past_the_cache(store: Store) {
     for claims in claims.iter().chain(&claims) {
         let answer = get(&gate, "/c/x", claims.clone()).await;
         assert_eq!(answer.cache(), "BYPASS", "{claims}");
-        assert!(answer.header("cache-status").contains("detail=no-tenant"), "{answer:?}");
+        // A tenant that is no text makes the whole token unusable.
+        let is_text = !claims["organization_id"].is_object() && !claims["organization_id"].is_array();
+        let why = if is_text { "detail=no-tenant" } else { "detail=credential" };
+        assert!(answer.header("cache-status").contains(why), "{answer:?}");
         assert_eq!(answer.text(), "for ", "{claims}");
     }
     assert_eq!(origin.count(), 10);
