@@ -1,71 +1,83 @@
-//! Fields on their way into an entry, out of one, and when the origin confirms one.
+//! Which fields are stored, how a 304 freshens them, and what the client is told.
+//!
+//! Nothing that belongs to one connection, one request or one client is ever stored.
 
-use crate::cache::control::{Control, Scoped};
+use crate::cache::date::format_date;
+use crate::cache::directives::{CDN_CACHE_CONTROL, ResponseDirectives};
 use crate::cache::namespace::{Namespace, Scope, SetCookie};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::header::{
+    AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, EXPIRES,
+    HeaderMap, HeaderName, HeaderValue, PRAGMA, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
+};
+use std::time::Duration;
 
-/// Fields of one answer or one hop, never of the representation: not stored.
-const NEVER_STORED: &[&str] = &[
-    "age",
-    "cache-status",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-connection",
-    "ratelimit",
-    "ratelimit-policy",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "via",
-    "x-cache",
-    "x-request-id",
+/// Fields of one hop or one exchange (RFC 9110 section 7.6.1, RFC 9111 section 3.1) and those that Tidegate sets
+/// itself on every answer.
+const NEVER_STORED: [HeaderName; 17] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    AGE,
+    VIA,
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("ratelimit"),
+    HeaderName::from_static("ratelimit-policy"),
+    HeaderName::from_static("x-cache"),
+    HeaderName::from_static("traceparent"),
 ];
 
-/// Fields of a 304 that say nothing about the stored body (RFC 9111 section 3.2).
-const NOT_UPDATED: &[&str] = &[
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-type",
-    "transfer-encoding",
-    "connection",
-    "vary",
-];
+/// Fields that a 304 says about itself or about a body that it does not carry, or that chose the stored response.
+const NOT_FRESHENED: [HeaderName; 5] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, VARY, SET_COOKIE];
 
-/// The fields that are stored: without those of the hop, of this one answer, and those that the origin marks private.
+/// Cache directives meant for shared caches behind us.
+const FOR_SHARED_CACHES: [HeaderName; 2] = [CDN_CACHE_CONTROL, HeaderName::from_static("surrogate-control")];
+
+/// The fields of `headers` that an entry keeps: without hop-by-hop fields and those that `Connection` names, without
+/// what `private="…"` and `no-cache="…"` take out, with `Set-Cookie` only where the namespace stores it, and with a
+/// `Date` of receipt where the origin sent none (RFC 9110 section 6.6.1).
 #[must_use]
-pub fn stored_fields(namespace: &Namespace, headers: &HeaderMap) -> HeaderMap {
-    let control = Control::of(headers);
-    let mut marked: Vec<&String> = Vec::new();
-    for scoped in [&control.private, &control.no_cache] {
-        if let Scoped::Fields(names) = scoped {
-            marked.extend(names);
+pub fn stored_fields(namespace: &Namespace, headers: &HeaderMap, received_ms: u64) -> HeaderMap {
+    let directives = ResponseDirectives::read(headers);
+    let mut kept = HeaderMap::with_capacity(headers.len() + 1);
+    let nominated = connection_members(headers);
+    for (name, value) in headers {
+        let taken_out = [&directives.private, &directives.no_cache]
+            .into_iter()
+            .any(|restriction| restriction.fields().contains(name));
+        let cookie = *name == SET_COOKIE && namespace.set_cookie != SetCookie::Store;
+        if !taken_out && !cookie && !never_stored(name) && !nominated.contains(name) {
+            kept.append(name.clone(), value.clone());
         }
     }
-    let is_kept = |name: &HeaderName| {
-        let text = name.as_str();
-        let is_cookie = *name == header::SET_COOKIE && namespace.set_cookie != SetCookie::Store;
-        let is_marked = marked.iter().any(|marked| *marked == text);
-        let is_of_one_answer = NEVER_STORED.contains(&text) || text.starts_with("x-ratelimit-");
-        !(is_cookie || is_marked || is_of_one_answer)
-    };
-    headers.iter().filter(|(name, _)| is_kept(name)).map(|(name, value)| (name.clone(), value.clone())).fold(
-        HeaderMap::with_capacity(headers.len()),
-        |mut kept, (name, value)| {
-            kept.append(name, value);
-            kept
-        },
-    )
+    if !kept.contains_key(DATE)
+        && let Ok(date) = HeaderValue::try_from(format_date(received_ms / 1_000))
+    {
+        kept.insert(DATE, date);
+    }
+    kept
 }
 
-/// The stored fields after the origin confirmed them: each field of the 304 replaces the stored one.
+/// The stored fields as a 304 freshens them (RFC 9111 section 3.2): each field of the update replaces all lines of
+/// its name. `Age` of the update stays, so that freshness can be computed anew; the stored `Date` goes when the
+/// update has none. Pass the result through [`crate::cache::storability::storability`] and [`stored_fields`].
 #[must_use]
 pub fn merge_304(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
     let mut merged = stored.clone();
-    for name in update.keys().filter(|name| !NOT_UPDATED.contains(&name.as_str())) {
+    merged.remove(DATE);
+    let nominated = connection_members(update);
+    for name in update.keys() {
+        let own_hop = *name != AGE && never_stored(name);
+        if own_hop || NOT_FRESHENED.contains(name) || nominated.contains(name) {
+            continue;
+        }
         merged.remove(name);
         for value in update.get_all(name) {
             merged.append(name.clone(), value.clone());
@@ -74,82 +86,218 @@ pub fn merge_304(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
     merged
 }
 
-/// What a client may do with the answer: fields to set. Freshness of ours is not the client's, and a tenant's answer
-/// must not be taken for a shared one by a cache further down.
+/// What caches between us and the client must read instead of the origin's words: fields to set, or (`None`) to
+/// remove. For answers that were stored or come from the store.
+///
+/// - `ours` (our `ttl` made it storable): `private, no-cache`, or `private, max-age=N` with the namespace's
+///   `client_max_age`. With [`crate::cache::Entry::made_tag`] asking again costs a 304.
+/// - scope tenant or user with the origin's own freshness: the same words without those that would let another
+///   shared cache keep the answer.
+/// - scope public: the origin's words, with `max-age=N` where `ours` and `client_max_age` is set.
 #[must_use]
 pub fn client_fields(
     namespace: &Namespace,
     ours: bool,
     headers: &HeaderMap,
-) -> Vec<(HeaderName, HeaderValue)> {
-    if ours {
-        let line = match namespace.client_max_age {
-            Some(age) if namespace.scope == Scope::Public => format!("max-age={}", age.as_secs()),
-            Some(age) => format!("private, max-age={}", age.as_secs()),
-            None => "private, no-cache".to_owned(),
-        };
-        return HeaderValue::from_str(&line).map(|line| (header::CACHE_CONTROL, line)).into_iter().collect();
+) -> Vec<(HeaderName, Option<HeaderValue>)> {
+    let public = namespace.scope == Scope::Public;
+    let words = match (ours, public, namespace.client_max_age) {
+        (true, true, None) | (false, true, _) => return Vec::new(),
+        (true, true, Some(age)) => max_age(age),
+        (true, false, Some(age)) => format!("private, {}", max_age(age)),
+        (true, false, None) => "private, no-cache".to_owned(),
+        (false, false, _) => privately(headers),
+    };
+    let misleading = if ours { &[EXPIRES, PRAGMA][..] } else { &[] };
+    let shared = if public { &[] } else { &FOR_SHARED_CACHES[..] };
+    let present = misleading.iter().chain(shared).filter(|name| headers.contains_key(*name));
+    let mut changes: Vec<(HeaderName, Option<HeaderValue>)> =
+        present.map(|name| (name.clone(), None)).collect();
+    changes.extend(HeaderValue::try_from(words).ok().map(|words| (CACHE_CONTROL, Some(words))));
+    changes
+}
+
+fn max_age(age: Duration) -> String {
+    format!("max-age={}", age.as_secs())
+}
+
+/// The origin's `Cache-Control` without `public`, `s-maxage` and `proxy-revalidate`, with `private` in front.
+fn privately(headers: &HeaderMap) -> String {
+    let mut words = vec!["private".to_owned()];
+    for line in headers.get_all(CACHE_CONTROL) {
+        let members = line.to_str().map(crate::cache::directives::members).unwrap_or_default();
+        words.extend(
+            members
+                .into_iter()
+                .filter(|(name, _)| {
+                    !matches!(name.as_str(), "public" | "s-maxage" | "proxy-revalidate" | "private")
+                })
+                .map(|(_, text)| text.to_owned()),
+        );
     }
-    if namespace.scope == Scope::Public {
-        return Vec::new();
-    }
-    let control = Control::of(headers);
-    if !(control.public || control.s_maxage.is_some()) {
-        return Vec::new();
-    }
-    let age = control.max_age.or(control.s_maxage).unwrap_or(0);
-    HeaderValue::from_str(&format!("private, max-age={age}"))
-        .map(|line| (header::CACHE_CONTROL, line))
-        .into_iter()
-        .collect()
+    words.join(", ")
+}
+
+fn never_stored(name: &HeaderName) -> bool {
+    NEVER_STORED.contains(name) || name.as_str().starts_with("x-ratelimit-")
+}
+
+fn connection_members(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn what_belongs_to_a_hop_or_a_request_is_not_stored() {
+        let headers = map(&[
+            ("connection", "close, X-Internal"),
+            ("x-internal", "1"),
+            ("keep-alive", "1"),
+            ("transfer-encoding", "chunked"),
+            ("trailer", "a"),
+            ("upgrade", "h2c"),
+            ("age", "1"),
+            ("via", "1.1 a"),
+            ("x-request-id", "1"),
+            ("ratelimit", "a"),
+            ("ratelimit-policy", "a"),
+            ("x-ratelimit-limit-60s", "1"),
+            ("x-ratelimit-remaining", "1"),
+            ("set-cookie", "a=1"),
+            ("content-type", "a/b"),
+            ("x-other", "1"),
+            ("x-other", "2"),
+        ]);
+        let kept = stored_fields(&Namespace::named("n"), &headers, 784_111_777_000);
+        assert_eq!(names(&kept), ["content-type", "date", "x-other"]);
+        assert_eq!(kept.get_all("x-other").iter().count(), 2);
+        assert_eq!(kept[DATE], "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn qualified_directives_take_their_fields_out() {
+        let headers = map(&[
+            ("cache-control", "max-age=1, private=\"Set-Cookie, x-a\", no-cache=\"x-b\""),
+            ("date", "d"),
+            ("set-cookie", "a=1"),
+            ("x-a", "1"),
+            ("x-b", "1"),
+            ("x-c", "1"),
+        ]);
+        let namespace = Namespace { set_cookie: SetCookie::Store, ..Namespace::named("n") };
+        assert_eq!(names(&stored_fields(&namespace, &headers, 0)), ["cache-control", "date", "x-c"]);
+        let plain = map(&[("date", "d"), ("set-cookie", "a=1")]);
+        assert_eq!(names(&stored_fields(&namespace, &plain, 0)), ["date", "set-cookie"]);
+    }
+
+    #[test]
+    fn a_304_replaces_all_fields_but_those_of_the_body_it_does_not_carry() {
+        let stored = map(&[
+            ("date", "old"),
+            ("etag", "\"a\""),
+            ("x-a", "1"),
+            ("x-a", "2"),
+            ("x-kept", "1"),
+            ("content-length", "5"),
+            ("content-encoding", "gzip"),
+            ("vary", "accept"),
+        ]);
+        let update = map(&[
+            ("x-a", "3"),
+            ("x-a", "4"),
+            ("age", "7"),
+            ("content-length", "0"),
+            ("content-encoding", "br"),
+            ("content-range", "x"),
+            ("vary", "*"),
+            ("set-cookie", "a=1"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("transfer-encoding", "chunked"),
+            ("content-type", "a/b"),
+        ]);
+        let merged = merge_304(&stored, &update);
+        let expected = map(&[
+            ("etag", "\"a\""),
+            ("x-a", "3"),
+            ("x-a", "4"),
+            ("x-kept", "1"),
+            ("content-length", "5"),
+            ("content-encoding", "gzip"),
+            ("vary", "accept"),
+            ("age", "7"),
+            ("content-type", "a/b"),
+        ]);
+        assert_eq!(merged, expected, "an update without Date must not keep the old one: it would look aged");
+        assert_eq!(merge_304(&stored, &map(&[("date", "new")]))[DATE], "new");
+    }
+
+    fn for_client(namespace: &Namespace, ours: bool, fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = map(fields);
+        for (name, value) in client_fields(namespace, ours, &headers) {
+            match value {
+                Some(value) => drop(headers.insert(name, value)),
+                None => drop(headers.remove(name)),
+            }
         }
         headers
     }
 
     #[test]
-    fn hop_and_private_fields_are_not_stored() {
-        let kept = stored_fields(
-            &Namespace { set_cookie: SetCookie::Strip, ..Namespace::named("n") },
-            &map(&[
-                ("cache-control", "max-age=5, private=\"x-user\", no-cache=\"x-nonce\""),
-                ("x-user", "ada"),
-                ("x-nonce", "1"),
-                ("x-ratelimit-limit-60s", "1"),
-                ("set-cookie", "a=b"),
-                ("via", "1.1 x"),
-                ("x-kept", "1"),
-                ("x-kept", "2"),
-            ]),
-        );
-        assert_eq!(kept.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["cache-control", "x-kept"]);
-        assert_eq!(kept.get_all("x-kept").iter().count(), 2);
-    }
-
-    #[test]
-    fn a_304_updates_all_but_the_bodys_own_fields() {
-        let stored = map(&[("etag", "\"1\""), ("content-length", "5"), ("x-a", "old"), ("x-a", "older")]);
-        let merged = merge_304(&stored, &map(&[("x-a", "new"), ("content-length", "0"), ("x-b", "b")]));
-        assert_eq!(merged, map(&[("etag", "\"1\""), ("content-length", "5"), ("x-a", "new"), ("x-b", "b")]));
-    }
-
-    #[test]
-    fn a_tenants_answer_is_never_public_downstream() {
+    fn our_freshness_is_for_us_alone() {
         let tenant = Namespace::named("n");
-        let says = |ours, line: &'static str| {
-            client_fields(&tenant, ours, &map(&[("cache-control", line)])).pop().map(|(_, v)| v)
+        let given = [("expires", "x"), ("pragma", "x"), ("cdn-cache-control", "max-age=9")];
+        let expected = map(&[("cache-control", "private, no-cache")]);
+        assert_eq!(for_client(&tenant, true, &given), expected);
+        let aged = Namespace { client_max_age: Some(Duration::from_secs(30)), ..tenant };
+        let given = [("etag", "\"own\""), ("cache-control", "max-age=600, public")];
+        let expected = map(&[("cache-control", "private, max-age=30"), ("etag", "\"own\"")]);
+        assert_eq!(for_client(&aged, true, &given), expected);
+    }
+
+    #[test]
+    fn the_origins_freshness_of_a_tenant_reaches_only_private_caches() {
+        let words = |line| {
+            for_client(&Namespace::named("n"), false, &[("cache-control", line), ("surrogate-control", "a")])
         };
-        assert_eq!(says(true, ""), Some(HeaderValue::from_static("private, no-cache")));
-        assert_eq!(says(false, "public, s-maxage=60"), Some(HeaderValue::from_static("private, max-age=60")));
-        assert_eq!(says(false, "max-age=60"), None);
+        for (line, expected) in [
+            (
+                "public, max-age=60, s-maxage=600, proxy-revalidate, x=\"a, s-maxage=1\"",
+                "private, max-age=60, x=\"a, s-maxage=1\"",
+            ),
+            ("S-MaxAge=600", "private"),
+            ("private=\"a\", no-cache", "private, no-cache"),
+        ] {
+            assert_eq!(words(line), map(&[("cache-control", expected)]), "{line}");
+        }
+        let expires = for_client(&Namespace::named("n"), false, &[("expires", "x")]);
+        assert_eq!(expires, map(&[("cache-control", "private"), ("expires", "x")]));
+    }
+
+    #[test]
+    fn public_answers_keep_the_origins_words() {
+        let public = Namespace { scope: Scope::Public, ..Namespace::named("n") };
+        let given = [("cache-control", "public, s-maxage=600"), ("cdn-cache-control", "max-age=9")];
+        assert_eq!(for_client(&public, false, &given), map(&given));
+        let aged = Namespace { client_max_age: Some(Duration::from_secs(30)), ..public };
+        assert_eq!(for_client(&aged, true, &[]), map(&[("cache-control", "max-age=30")]));
     }
 }

@@ -1,259 +1,545 @@
-//! What names an entry: everything that may change the answer, and above all for whom it is.
+//! The key: what must be equal for two requests to share an answer, and who is not answered from the cache at all.
+//!
+//! Every part is digested with its name and length and with a mark that tells absent from empty, so no value can
+//! slide into another's place.
 
 use crate::base::{Digest, Digester};
+use crate::cache::directives::RequestDirectives;
 use crate::cache::namespace::{Cookies, Namespace, QueryKey, Scope};
 use crate::identity::Caller;
-use http::{HeaderMap, Method, header};
+use http::Method;
+use http::header::{COOKIE, HeaderMap, UPGRADE};
 
-/// Raised whenever the meaning of a key's parts changes: old entries are then simply never found.
-const DOMAIN: &str = "tidegate entry 1";
+/// A request, as far as the key is concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyInput<'r> {
+    /// The route's namespace.
+    pub namespace: &'r Namespace,
+    /// Who asks: verified facts only.
+    pub caller: &'r Caller,
+    /// The method.
+    pub method: &'r Method,
+    /// `http` or `https`.
+    pub scheme: &'r str,
+    /// Host and port of the effective request target.
+    pub authority: &'r str,
+    /// The canonical path, the one that is forwarded.
+    pub path: &'r str,
+    /// The query as it was sent; `None` without `?`.
+    pub query: Option<&'r str>,
+    /// The request's fields as they are forwarded.
+    pub headers: &'r HeaderMap,
+    /// Does the request have a body?
+    pub has_body: bool,
+}
 
 /// Why a request is neither answered from the cache nor fills it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bypass {
-    /// Neither GET nor HEAD.
+    /// Not GET or HEAD.
     Method,
-    /// It has a body, which might change the answer and is not keyed.
+    /// A body came with it.
     Body,
-    /// The scope is tenant and there is no verified tenant.
-    NoTenant,
-    /// The scope is user and there is no verified user or key.
-    NoUser,
-    /// It carries a token or key that was not accepted: its answer is nobody's.
-    Credential,
-    /// It carries cookies and the namespace does not say what they mean.
+    /// It wants another protocol.
+    Upgrade,
+    /// It carries cookies and the namespace does not say what to do with them.
     Cookie,
+    /// Scope tenant, and no verified tenant.
+    NoTenant,
+    /// Scope user, and no verified user or API key.
+    NoUser,
+    /// It carries a credential that was not accepted.
+    Credential,
+    /// The client said `no-store` and the namespace listens.
+    NoStore,
 }
 
 impl Bypass {
-    /// The word for `Cache-Status`.
+    /// A stable word for `Cache-Status`, metrics and `explain`.
     #[must_use]
     pub fn detail(&self) -> &'static str {
         match self {
             Self::Method => "method",
             Self::Body => "body",
+            Self::Upgrade => "upgrade",
+            Self::Cookie => "cookie",
             Self::NoTenant => "no-tenant",
             Self::NoUser => "no-user",
             Self::Credential => "credential",
-            Self::Cookie => "cookie",
+            Self::NoStore => "no-store",
         }
     }
 }
 
-/// A request, as far as the key is concerned.
-#[derive(Debug, Clone, Copy)]
-pub struct KeyInput<'a> {
-    /// The route's namespace.
-    pub namespace: &'a Namespace,
-    /// The verified sender.
-    pub caller: &'a Caller,
-    /// Its method.
-    pub method: &'a Method,
-    /// `http` or `https`.
-    pub scheme: &'a str,
-    /// Host and port, normalised.
-    pub authority: &'a str,
-    /// The canonical path.
-    pub path: &'a str,
-    /// The query as it was sent.
-    pub query: Option<&'a str>,
-    /// Its fields.
-    pub headers: &'a HeaderMap,
-    /// Does it have a body?
-    pub has_body: bool,
-}
-
-/// The key of the request's entry.
+/// The key of a request.
 ///
 /// # Errors
-/// [`Bypass`] when it has none.
+/// [`Bypass`] says why the request has none.
 pub fn key(input: &KeyInput<'_>) -> Result<Digest, Bypass> {
-    let mut digester = Digester::new(DOMAIN);
-    for (name, value) in parts(input)? {
+    admitted(input)?;
+    let mut digester = Digester::new("tidegate entry 1");
+    visit(input, &mut |kind, name, value| {
+        digester.add(kind.as_bytes());
         digester.add(name.as_bytes());
-        // Absent and empty are different answers.
         digester.add(&[u8::from(value.is_some())]);
-        digester.add(value.unwrap_or_default().as_bytes());
-    }
+        if let Some(value) = value {
+            digester.add(value);
+        }
+    });
     Ok(digester.finish())
 }
 
-/// The parts of the key by name, in order; `None` for what the request does not have. `explain` shows them.
+/// The inputs of [`key`] by name, in its order: `namespace`, `scope`, `tenant`, `user`, `api key`, `claim role`,
+/// `scheme`, `authority`, `path`, `query` or `parameter`, `header x-plan`, `cookie lang`; `None` for what the request
+/// does not have. `explain` shows them.
 ///
 /// # Errors
-/// [`Bypass`] when the request has no entry.
+/// [`Bypass`] says why the request has no key.
 pub fn parts(input: &KeyInput<'_>) -> Result<Vec<(String, Option<String>)>, Bypass> {
-    let namespace = input.namespace;
-    if !matches!(*input.method, Method::GET | Method::HEAD) {
+    admitted(input)?;
+    let mut parts = Vec::new();
+    visit(input, &mut |kind, name, value| {
+        let name = if name.is_empty() { kind.to_owned() } else { format!("{kind} {name}") };
+        parts.push((name, value.map(|bytes| String::from_utf8_lossy(bytes).into_owned())));
+    });
+    Ok(parts)
+}
+
+/// Whom an entry belongs to: scope, tenant, user. It is stored inside the entry, so that a reader can check it
+/// against its own caller without trusting the key.
+#[must_use]
+pub fn owner(namespace: &Namespace, caller: &Caller) -> Digest {
+    let mut digester = Digester::new("tidegate owner 1");
+    visit_owner(namespace, caller, &mut |kind, _, value| {
+        digester.add(kind.as_bytes());
+        digester.add(&[u8::from(value.is_some())]);
+        digester.add(value.unwrap_or_default());
+    });
+    digester.finish()
+}
+
+fn admitted(input: &KeyInput<'_>) -> Result<(), Bypass> {
+    let caller = input.caller;
+    if *input.method != Method::GET && *input.method != Method::HEAD {
         return Err(Bypass::Method);
     }
     if input.has_body {
         return Err(Bypass::Body);
     }
-    let mut parts = vec![("namespace".to_owned(), Some(namespace.name.to_string()))];
-    parts.extend(whose(input)?);
-    for claim in &namespace.vary_claims {
-        parts.push((format!("claim {claim}"), input.caller.claims.get(claim).cloned()));
+    if input.headers.contains_key(UPGRADE) {
+        return Err(Bypass::Upgrade);
     }
-    parts.push(("scheme".to_owned(), Some(input.scheme.to_owned())));
-    parts.push(("authority".to_owned(), Some(input.authority.to_owned())));
-    parts.push(("path".to_owned(), Some(input.path.to_owned())));
-    parts.push(("query".to_owned(), query(input)));
-    for name in &namespace.headers {
-        parts.push((format!("header {name}"), field(input.headers, name)));
-    }
-    parts.extend(cookies(input)?);
-    Ok(parts)
-}
-
-/// Whom the entry belongs to.
-fn whose(input: &KeyInput<'_>) -> Result<Vec<(String, Option<String>)>, Bypass> {
-    let (scope, caller) = (input.namespace.scope, input.caller);
-    if scope == Scope::Public {
-        return Ok(vec![("scope".to_owned(), Some("public".to_owned()))]);
-    }
-    if caller.rejected_credential {
+    if input.namespace.scope != Scope::Public && caller.rejected_credential {
         return Err(Bypass::Credential);
     }
-    let text = |value: &Option<std::sync::Arc<str>>| value.as_ref().map(ToString::to_string);
-    let tenant = ("tenant".to_owned(), text(&caller.tenant));
-    match scope {
-        Scope::Tenant if caller.tenant.is_none() => Err(Bypass::NoTenant),
-        Scope::Tenant => Ok(vec![("scope".to_owned(), Some("tenant".to_owned())), tenant]),
-        _ if caller.user.is_none() && caller.api_key.is_none() => Err(Bypass::NoUser),
-        _ => Ok(vec![
-            ("scope".to_owned(), Some("user".to_owned())),
-            tenant,
-            ("user".to_owned(), text(&caller.user)),
-            // A user's answer may differ by the key it came through.
-            ("api key".to_owned(), text(&caller.api_key)),
-        ]),
+    match input.namespace.scope {
+        Scope::Tenant if present(caller.tenant.as_deref()).is_none() => return Err(Bypass::NoTenant),
+        Scope::User if user_of(caller).is_none() => return Err(Bypass::NoUser),
+        Scope::Tenant | Scope::User | Scope::Public => {}
+    }
+    if input.namespace.cookies == Cookies::Bypass && input.headers.contains_key(COOKIE) {
+        return Err(Bypass::Cookie);
+    }
+    if input.namespace.client_directives && RequestDirectives::read(input.headers).no_store {
+        return Err(Bypass::NoStore);
+    }
+    Ok(())
+}
+
+/// Kind, name (where a kind has several) and value of one part.
+type Sink<'s> = dyn FnMut(&'static str, &str, Option<&[u8]>) + 's;
+
+fn visit(input: &KeyInput<'_>, sink: &mut Sink<'_>) {
+    let namespace = input.namespace;
+    sink("namespace", "", Some(namespace.name.as_bytes()));
+    visit_owner(namespace, input.caller, sink);
+    for claim in &namespace.vary_claims {
+        sink("claim", claim, input.caller.claims.get(claim).map(String::as_bytes));
+    }
+    sink("scheme", "", Some(input.scheme.as_bytes()));
+    let authority = normal_authority(input.scheme, input.authority);
+    sink("authority", "", Some(authority.as_bytes()));
+    sink("path", "", Some(input.path.as_bytes()));
+    visit_query(&namespace.query, input.query, sink);
+    for name in &namespace.headers {
+        let lines: Vec<&[u8]> = input.headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
+        let value = lines.join(&b", "[..]);
+        sink("header", name, Some(value.as_slice()).filter(|_| !lines.is_empty()));
+    }
+    if let Cookies::Key(names) = &namespace.cookies {
+        visit_cookies(names, input.headers, sink);
     }
 }
 
-/// The keyed part of the query. Order counts: `a=1&a=2` and `a=2&a=1` are different questions to most backends.
-fn query(input: &KeyInput<'_>) -> Option<String> {
-    let query = input.query?;
-    match &input.namespace.query {
-        QueryKey::All => Some(query.to_owned()),
-        QueryKey::Only(names) => {
-            let is_keyed = |pair: &&str| {
-                let name = pair.split('=').next().unwrap_or("");
-                // Some backends (Python before 3.9.2) take `;` for a separator too: what hides behind one is keyed.
-                names.iter().any(|keyed| keyed == name) || pair.contains(';')
-            };
-            Some(query.split('&').filter(is_keyed).collect::<Vec<_>>().join("&"))
+fn visit_owner(namespace: &Namespace, caller: &Caller, sink: &mut Sink<'_>) {
+    let scope = match namespace.scope {
+        Scope::Public => "public",
+        Scope::Tenant => "tenant",
+        Scope::User => "user",
+    };
+    sink("scope", "", Some(scope.as_bytes()));
+    if namespace.scope != Scope::Public {
+        sink("tenant", "", present(caller.tenant.as_deref()).map(str::as_bytes));
+    }
+    if namespace.scope == Scope::User {
+        sink("user", "", present(caller.user.as_deref()).map(str::as_bytes));
+        sink("api key", "", present(caller.api_key.as_deref()).map(str::as_bytes));
+    }
+}
+
+fn visit_query(rule: &QueryKey, query: Option<&str>, sink: &mut Sink<'_>) {
+    match (rule, query) {
+        (QueryKey::Only(names), Some(text)) if text.split('&').all(|pair| is_plain(pair, names)) => {
+            for pair in text.split('&').filter(|pair| is_listed(pair, names)) {
+                sink("parameter", "", Some(pair.as_bytes()));
+            }
+        }
+        (QueryKey::Only(_), None) => {}
+        (QueryKey::All | QueryKey::Only(_), _) => sink("query", "", query.map(str::as_bytes)),
+    }
+}
+
+/// The part of a pair that names it.
+fn pair_name(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
+}
+
+fn is_listed(pair: &str, names: &[String]) -> bool {
+    names.iter().any(|name| name == pair_name(pair))
+}
+
+/// Can every backend be trusted to see this pair as one parameter, and to see it as the listed one exactly if we do?
+/// Otherwise (`;`, escapes, brackets, another letter case) the whole query is keyed: a parameter that is not keyed but
+/// read is how one client chooses another's answer.
+fn is_plain(pair: &str, names: &[String]) -> bool {
+    let name = pair_name(pair);
+    let plain_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
+    let alike = names.iter().any(|listed| listed.eq_ignore_ascii_case(name) && listed != name);
+    !pair.contains(';') && (is_listed(pair, names) || plain_name && !alike)
+}
+
+fn visit_cookies(names: &[String], headers: &HeaderMap, sink: &mut Sink<'_>) {
+    for name in names {
+        let mut found = false;
+        for line in headers.get_all(COOKIE) {
+            for pair in line.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
+                if let Some(value) =
+                    pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+                {
+                    found = true;
+                    sink("cookie", name, Some(value));
+                }
+            }
+        }
+        if !found {
+            sink("cookie", name, None);
         }
     }
 }
 
-fn field(headers: &HeaderMap, name: &str) -> Option<String> {
-    let lines: Vec<_> = headers
-        .get_all(name)
-        .iter()
-        .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
-        .collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+/// Lower-case, without the scheme's own port.
+fn normal_authority(scheme: &str, authority: &str) -> String {
+    let lower = authority.to_ascii_lowercase();
+    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    match lower.strip_suffix(port) {
+        Some(host) => host.to_owned(),
+        None => lower.strip_suffix(':').map(str::to_owned).unwrap_or(lower),
+    }
 }
 
-fn cookies(input: &KeyInput<'_>) -> Result<Vec<(String, Option<String>)>, Bypass> {
-    match &input.namespace.cookies {
-        Cookies::Bypass if input.headers.contains_key(header::COOKIE) => Err(Bypass::Cookie),
-        Cookies::Bypass | Cookies::Ignore => Ok(Vec::new()),
-        Cookies::Key(names) => {
-            let line = field(input.headers, "cookie").unwrap_or_default();
-            let value = |name: &String| {
-                let pairs = line.split([';', '\n']).map(str::trim);
-                let values: Vec<&str> = pairs
-                    .filter_map(|pair| pair.split_once('='))
-                    .filter(|(n, _)| n == name)
-                    .map(|(_, v)| v)
-                    .collect();
-                (!values.is_empty()).then(|| values.join("\n"))
-            };
-            Ok(names.iter().map(|name| (format!("cookie {name}"), value(name))).collect())
-        }
-    }
+/// An empty tenant or user is none.
+fn present(value: Option<&str>) -> Option<&str> {
+    value.filter(|text| !text.is_empty())
+}
+
+fn user_of(caller: &Caller) -> Option<&str> {
+    present(caller.user.as_deref()).or(present(caller.api_key.as_deref()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
     use proptest::prelude::*;
-    use std::net::IpAddr;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
 
-    fn caller(tenant: Option<&str>, user: Option<&str>) -> Caller {
-        Caller {
-            tenant: tenant.map(Into::into),
-            user: user.map(Into::into),
-            ..Caller::anonymous(IpAddr::from([127, 0, 0, 1]))
+    /// Everything of which a key is made, owned.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    struct Asked {
+        namespace: Namespace,
+        caller: Caller,
+        method: Method,
+        scheme: &'static str,
+        authority: String,
+        path: String,
+        query: Option<String>,
+        headers: HeaderMap,
+        has_body: bool,
+    }
+
+    impl Asked {
+        fn by(tenant: &str) -> Self {
+            let caller = Caller { tenant: Some(tenant.into()), ..Caller::default() };
+            Self {
+                namespace: Namespace::named("n"),
+                caller,
+                method: Method::GET,
+                scheme: "http",
+                authority: "api.example".to_owned(),
+                path: "/a".to_owned(),
+                query: None,
+                headers: HeaderMap::new(),
+                has_body: false,
+            }
+        }
+
+        fn input(&self) -> KeyInput<'_> {
+            KeyInput {
+                namespace: &self.namespace,
+                caller: &self.caller,
+                method: &self.method,
+                scheme: self.scheme,
+                authority: &self.authority,
+                path: &self.path,
+                query: self.query.as_deref(),
+                headers: &self.headers,
+                has_body: self.has_body,
+            }
+        }
+
+        fn key(&self) -> Result<Digest, Bypass> {
+            key(&self.input())
+        }
+
+        fn with(&self, change: impl FnOnce(&mut Self)) -> Result<Digest, Bypass> {
+            let mut changed = self.clone();
+            change(&mut changed);
+            changed.key()
         }
     }
 
-    fn of(namespace: &Namespace, caller: &Caller, path: &str, query: Option<&str>) -> Result<Digest, Bypass> {
-        let headers = HeaderMap::new();
-        let (method, scheme, authority) = (&Method::GET, "http", "a.example");
-        key(&KeyInput {
-            namespace,
-            caller,
-            method,
-            scheme,
-            authority,
-            path,
-            query,
-            headers: &headers,
-            has_body: false,
-        })
+    fn text(value: &str) -> Option<Arc<str>> {
+        Some(value.into())
     }
 
     #[test]
-    fn without_a_verified_identity_there_is_no_entry() {
-        let tenant = Namespace::named("n");
-        let user = Namespace { scope: Scope::User, ..Namespace::named("n") };
-        assert_eq!(of(&tenant, &caller(None, Some("ada")), "/", None), Err(Bypass::NoTenant));
-        assert_eq!(of(&user, &caller(Some("acme"), None), "/", None), Err(Bypass::NoUser));
-        let forged = Caller { rejected_credential: true, ..caller(Some("acme"), None) };
-        assert_eq!(of(&tenant, &forged, "/", None), Err(Bypass::Credential));
+    fn two_tenants_never_share() {
+        assert_ne!(Asked::by("acme").key(), Asked::by("globex").key());
+        let of =
+            |tenant: &str, namespace: &str| Asked::by(tenant).with(|a| a.namespace.name = namespace.into());
+        assert_ne!(of("a", "bc"), of("ab", "c"));
+        for scope in [Scope::Tenant, Scope::User] {
+            let user = |tenant| {
+                Asked::by(tenant).with(|a| (a.namespace.scope, a.caller.user) = (scope, text("ada")))
+            };
+            assert_ne!(user("acme"), user("globex"));
+        }
     }
 
     #[test]
-    fn tenants_and_users_never_meet() {
-        let tenant = Namespace::named("n");
-        let ours = of(&tenant, &caller(Some("acme"), Some("ada")), "/", None).expect("keyed");
-        assert_eq!(of(&tenant, &caller(Some("acme"), Some("bob")), "/", None), Ok(ours), "one tenant shares");
-        assert_ne!(of(&tenant, &caller(Some("globex"), Some("ada")), "/", None), Ok(ours));
-        let user = Namespace { scope: Scope::User, ..Namespace::named("n") };
-        let ada = of(&user, &caller(Some("acme"), Some("ada")), "/", None).expect("keyed");
-        assert_ne!(of(&user, &caller(Some("acme"), Some("bob")), "/", None), Ok(ada));
-        assert_ne!(of(&user, &caller(Some("globex"), Some("ada")), "/", None), Ok(ada));
+    fn members_of_a_tenant_share_in_scope_tenant_and_not_in_scope_user() {
+        let of = |scope, user| {
+            Asked::by("acme").with(|a| (a.namespace.scope, a.caller.user) = (scope, text(user)))
+        };
+        assert_eq!(of(Scope::Tenant, "ada"), of(Scope::Tenant, "bob"));
+        assert_ne!(of(Scope::User, "ada"), of(Scope::User, "bob"));
+        let key_of = |name| {
+            Asked::by("acme").with(|a| (a.namespace.scope, a.caller.api_key) = (Scope::User, text(name)))
+        };
+        assert_ne!(of(Scope::User, "ada"), key_of("ada"), "an API key called ada is not the user ada");
     }
 
     #[test]
-    fn an_allow_list_drops_only_what_it_must() {
-        let listed = Namespace { query: QueryKey::Only(vec!["range".into()]), ..Namespace::named("n") };
-        let caller = caller(Some("acme"), None);
-        let plain = of(&listed, &caller, "/", Some("range=7d"));
-        assert_eq!(of(&listed, &caller, "/", Some("utm=x&range=7d")), plain);
-        assert_ne!(
-            of(&listed, &caller, "/", Some("utm=x;range=9d&range=7d")),
-            plain,
-            "a cloaked parameter is keyed"
+    fn who_cannot_be_told_apart_is_not_served_from_the_cache() {
+        let base = Asked::by("acme");
+        let bypass = |change: fn(&mut Asked)| base.with(change);
+        assert_eq!(bypass(|a| a.caller.tenant = None), Err(Bypass::NoTenant));
+        assert_eq!(bypass(|a| a.caller.tenant = text("")), Err(Bypass::NoTenant));
+        assert_eq!(bypass(|a| a.namespace.scope = Scope::User), Err(Bypass::NoUser));
+        assert_eq!(bypass(|a| a.caller.rejected_credential = true), Err(Bypass::Credential));
+        assert_eq!(bypass(|a| a.method = Method::POST), Err(Bypass::Method));
+        assert_eq!(bypass(|a| a.method = Method::OPTIONS), Err(Bypass::Method));
+        assert_eq!(bypass(|a| a.has_body = true), Err(Bypass::Body));
+        let field =
+            |name, value| base.with(|a| drop(a.headers.insert(name, HeaderValue::from_static(value))));
+        assert_eq!(field(COOKIE, "a=1"), Err(Bypass::Cookie));
+        assert_eq!(field(UPGRADE, "websocket"), Err(Bypass::Upgrade));
+        assert_eq!(field(http::header::CACHE_CONTROL, "no-store"), base.key());
+        let listening = base.with(|a| {
+            a.namespace.client_directives = true;
+            a.headers.insert("cache-control", HeaderValue::from_static("no-store"));
+        });
+        assert_eq!(listening, Err(Bypass::NoStore));
+        let public = base.with(|a| (a.namespace.scope, a.caller.rejected_credential) = (Scope::Public, true));
+        assert!(public.is_ok());
+    }
+
+    #[test]
+    fn one_address_has_one_key_however_it_is_written() {
+        let base = Asked::by("acme");
+        for authority in ["API.example", "api.example:80", "api.example:"] {
+            assert_eq!(base.with(|a| a.authority = authority.to_owned()), base.key(), "{authority}");
+        }
+        assert_eq!(base.with(|a| a.method = Method::HEAD), base.key());
+        assert_ne!(base.with(|a| a.authority = "api.example:443".to_owned()), base.key());
+        assert_ne!(base.with(|a| a.scheme = "https"), base.key());
+        assert_ne!(base.with(|a| a.path = "/A".to_owned()), base.key());
+        assert_ne!(base.with(|a| a.query = Some(String::new())), base.key());
+    }
+
+    #[test]
+    fn only_listed_parameters_are_keyed_in_their_order() {
+        let of = |query: &str| {
+            Asked::by("acme").with(|a| {
+                a.namespace.query = QueryKey::Only(vec!["range".to_owned(), "a".to_owned()]);
+                a.query = Some(query.to_owned());
+            })
+        };
+        assert_eq!(of("range=7d"), of("utm_source=x&range=7d&fbclid=%20y"));
+        assert_ne!(of("range=7d"), of("range=8d"));
+        assert_ne!(of("a=1&a=2"), of("a=2&a=1"));
+        assert_ne!(of("a=1:range=2"), of("a=1&range=2"));
+    }
+
+    #[test]
+    fn a_parameter_that_the_backend_may_read_differently_keys_the_whole_query() {
+        let of = |query: &str| {
+            Asked::by("acme").with(|a| {
+                a.namespace.query = QueryKey::Only(vec!["range".to_owned()]);
+                a.query = Some(query.to_owned());
+            })
+        };
+        for cloaked in
+            ["utm=x;range=evil", "r%61nge=evil", "range[]=evil", "Range=evil", "+range=evil", "range=7d;x=1"]
+        {
+            let query = format!("range=7d&{cloaked}");
+            assert_ne!(of(&query), of("range=7d"), "{cloaked}");
+            assert_ne!(of(&query), of(&query.replace("evil", "good").replace("x=1", "x=2")), "{cloaked}");
+        }
+    }
+
+    #[test]
+    fn claims_fields_and_cookies_are_keyed_when_named() {
+        let mut base = Asked::by("acme");
+        base.namespace.vary_claims = vec!["role".to_owned()];
+        base.namespace.headers = vec!["x-plan".to_owned()];
+        base.namespace.cookies = Cookies::Key(vec!["lang".to_owned()]);
+        let claim = |role: &str| {
+            base.with(|a| a.caller.claims = Arc::new(BTreeMap::from([("role".to_owned(), role.to_owned())])))
+        };
+        let cookie = |line: &'static str| {
+            base.with(|a| drop(a.headers.insert(COOKIE, HeaderValue::from_static(line))))
+        };
+        let plan = |line: &'static str| {
+            base.with(|a| drop(a.headers.insert("x-plan", HeaderValue::from_static(line))))
+        };
+        assert!(claim("admin") != claim("viewer") && claim("") != base.key());
+        assert!(plan("a") != plan("b") && plan("") != base.key());
+        assert_eq!(cookie("lang=de; session=1"), cookie("session=2; lang=de"));
+        assert!(cookie("lang=de") != cookie("lang=en") && cookie("lang=") != base.key());
+        assert_eq!(cookie("xlang=de"), base.key());
+        assert_ne!(cookie("lang=de; lang=en"), cookie("lang=en; lang=de"));
+    }
+
+    #[test]
+    fn the_readable_parts_are_those_of_the_key() {
+        let mut asked = Asked::by("acme");
+        asked.query = Some("a=1".to_owned());
+        let parts = parts(&asked.input()).expect("a key");
+        let said: Vec<(&str, Option<&str>)> =
+            parts.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        let expected = [
+            ("namespace", Some("n")),
+            ("scope", Some("tenant")),
+            ("tenant", Some("acme")),
+            ("scheme", Some("http")),
+            ("authority", Some("api.example")),
+            ("path", Some("/a")),
+            ("query", Some("a=1")),
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn owners_differ_as_scopes_tenants_and_users_do() {
+        let of = |scope, tenant: &str, user: &str| {
+            let caller = Caller { tenant: text(tenant), user: text(user), ..Caller::default() };
+            owner(&Namespace { scope, ..Namespace::named("n") }, &caller)
+        };
+        assert_eq!(of(Scope::Tenant, "a", "x"), of(Scope::Tenant, "a", "y"));
+        assert_eq!(of(Scope::Public, "a", "x"), of(Scope::Public, "b", "y"));
+        assert!(of(Scope::Tenant, "a", "x") != of(Scope::Tenant, "b", "x"));
+        assert!(
+            of(Scope::User, "a", "x") != of(Scope::User, "a", "y")
+                && of(Scope::User, "a", "bc") != of(Scope::User, "ab", "c")
         );
     }
 
-    proptest! {
-        #[test]
-        fn the_key_is_injective(a in inputs(), b in inputs()) {
-            let digest = |(ns, tenant, path, query): &(String, String, String, Option<String>)| {
-                of(&Namespace::named(ns), &caller(Some(tenant), None), path, query.as_deref())
-            };
-            prop_assert_eq!(a == b, digest(&a) == digest(&b));
+    prop_compose! {
+        /// Short values over a small alphabet, so that equal and near-equal cases are common.
+        fn asked()(
+            namespace in "[ab]{1,2}",
+            who in ("[ab]{1,2}", prop::option::of("[ab]{0,2}"), prop::option::of("[ab]{0,2}")),
+            scope in prop::sample::select(vec![Scope::Public, Scope::Tenant, Scope::User]),
+            target in ("[ab]{1,2}", "/[ab]{0,2}", prop::option::of("[ab&=]{0,3}")),
+            plan in prop::option::of("[ab]{0,2}"),
+            role in prop::option::of("[ab]{0,2}"),
+        ) -> Asked {
+            let mut asked = Asked::by(&who.0);
+            asked.namespace = Namespace { scope, headers: vec!["x-plan".to_owned()], vary_claims: vec!["role".to_owned()], ..Namespace::named(&namespace) };
+            (asked.caller.user, asked.caller.api_key) = (who.1.map(Into::into), who.2.map(Into::into));
+            (asked.authority, asked.path, asked.query) = target;
+            if let Some(plan) = plan {
+                asked.headers.insert("x-plan", HeaderValue::from_str(&plan).expect("a value"));
+            }
+            asked.caller.claims = Arc::new(role.map(|role| ("role".to_owned(), role)).into_iter().collect());
+            asked
         }
     }
 
-    prop_compose! {
-        fn inputs()(ns in "[ab]{1,2}", tenant in "[abc]{1,3}", path in "/[ab]{0,2}", query in prop::option::of("[ab=&]{0,3}")) -> (String, String, String, Option<String>) {
-            (ns, tenant, path, query)
+    /// What a key must tell apart, written down without any digest.
+    fn essence(asked: &Asked) -> impl PartialEq + std::fmt::Debug {
+        let scope = asked.namespace.scope;
+        let some = |value: &Option<Arc<str>>| value.clone().filter(|text| !text.is_empty());
+        let tenant = some(&asked.caller.tenant).filter(|_| scope != Scope::Public);
+        let user = (scope == Scope::User).then(|| (some(&asked.caller.user), some(&asked.caller.api_key)));
+        let target = (asked.authority.clone(), asked.path.clone(), asked.query.clone());
+        (
+            asked.namespace.name.clone(),
+            scope,
+            tenant,
+            user,
+            target,
+            asked.headers.clone(),
+            asked.caller.claims.clone(),
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn keys_are_equal_exactly_where_their_inputs_are(left in asked(), right in asked()) {
+            if let (Ok(one), Ok(two)) = (left.key(), right.key()) {
+                prop_assert_eq!(one == two, essence(&left) == essence(&right));
+            }
+        }
+
+        #[test]
+        fn one_changed_input_changes_the_key(base in asked(), other in asked(), which in 0..7) {
+            let mut changed = base.clone();
+            match which {
+                0 => changed.namespace.name = other.namespace.name,
+                1 => changed.caller.tenant = other.caller.tenant,
+                2 => changed.authority = other.authority,
+                3 => changed.path = other.path,
+                4 => changed.query = other.query,
+                5 => changed.headers = other.headers,
+                _ => changed.caller.claims = other.caller.claims,
+            }
+            if let (Ok(one), Ok(two)) = (base.key(), changed.key()) {
+                prop_assert_eq!(one == two, essence(&base) == essence(&changed));
+            }
         }
     }
 }

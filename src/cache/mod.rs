@@ -1,19 +1,33 @@
 //! May it be kept, for whom, and how long: RFC 9111 for a shared cache with tenants. Pure: bytes and time come in.
+//!
+//! A request meets [`key()`] and [`request_demand`]; a response [`storability()`], [`selecting_fields`],
+//! [`stored_fields`] and [`Entry::new`]; an answer [`client_fields`] and [`CacheStatus`]; a 304 [`merge_304`] and then
+//! the same as a response.
 
-pub mod control;
+pub mod codec;
 pub mod date;
+pub mod demand;
+pub mod directives;
 pub mod entry;
 pub mod fields;
+pub mod freshness;
 pub mod key;
+pub mod lifetime;
 pub mod namespace;
 pub mod status;
-pub mod storable;
+pub mod storability;
+pub mod structured;
+pub mod variants;
 pub mod vary;
 
-pub use entry::{Entry, EntryFault};
+pub use codec::{EntryFault, decode, encode};
+pub use demand::{Demand, Verdict, request_demand};
+pub use entry::{Entry, EntryHead};
 pub use fields::{client_fields, merge_304, stored_fields};
-pub use key::{Bypass, KeyInput, key, parts};
+pub use key::{Bypass, KeyInput, key, owner, parts};
+pub use lifetime::Lifetime;
 pub use namespace::{Cookies, Namespace, QueryKey, Scope, SetCookie, TtlMode};
-pub use status::{CacheStatus, Demand, Outcome, Verdict, request_demand};
-pub use storable::{Lifetime, ResponseInput, Storability, storability};
-pub use vary::{Selecting, selecting_fields, variant};
+pub use status::{CacheStatus, Outcome};
+pub use storability::{Refused, ResponseInput, Storability, storability};
+pub use variants::VaryRecord;
+pub use vary::{Selecting, Variant, selecting_fields, variant};

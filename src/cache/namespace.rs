@@ -95,6 +95,9 @@ pub struct Namespace {
     pub heuristic: bool,
     /// Obey the client's `Cache-Control` request directives (RFC 9111 section 5.2.1).
     pub client_directives: bool,
+    /// Store error answers (4xx and 5xx) that bring explicit freshness, as RFC 9111 section 3 allows. Off: one
+    /// client's bad request must not become everybody's answer.
+    pub error_statuses: bool,
 }
 
 impl Namespace {
@@ -120,6 +123,7 @@ impl Namespace {
             client_max_age: None,
             heuristic: false,
             client_directives: false,
+            error_statuses: false,
         }
     }
 }

@@ -1,9 +1,7 @@
-//! What the answer says about the cache: `Cache-Status` (RFC 9211) and `X-Cache`; and what the client may ask of it.
+//! What the answer says about the cache: `Cache-Status` (RFC 9211) and the older `X-Cache`.
 
-use crate::cache::control::Control;
-use crate::cache::namespace::Namespace;
-use crate::cache::storable::Lifetime;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
+use std::fmt;
 
 /// How the cache took part in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +10,7 @@ pub enum Outcome {
     Hit,
     /// From the origin.
     Miss,
-    /// From a stale entry.
+    /// From a stale entry: while it is refreshed, or because the origin failed.
     Stale,
     /// From an entry that the origin confirmed.
     Revalidated,
@@ -34,107 +32,49 @@ impl Outcome {
     }
 }
 
-/// One member of `Cache-Status`.
-#[derive(Debug, Clone, Copy)]
+/// One member of `Cache-Status`. Append the field: members of caches nearer the origin stay in front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheStatus {
     /// How the cache took part.
     pub outcome: Outcome,
-    /// Freshness left, seconds; negative when stale.
+    /// Freshness left in seconds; negative when stale.
     pub ttl_s: Option<i64>,
     /// Was the answer stored?
     pub is_stored: bool,
-    /// Did the request wait for another's fetch?
+    /// Did the request wait for another one's fetch?
     pub is_collapsed: bool,
-    /// Why it was not looked up or not stored.
+    /// Why it was not looked up or not stored, a token: `no-tenant`, `set-cookie`.
     pub detail: Option<&'static str>,
 }
 
 impl CacheStatus {
-    /// The member as text.
+    /// The field's value.
     #[must_use]
     pub fn value(&self) -> HeaderValue {
-        let mut text = String::from("tidegate; ");
-        text.push_str(match self.outcome {
-            Outcome::Hit => "hit",
-            Outcome::Stale => "hit; fwd=stale",
-            Outcome::Revalidated => "fwd=stale; fwd-status=304",
-            Outcome::Miss => "fwd=uri-miss",
-            Outcome::Bypass if self.detail == Some("method") => "fwd=method",
-            Outcome::Bypass => "fwd=bypass",
-        });
+        HeaderValue::try_from(self.to_string()).unwrap_or(HeaderValue::from_static("tidegate"))
+    }
+}
+
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `hit` and `fwd` exclude each other (RFC 9211 section 2.2); that a hit is stale shows in its `ttl`.
+        f.write_str(match self.outcome {
+            Outcome::Hit | Outcome::Stale => "tidegate; hit",
+            Outcome::Miss => "tidegate; fwd=uri-miss",
+            Outcome::Revalidated => "tidegate; fwd=stale; fwd-status=304",
+            Outcome::Bypass if self.detail == Some("method") => "tidegate; fwd=method",
+            Outcome::Bypass => "tidegate; fwd=bypass",
+        })?;
         if self.is_stored {
-            text.push_str("; stored");
+            f.write_str("; stored")?;
         }
         if self.is_collapsed {
-            text.push_str("; collapsed");
+            f.write_str("; collapsed")?;
         }
         if let Some(ttl_s) = self.ttl_s.filter(|_| self.outcome != Outcome::Bypass) {
-            text.push_str(&format!("; ttl={ttl_s}"));
+            write!(f, "; ttl={ttl_s}")?;
         }
-        if let Some(detail) = self.detail {
-            text.push_str(&format!("; detail={detail}"));
-        }
-        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("tidegate"))
-    }
-}
-
-/// What a request's own `Cache-Control` asks of the cache (RFC 9111 section 5.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Demand {
-    /// Only a stored answer will do.
-    pub only_if_cached: bool,
-    validate: bool,
-    max_age_s: Option<u64>,
-    min_fresh_s: Option<u64>,
-    max_stale_s: Option<u64>,
-}
-
-/// What the demand makes of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It will do, even if it is stale.
-    Fresh,
-    /// It must be confirmed first.
-    Validate,
-}
-
-/// Reads the demand. Namespaces ignore it unless told otherwise: a client must not be able to make the backend work
-/// by asking for fresh answers.
-#[must_use]
-pub fn request_demand(headers: &HeaderMap, namespace: &Namespace) -> Demand {
-    if !namespace.client_directives {
-        return Demand::default();
-    }
-    let control = Control::of(headers);
-    let has_control = headers.contains_key(http::header::CACHE_CONTROL);
-    let is_pragma =
-        !has_control && headers.get(http::header::PRAGMA).is_some_and(|value| value == "no-cache");
-    Demand {
-        only_if_cached: control.only_if_cached,
-        validate: control.no_cache != crate::cache::control::Scoped::No || control.no_store || is_pragma,
-        max_age_s: control.max_age,
-        min_fresh_s: control.min_fresh,
-        max_stale_s: control.max_stale,
-    }
-}
-
-impl Demand {
-    /// What it makes of an entry with this lifetime; `None`: nothing special.
-    #[must_use]
-    pub fn judge(&self, lifetime: &Lifetime, now_ms: u64) -> Option<Verdict> {
-        let age_s = now_ms.saturating_sub(lifetime.age_base_ms) / 1_000;
-        let left_s = lifetime.fresh_until_ms.saturating_sub(now_ms) / 1_000;
-        let is_too_old = self.max_age_s.is_some_and(|max| age_s > max || (max == 0));
-        let is_too_stale_soon = self.min_fresh_s.is_some_and(|min| left_s < min);
-        if self.validate || is_too_old || is_too_stale_soon {
-            return Some(Verdict::Validate);
-        }
-        let stale_s = now_ms.saturating_sub(lifetime.fresh_until_ms) / 1_000;
-        let is_stale = now_ms > lifetime.fresh_until_ms;
-        // The origin's must-revalidate leaves no stale window at all; the client cannot lift it.
-        let may_be_stale = lifetime.sie_s > 0 || lifetime.swr_s > 0;
-        (is_stale && may_be_stale && self.max_stale_s.is_some_and(|max| stale_s <= max))
-            .then_some(Verdict::Fresh)
+        self.detail.map_or(Ok(()), |detail| write!(f, "; detail={detail}"))
     }
 }
 
@@ -143,31 +83,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_read_as_rfc_9211_has_them() {
-        let status = |outcome, ttl_s, is_stored, detail| {
-            CacheStatus { outcome, ttl_s, is_stored, is_collapsed: false, detail }.value()
+    fn says_what_happened_in_both_languages() {
+        let said = |outcome, ttl_s, is_stored, is_collapsed, detail| {
+            let status = CacheStatus { outcome, ttl_s, is_stored, is_collapsed, detail };
+            format!("{} {}", outcome.word(), status.value().to_str().expect("text"))
         };
-        assert_eq!(status(Outcome::Hit, Some(212), false, None), "tidegate; hit; ttl=212");
-        assert_eq!(status(Outcome::Miss, Some(300), true, None), "tidegate; fwd=uri-miss; stored; ttl=300");
+        assert_eq!(said(Outcome::Hit, Some(212), false, false, None), "HIT tidegate; hit; ttl=212");
+        assert_eq!(said(Outcome::Stale, Some(-3), false, false, None), "STALE tidegate; hit; ttl=-3");
         assert_eq!(
-            status(Outcome::Bypass, None, false, Some("no-tenant")),
-            "tidegate; fwd=bypass; detail=no-tenant"
+            said(Outcome::Miss, Some(300), true, false, None),
+            "MISS tidegate; fwd=uri-miss; stored; ttl=300"
         );
         assert_eq!(
-            status(Outcome::Revalidated, Some(9), true, None),
-            "tidegate; fwd=stale; fwd-status=304; stored; ttl=9"
+            said(Outcome::Revalidated, Some(9), true, true, None),
+            "REVALIDATED tidegate; fwd=stale; fwd-status=304; stored; collapsed; ttl=9"
         );
-    }
-
-    #[test]
-    fn client_directives_count_only_where_the_namespace_says_so() {
-        let headers =
-            HeaderMap::from_iter([(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))]);
-        let lifetime =
-            Lifetime { age_base_ms: 0, fresh_until_ms: 60_000, swr_s: 0, sie_s: 0, keep_s: 0, ours: false };
-        let shy = Namespace::named("n");
-        assert_eq!(request_demand(&headers, &shy).judge(&lifetime, 1_000), None);
-        let obedient = Namespace { client_directives: true, ..shy };
-        assert_eq!(request_demand(&headers, &obedient).judge(&lifetime, 1_000), Some(Verdict::Validate));
+        assert_eq!(
+            said(Outcome::Bypass, Some(9), false, false, Some("no-tenant")),
+            "BYPASS tidegate; fwd=bypass; detail=no-tenant"
+        );
+        assert_eq!(
+            said(Outcome::Bypass, None, false, false, Some("method")),
+            "BYPASS tidegate; fwd=method; detail=method"
+        );
     }
 }

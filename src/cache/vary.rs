@@ -1,115 +1,230 @@
-//! `Vary` (RFC 9111 section 4.1): which request fields select among stored responses, and what they said.
+//! `Vary`: which request fields select a stored response, and the name of the variant that a request asks for
+//! (RFC 9111 section 4.1).
+//!
+//! Two requests share a variant only if the origin could not tell them apart by the selecting fields, give or take
+//! what section 4.1 lets a cache normalise: whitespace in lists, lines that are combined, and letter case and order
+//! where the field's definition says that they mean nothing.
 
 use crate::base::{Digest, Digester};
-use http::{HeaderMap, HeaderName, header};
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderName, ORIGIN,
+    PROXY_AUTHORIZATION, REFERER, USER_AGENT, VARY,
+};
+use std::fmt;
 
-/// More selecting fields than this make a response not worth storing.
-const FIELDS_MAX: usize = 16;
+/// How many fields may select, and how many variants one key may have. Beyond that nothing is stored: an origin that
+/// varies on so much is not cacheable, and an attacker who varies so much must not fill the store.
+pub const SELECTING_MAX: usize = 16;
 
-/// The selecting fields of a response.
+/// See [`SELECTING_MAX`].
+pub const VARIANTS_MAX: usize = 16;
+
+/// Fields whose value is not a list, so that nothing inside may be touched.
+const NOT_LISTS: [HeaderName; 7] =
+    [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, USER_AGENT, HOST, ORIGIN, REFERER];
+
+/// What `Vary` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selecting {
-    /// No `Vary`.
+    /// Nothing: one response for all.
     None,
-    /// `*`, an unreadable list or too many fields: no other request is answered with it.
+    /// `*`, something unreadable, or more than [`SELECTING_MAX`] fields: never reused.
     Never,
-    /// The fields, sorted, each once.
+    /// These fields, sorted, each once.
     Fields(Vec<HeaderName>),
 }
 
 /// Reads all `Vary` lines of a response.
 #[must_use]
 pub fn selecting_fields(headers: &HeaderMap) -> Selecting {
-    let mut fields = Vec::new();
-    for line in headers.get_all(header::VARY) {
-        let Ok(line) = line.to_str() else { return Selecting::Never };
-        for name in line.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            match HeaderName::try_from(name) {
-                Ok(name) if name.as_str() != "*" => fields.push(name),
-                _ => return Selecting::Never,
-            }
+    let mut names = Vec::new();
+    for value in headers.get_all(VARY) {
+        let Ok(line) = value.to_str() else { return Selecting::Never };
+        for member in line.split(',').map(trim).filter(|member| !member.is_empty()) {
+            // `*` is a token and would pass as a field name.
+            let name = HeaderName::from_bytes(member.as_bytes()).ok().filter(|_| member != "*");
+            let Some(name) = name else { return Selecting::Never };
+            names.push(name);
         }
     }
-    fields.sort_by(|left, right| left.as_str().cmp(right.as_str()));
-    fields.dedup();
-    match fields.len() {
+    let names = sorted(names);
+    match names.len() {
         0 => Selecting::None,
-        count if count > FIELDS_MAX => Selecting::Never,
-        _ => Selecting::Fields(fields),
+        1..=SELECTING_MAX => Selecting::Fields(names),
+        _ => Selecting::Never,
     }
 }
 
-/// Names the variant that a request selects: equal exactly when all selecting fields match after normalisation.
+/// Sorts field names and drops repetitions: the form in which they are compared and stored.
 #[must_use]
-pub fn variant(fields: &[HeaderName], request: &HeaderMap) -> Digest {
+pub fn sorted(mut names: Vec<HeaderName>) -> Vec<HeaderName> {
+    names.sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
+    names.dedup();
+    names
+}
+
+/// Names one stored response among those of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Variant(Digest);
+
+impl Variant {
+    /// The only response of a key without selecting fields.
+    pub const SINGLE: Self = Self(Digest([0; 32]));
+
+    /// Its bytes, for the stored record.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0.0
+    }
+
+    /// The inverse of [`Variant::as_bytes`].
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Digest(bytes))
+    }
+}
+
+impl fmt::Display for Variant {
+    /// `-` for the single response, else 22 characters in base 62.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::SINGLE { f.write_str("-") } else { f.write_str(&self.0.short()) }
+    }
+}
+
+/// The variant that `request` asks for, given the selecting fields (sorted). A field that is absent matches only
+/// requests in which it is absent too.
+#[must_use]
+pub fn variant(fields: &[HeaderName], request: &HeaderMap) -> Variant {
+    if fields.is_empty() {
+        return Variant::SINGLE;
+    }
     let mut digester = Digester::new("tidegate variant 1");
     for name in fields {
         digester.add(name.as_str().as_bytes());
-        match normal(name, request) {
-            None => digester.add(b"absent"),
+        match normalised(name, request) {
             Some(value) => {
-                digester.add(b"present");
-                digester.add(value.as_bytes());
+                digester.add(&[1]);
+                digester.add(&value);
             }
+            None => digester.add(&[0]),
         }
     }
-    digester.finish()
+    Variant(digester.finish())
 }
 
-/// The field's lines as one list without idle white space. Codings and languages without weights are compared as
-/// sets in lower case: order means nothing among equals.
-fn normal(name: &HeaderName, request: &HeaderMap) -> Option<String> {
-    let lines: Vec<String> = request
-        .get_all(name)
-        .iter()
-        .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
-        .collect();
-    if lines.is_empty() {
-        return None;
+/// The field's value as it is compared: lines combined, lists tidied. `None`: absent.
+fn normalised(name: &HeaderName, request: &HeaderMap) -> Option<Vec<u8>> {
+    let mut lines = request.get_all(name).into_iter().map(http::HeaderValue::as_bytes).peekable();
+    lines.peek()?;
+    if NOT_LISTS.contains(name) {
+        return Some(lines.collect::<Vec<_>>().join(&b","[..]));
     }
-    let joined = lines.join(",");
-    let mut members: Vec<String> =
-        joined.split(',').map(|member| member.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    if matches!(*name, header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE) {
-        members.iter_mut().for_each(|member| *member = member.replace(' ', "").to_ascii_lowercase());
-        members.retain(|member| !member.is_empty());
-        if !joined.contains(';') {
-            members.sort_unstable();
+    let mut members: Vec<Vec<u8>> = lines.flat_map(list_members).collect();
+    if *name == ACCEPT_ENCODING || *name == ACCEPT_LANGUAGE {
+        // Codings and language tags have no case, weights say what comes first, and the rest is space.
+        for member in &mut members {
+            member.make_ascii_lowercase();
+            member.retain(|byte| !matches!(byte, b' ' | b'\t'));
         }
+        members.sort_unstable();
+        members.dedup();
     }
-    Some(members.join(","))
+    Some(members.join(&b","[..]))
+}
+
+/// Splits at commas outside quoted strings, trims, drops empty members (RFC 9110 section 5.6.1.2).
+fn list_members(line: &[u8]) -> Vec<Vec<u8>> {
+    let (mut quoted, mut escaped) = (false, false);
+    let pieces = line.split(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' => return !quoted,
+            _ => {}
+        }
+        false
+    });
+    pieces.map(<[u8]>::trim_ascii).filter(|piece| !piece.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use proptest::prelude::*;
 
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
         }
         headers
     }
 
-    #[test]
-    fn a_star_anywhere_selects_nothing() {
-        assert_eq!(selecting_fields(&map(&[("vary", "Accept"), ("vary", "*")])), Selecting::Never);
-        assert_eq!(selecting_fields(&map(&[("vary", "Accept, *")])), Selecting::Never);
-        assert_eq!(selecting_fields(&map(&[("vary", " ")])), Selecting::None);
-        let fields = vec![HeaderName::from_static("accept"), HeaderName::from_static("cookie")];
-        assert_eq!(selecting_fields(&map(&[("vary", "Cookie, accept, ACCEPT")])), Selecting::Fields(fields));
+    fn vary(lines: &[&str]) -> Selecting {
+        selecting_fields(&map(&lines.iter().map(|line| ("vary", *line)).collect::<Vec<_>>()))
+    }
+
+    fn same(field: &'static str, left: &[&str], right: &[&str]) -> bool {
+        let of = |lines: &[&str]| {
+            let request = map(&lines.iter().map(|line| (field, *line)).collect::<Vec<_>>());
+            variant(&[HeaderName::from_static(field)], &request)
+        };
+        of(left) == of(right)
     }
 
     #[test]
-    fn absent_matches_only_absent_and_order_is_nothing_among_equals() {
-        let fields = [header::ACCEPT_LANGUAGE, HeaderName::from_static("x-a")];
-        let of = |lines: &[(&'static str, &'static str)]| variant(&fields, &map(lines));
-        assert_ne!(of(&[("x-a", "")]), of(&[]));
-        assert_eq!(of(&[("accept-language", "en, de")]), of(&[("accept-language", "DE,en")]));
-        assert_ne!(of(&[("accept-language", "en;q=0.1, de")]), of(&[("accept-language", "de, en")]));
-        assert_eq!(of(&[("x-a", "1, 2")]), of(&[("x-a", "1"), ("x-a", " 2")]));
-        assert_ne!(of(&[("x-a", "1, 2")]), of(&[("x-a", "2, 1")]));
+    fn a_star_anywhere_is_never_reused() {
+        for lines in
+            [&["*"][..], &["*, *"], &["*", "*"], &[", *"], &["", "*"], &["*, Foo"], &["Foo, *"], &["a b"]]
+        {
+            assert_eq!(vary(lines), Selecting::Never, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn fields_are_sorted_each_once_and_bounded() {
+        let names = |list: &[&'static str]| {
+            Selecting::Fields(list.iter().map(|n| HeaderName::from_static(n)).collect())
+        };
+        assert_eq!(vary(&["Origin, accept", "ORIGIN"]), names(&["accept", "origin"]));
+        assert_eq!((vary(&[]), vary(&["", " , "])), (Selecting::None, Selecting::None));
+        let many = |count: usize| (0..count).map(|n| format!("f{n}")).collect::<Vec<_>>().join(",");
+        assert!(
+            matches!(vary(&[&many(SELECTING_MAX)]), Selecting::Fields(list) if list.len() == SELECTING_MAX)
+        );
+        assert_eq!(vary(&[&many(SELECTING_MAX + 1)]), Selecting::Never);
+    }
+
+    #[test]
+    fn lists_are_compared_without_their_spacing() {
+        assert!(same("foo", &["1,2"], &[" 1, 2 "]) && same("foo", &["1, 2"], &["1", "2"]));
+        assert!(same("accept-language", &["en, de"], &[" dE ,   EN"]));
+        assert!(same("accept-encoding", &["gzip;q=1.0, br"], &["br,gzip; q=1.0"]));
+        assert!(!same("foo", &["1,2"], &["2,1"]) && !same("foo", &["a"], &["A"]));
+        assert!(!same("foo", &["\"a,b\""], &["\"a, b\""]) && !same("cookie", &["a=1, b"], &["a=1,b"]));
+        assert!(!same("accept-language", &["en"], &["en, de"]));
+    }
+
+    #[test]
+    fn absent_matches_only_absent() {
+        assert!(!same("foo", &[], &[""]) && same("foo", &[], &[]));
+        assert_eq!(variant(&[], &map(&[("foo", "1")])), Variant::SINGLE);
+        assert_eq!(Variant::SINGLE.to_string(), "-");
+    }
+
+    proptest! {
+        #[test]
+        fn different_values_of_a_plain_field_never_share(left in "[a-z]{0,4}", right in "[a-z]{0,4}", other in "[a-z]{0,4}") {
+            let fields = [HeaderName::from_static("x"), HeaderName::from_static("y")];
+            let of = |x: &str, y: &str| variant(&fields, &map(&[("x", x), ("y", y)]));
+            prop_assert_eq!(of(&left, &other) == of(&right, &other), left == right);
+            prop_assert_eq!(of(&left, &right) == of(&right, &left), left == right);
+        }
     }
 }

@@ -86,6 +86,8 @@ pub(super) fn namespace(
         space.max_object = size;
     }
     space.heuristic = section.take("heuristic").and_then(|taken| reader.flag(&taken)).unwrap_or(false);
+    space.error_statuses =
+        section.take("error_statuses").and_then(|taken| reader.flag(&taken)).unwrap_or(false);
     let words = [("ignore", false), ("obey", true)];
     let directives = section.take("client_directives").and_then(|taken| reader.choice(&taken, &words));
     space.client_directives = directives.unwrap_or(false);

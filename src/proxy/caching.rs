@@ -57,6 +57,7 @@ pub(super) fn key(ctx: &RequestCtx) -> Result<CacheKey> {
     let mut key = CacheKey::new(digest.0.to_vec(), "");
     key.extensions.insert(KeyParts {
         digest,
+        owner: crate::cache::owner(namespace, &ctx.caller),
         request: Arc::clone(&ctx.cache.request),
         max_object: namespace.max_object,
     });
@@ -71,7 +72,7 @@ pub(super) fn judge_hit(
     ctx: &mut RequestCtx,
 ) -> Option<ForcedFreshness> {
     let found = meta.extensions().get::<Found>()?;
-    let lifetime = &found.entry.lifetime;
+    let lifetime = &found.entry.head.lifetime;
     let now_ms = gate.clock.wall_ms();
     ctx.cache.is_ours = lifetime.ours;
     ctx.cache.ttl_s = Some(signed_seconds(lifetime.fresh_until_ms, now_ms));
@@ -107,6 +108,7 @@ pub(super) fn judge_response(
     };
     let input = ResponseInput {
         namespace: &namespace,
+        caller: &ctx.caller,
         request: &ctx.cache.request,
         status: response.status.as_u16(),
         headers: &headers,
@@ -115,7 +117,7 @@ pub(super) fn judge_response(
     };
     let lifetime = match crate::cache::storability(&input) {
         Storability::Store(lifetime) => lifetime,
-        Storability::Refuse(refused) => return Ok(refuse(ctx, refused)),
+        Storability::Refuse(refused) => return Ok(refuse(ctx, refused.detail())),
     };
     let selecting = match crate::cache::selecting_fields(&headers) {
         Selecting::None => Vec::new(),
@@ -128,9 +130,15 @@ pub(super) fn judge_response(
     ctx.cache.is_ours = lifetime.ours;
     ctx.cache.ttl_s = Some(signed_seconds(lifetime.fresh_until_ms, gate.clock.wall_ms()));
     ctx.cache.is_stored = true;
-    let kept = crate::cache::stored_fields(&namespace, &headers);
+    let kept = crate::cache::stored_fields(&namespace, &headers, input.received_ms);
     let mut meta = meta(response.status.as_u16(), &kept, &lifetime)?;
-    meta.extensions_mut().insert(Draft { lifetime, selecting, namespace: Arc::clone(&namespace.name) });
+    let owner = crate::cache::owner(&namespace, &ctx.caller);
+    meta.extensions_mut().insert(Draft {
+        owner,
+        lifetime,
+        selecting,
+        namespace: Arc::clone(&namespace.name),
+    });
     Ok(RespCacheable::Cacheable(meta))
 }
 

@@ -88,10 +88,10 @@ fn add_cache_fields(session: &Session, response: &mut ResponseHeader, ctx: &Requ
     if ctx.cache.is_ours || (outcome != Outcome::Bypass && namespace.scope != Scope::Public) {
         let changed = crate::cache::client_fields(namespace, ctx.cache.is_ours, &response.headers);
         for (name, value) in changed {
-            response.insert_header(name, value)?;
-        }
-        if ctx.cache.is_ours {
-            drop(response.remove_header(&header::EXPIRES));
+            match value {
+                Some(value) => response.insert_header(name, value)?,
+                None => drop(response.remove_header(&name)),
+            }
         }
     }
     let status = CacheStatus {

@@ -4,7 +4,7 @@
 //! carries the request's fields, and the store picks the variant by the stored response's selecting fields.
 
 use crate::base::{Clock, Digest};
-use crate::cache::{Entry, Lifetime};
+use crate::cache::{Entry, EntryHead, Lifetime};
 use crate::store::{Lookup, Stores};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -27,6 +27,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(super) struct KeyParts {
     /// Our key.
     pub(super) digest: Digest,
+    /// Whom an entry under it must belong to.
+    pub(super) owner: Digest,
     /// The request's fields, for the selecting ones.
     pub(super) request: Arc<HeaderMap>,
     /// Largest body that may be stored, in bytes.
@@ -36,6 +38,8 @@ pub(super) struct KeyParts {
 /// Rides in the meta of a response that is about to be stored: everything of an entry but its body.
 #[derive(Clone)]
 pub(super) struct Draft {
+    /// Whom the entry belongs to.
+    pub(super) owner: Digest,
     /// Times.
     pub(super) lifetime: Lifetime,
     /// Selecting fields (`Vary`).
@@ -106,7 +110,15 @@ impl Storage for CacheStorage {
         let Lookup::Hit(entry, _) = self.stores.entries.lookup(&parts.digest, &parts.request).await else {
             return Ok(None);
         };
-        let mut meta = meta(entry.status, &entry.headers, &entry.lifetime)?;
+        // The key says so already. Should it ever not, nobody gets another tenant's bytes.
+        if entry.head.owner != parts.owner {
+            tracing::error!(key = ?parts.digest, "a stored response belongs to somebody else");
+            return Ok(None);
+        }
+        let mut meta = meta(entry.head.status, &entry.head.headers, &entry.head.lifetime)?;
+        if let Some(tag) = entry.made_tag(self.clock.wall_ms()) {
+            meta.response_header_mut().insert_header(http::header::ETAG, tag)?;
+        }
         let handler = Hit { body: Some(entry.body.clone()), whole: entry.body.clone() };
         meta.extensions_mut().insert(Found { entry });
         Ok(Some((meta, Box::new(handler))))
@@ -166,15 +178,9 @@ impl Storage for CacheStorage {
 
 impl CacheStorage {
     fn entry(&self, status: u16, headers: HeaderMap, body: Bytes, draft: Draft) -> Entry {
-        Entry {
-            status,
-            headers,
-            body,
-            lifetime: draft.lifetime,
-            selecting: draft.selecting,
-            namespace: draft.namespace,
-            stored_ms: self.clock.wall_ms(),
-        }
+        let Draft { owner, lifetime, selecting, namespace } = draft;
+        let stored_ms = self.clock.wall_ms();
+        Entry::new(EntryHead { owner, namespace, status, headers, lifetime, selecting, stored_ms }, body)
     }
 }
 

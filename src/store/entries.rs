@@ -1,20 +1,11 @@
-//! The cache's store: memory alone, or memory in front of Redis. A client never waits for a write, and a store that
-//! does not answer is never taken for an empty one.
+//! The cache's store: memory alone, or memory in front of Redis.
 
-use crate::base::{Clock, Digest, Tasks};
+use crate::base::Digest;
 use crate::cache::Entry;
 use crate::store::memory_entries::MemoryEntries;
-use crate::store::redis::RedisEntries;
-use crate::telemetry::{Metrics, StoreName};
+use crate::store::tiered::TieredEntries;
 use http::HeaderMap;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
-
-/// How long the memory tier may answer for Redis before it asks again: another instance may have replaced the entry.
-const MEMORY_LIFE_MS: u64 = 5_000;
-
-/// Writes to Redis under way at most; further ones are dropped and counted.
-const WRITES_MAX: usize = 256;
 
 /// Where an entry was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +23,7 @@ pub enum Lookup {
     Hit(Arc<Entry>, Found),
     /// Not there.
     Miss,
-    /// The store did not answer.
+    /// The store did not answer, and this process has nothing either.
     Unavailable,
 }
 
@@ -44,22 +35,15 @@ pub enum EntryStore {
     Tiered(TieredEntries),
 }
 
-/// Memory in front of Redis.
-pub struct TieredEntries {
-    memory: MemoryEntries,
-    redis: RedisEntries,
-    writes: Arc<Semaphore>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-    tasks: Tasks,
-}
-
 impl EntryStore {
-    /// The entry that `request` selects under `key`. Bounded by the store's time-out; never fails.
+    /// The entry that `request` selects under `key`, as long as it is good for anything: the caller looks at its
+    /// lifetime. Bounded by the store's time-out (twice, where `Vary` needs a second call); never fails.
+    ///
+    /// Cancel safe.
     pub async fn lookup(&self, key: &Digest, request: &HeaderMap) -> Lookup {
         match self {
             Self::Memory(memory) => {
-                memory.get(key, request).map_or(Lookup::Miss, |e| Lookup::Hit(e, Found::Memory))
+                memory.get(key, request).map_or(Lookup::Miss, |held| Lookup::Hit(held.entry, Found::Memory))
             }
             Self::Tiered(tiered) => tiered.lookup(key, request).await,
         }
@@ -69,17 +53,20 @@ impl EntryStore {
     pub fn put(&self, key: &Digest, request: &HeaderMap, entry: Entry) {
         let entry = Arc::new(entry);
         match self {
-            Self::Memory(memory) => memory.put(key, request, entry),
+            Self::Memory(memory) => drop(memory.put(key, request, entry)),
             Self::Tiered(tiered) => tiered.put(key, request, entry),
         }
     }
 
-    /// Forgets what is under `key`, variants included. `false`: Redis did not answer, only memory forgot.
+    /// Forgets what is under `key`, variants included. `false`: Redis did not answer, only memory forgot. A write that
+    /// is under way at the same time may arrive afterwards.
     pub async fn remove(&self, key: &Digest) -> bool {
-        self.memory().remove(key);
         match self {
-            Self::Memory(_) => true,
-            Self::Tiered(tiered) => tiered.redis.remove(key).await.is_ok(),
+            Self::Memory(memory) => {
+                memory.remove(key);
+                true
+            }
+            Self::Tiered(tiered) => tiered.remove(key).await,
         }
     }
 
@@ -88,184 +75,286 @@ impl EntryStore {
     pub fn is_connected(&self) -> bool {
         match self {
             Self::Memory(_) => true,
-            Self::Tiered(tiered) => tiered.redis.is_up(),
+            Self::Tiered(tiered) => tiered.is_up(),
         }
     }
 
     /// The memory tier: entries, bytes, evictions.
     #[must_use]
     pub fn gauges(&self) -> (u64, u64, u64) {
-        self.memory().gauges()
-    }
-
-    fn memory(&self) -> &MemoryEntries {
         match self {
-            Self::Memory(memory) => memory,
-            Self::Tiered(tiered) => &tiered.memory,
+            Self::Memory(memory) => memory.gauges(),
+            Self::Tiered(tiered) => tiered.memory.gauges(),
         }
-    }
-}
-
-impl TieredEntries {
-    /// `redis` behind `memory`.
-    #[must_use]
-    pub fn new(
-        memory: MemoryEntries,
-        redis: RedisEntries,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-        tasks: Tasks,
-    ) -> Self {
-        Self { memory, redis, writes: Arc::new(Semaphore::new(WRITES_MAX)), clock, metrics, tasks }
-    }
-
-    async fn lookup(&self, key: &Digest, request: &HeaderMap) -> Lookup {
-        let now_ms = self.clock.wall_ms();
-        let known = self.memory.get(key, request);
-        if let Some(entry) = &known
-            && now_ms <= entry.lifetime.fresh_until_ms
-            && now_ms.saturating_sub(entry.stored_ms) <= MEMORY_LIFE_MS
-        {
-            return Lookup::Hit(Arc::clone(entry), Found::Memory);
-        }
-        match self.redis.get(key, request).await {
-            Ok(Some(entry)) => {
-                // The memory tier's clock starts now, not when another instance stored the entry.
-                let entry = Arc::new(Entry { stored_ms: now_ms, ..entry });
-                self.memory.put(key, request, Arc::clone(&entry));
-                Lookup::Hit(entry, Found::Redis)
-            }
-            Ok(None) => Lookup::Miss,
-            // Better an answer that another instance may have replaced than a storm of misses.
-            Err(_) => known.map_or(Lookup::Unavailable, |entry| Lookup::Hit(entry, Found::Memory)),
-        }
-    }
-
-    fn put(&self, key: &Digest, request: &HeaderMap, entry: Arc<Entry>) {
-        self.memory.put(key, request, Arc::clone(&entry));
-        let Ok(permit) = Arc::clone(&self.writes).try_acquire_owned() else {
-            self.metrics.store_error(StoreName::RedisCache, "dropped");
-            return;
-        };
-        let (redis, key, now_ms) = (self.redis.clone(), *key, self.clock.wall_ms());
-        let request = request.clone();
-        self.tasks.spawn("cache write", async move {
-            if let Err(failure) = redis.put(&key, &request, &entry, now_ms).await {
-                tracing::debug!(%failure, "response not stored in Redis");
-            }
-            drop(permit);
-        });
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::base::SystemClock;
-    use crate::cache::Lifetime;
+    use crate::base::{Clock, ManualClock, SystemClock, Tasks};
+    use crate::cache::{EntryHead, Lifetime, encode};
+    use crate::store::redis::RedisEntries;
     use crate::store::testing::{Redis, eventually};
+    use crate::telemetry::Metrics;
+    use http::header::{ACCEPT, ORIGIN};
     use http::{HeaderName, HeaderValue};
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
 
-    fn entry(body: &'static str, selecting: &[HeaderName]) -> Entry {
-        let now = SystemClock::new().wall_ms();
-        Entry {
+    /// An entry stored at `now_ms`: fresh for a minute, kept ten more for its validator.
+    pub(in crate::store) fn entry(now_ms: u64, body: String, selecting: &[HeaderName]) -> Entry {
+        let lifetime = Lifetime {
+            age_base_ms: now_ms,
+            fresh_until_ms: now_ms + 60_000,
+            swr_s: 0,
+            sie_s: 0,
+            keep_s: 600,
+            ours: true,
+            strict: false,
+        };
+        let head = EntryHead {
+            owner: Digest([0; 32]),
+            namespace: "n".into(),
             status: 200,
             headers: HeaderMap::new(),
-            body: body.into(),
-            lifetime: Lifetime {
-                age_base_ms: now,
-                fresh_until_ms: now + 60_000,
-                swr_s: 0,
-                sie_s: 0,
-                keep_s: 0,
-                ours: true,
-            },
+            lifetime,
             selecting: selecting.to_vec(),
-            namespace: "n".into(),
-            stored_ms: now,
+            stored_ms: now_ms,
+        };
+        Entry::new(head, body.into())
+    }
+
+    const KEY: Digest = Digest([1; 32]);
+
+    /// An instance of Tidegate's store whose clock is moved by the test.
+    struct Instance {
+        store: EntryStore,
+        clock: Arc<ManualClock>,
+        tasks: Tasks,
+    }
+
+    impl Instance {
+        fn embedded() -> Self {
+            let clock = Arc::new(ManualClock::at(SystemClock::new().wall_ms()));
+            let store = EntryStore::Memory(MemoryEntries::new(clock.clone(), 1 << 20));
+            Self { store, clock, tasks: Tasks::new() }
+        }
+
+        async fn on(server: &Redis) -> Self {
+            let clock = Arc::new(ManualClock::at(SystemClock::new().wall_ms()));
+            let redis = RedisEntries::new(server.connection().await, "tg:");
+            let (memory, tasks) = (MemoryEntries::new(clock.clone(), 1 << 20), Tasks::new());
+            let metrics = Arc::new(Metrics::new(0).expect("valid"));
+            let tiered = TieredEntries::new(memory, redis, clock.clone(), metrics, tasks.clone());
+            Self { store: EntryStore::Tiered(tiered), clock, tasks }
+        }
+
+        /// Stores and waits until Redis has it.
+        async fn put(&self, request: &HeaderMap, body: &str, selecting: &[HeaderName]) {
+            self.store.put(&KEY, request, entry(self.clock.wall_ms(), body.to_owned(), selecting));
+            eventually(|| self.tasks.is_empty()).await;
+        }
+
+        async fn lookup(&self, request: &HeaderMap) -> Lookup {
+            self.store.lookup(&KEY, request).await
+        }
+
+        async fn body(&self, request: &HeaderMap) -> Option<String> {
+            match self.lookup(request).await {
+                Lookup::Hit(entry, _) => Some(String::from_utf8_lossy(&entry.body).into_owned()),
+                Lookup::Miss | Lookup::Unavailable => None,
+            }
+        }
+
+        async fn tier(&self, request: &HeaderMap) -> Option<Found> {
+            match self.lookup(request).await {
+                Lookup::Hit(_, tier) => Some(tier),
+                Lookup::Miss | Lookup::Unavailable => None,
+            }
         }
     }
 
-    fn accept(value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(http::header::ACCEPT, HeaderValue::from_static(value))])
+    fn with(name: HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
     }
 
-    async fn body(store: &EntryStore, key: u8, request: &HeaderMap) -> Option<String> {
-        match store.lookup(&Digest([key; 32]), request).await {
-            Lookup::Hit(entry, _) => Some(String::from_utf8_lossy(&entry.body).into_owned()),
-            _ => None,
-        }
+    fn cli(server: &Redis, words: &[&str]) -> String {
+        let port = server.port.to_string();
+        let done =
+            Command::new("redis-cli").args(["-p", &port]).args(words).output().expect("redis-cli runs");
+        String::from_utf8(done.stdout).expect("text").trim().to_owned()
     }
 
-    fn memory() -> MemoryEntries {
-        MemoryEntries::new(Arc::new(SystemClock::new()), 1 << 20)
+    /// Sets a key to any bytes.
+    fn plant(server: &Redis, key: &str, bytes: &[u8]) {
+        let port = server.port.to_string();
+        let mut command = Command::new("redis-cli");
+        command.args(["-p", &port, "-x", "SET", key]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().expect("redis-cli runs");
+        child.stdin.take().expect("piped").write_all(bytes).expect("it reads");
+        assert!(child.wait().expect("it ends").success());
     }
 
-    async fn tiered(server: &Redis) -> EntryStore {
-        let redis = RedisEntries::new(server.connection().await, "tg:");
-        let metrics = Arc::new(Metrics::new(0).expect("valid"));
-        EntryStore::Tiered(TieredEntries::new(
-            memory(),
-            redis,
-            Arc::new(SystemClock::new()),
-            metrics,
-            Tasks::new(),
-        ))
+    /// What requests that accept `a`, `b` and `c` are answered.
+    async fn answers(one: &Instance) -> [Option<String>; 3] {
+        [
+            one.body(&with(ACCEPT, "a")).await,
+            one.body(&with(ACCEPT, "b")).await,
+            one.body(&with(ACCEPT, "c")).await,
+        ]
     }
 
-    async fn keeps_entries_and_variants(store: &EntryStore) {
-        let key = Digest([1; 32]);
-        store.put(&key, &accept("a"), entry("plain", &[]));
-        assert_eq!(body(store, 1, &accept("b")).await.as_deref(), Some("plain"));
-        assert_eq!(body(store, 2, &accept("b")).await, None);
-        let by_accept = [http::header::ACCEPT];
-        store.put(&key, &accept("a"), entry("for a", &by_accept));
-        store.put(&key, &accept("b"), entry("for b", &by_accept));
-        assert_eq!(body(store, 1, &accept("a")).await.as_deref(), Some("for a"));
-        assert_eq!(body(store, 1, &accept("b")).await.as_deref(), Some("for b"));
-        assert_eq!(body(store, 1, &accept("c")).await, None);
-        assert!(store.remove(&key).await);
-        assert_eq!(body(store, 1, &accept("a")).await, None);
+    async fn keeps_entries_and_variants(one: &Instance) {
+        let text = |body: &str| Some(body.to_owned());
+        one.put(&with(ACCEPT, "a"), "plain", &[]).await;
+        assert_eq!(answers(one).await, [text("plain"), text("plain"), text("plain")]);
+        one.put(&with(ACCEPT, "a"), "for a", &[ACCEPT]).await;
+        one.put(&with(ACCEPT, "b"), "for b", &[ACCEPT]).await;
+        assert_eq!(answers(one).await, [text("for a"), text("for b"), None]);
+        assert!(one.store.remove(&KEY).await);
+        assert_eq!(answers(one).await, [None, None, None]);
+        one.put(&with(ACCEPT, "c"), "for c", &[ACCEPT]).await;
+        assert_eq!(answers(one).await, [None, None, text("for c")], "what was removed does not come back");
     }
 
     #[tokio::test]
     async fn memory_keeps_entries_and_variants() {
-        keeps_entries_and_variants(&EntryStore::Memory(memory())).await;
+        keeps_entries_and_variants(&Instance::embedded()).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn redis_shows_an_entry_to_another_instance_and_survives_damage() {
+    async fn redis_keeps_entries_and_variants() {
         let server = Redis::start().await;
-        let (one, other) = (tiered(&server).await, tiered(&server).await);
-        let by_accept = [http::header::ACCEPT];
-        one.put(&Digest([1; 32]), &accept("a"), entry("shared", &by_accept));
-        let found = async || {
-            for _ in 0..200 {
-                if let Some(found) = body(&other, 1, &accept("a")).await {
-                    return Some(found);
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
-            None
-        };
-        assert_eq!(found().await.as_deref(), Some("shared"));
-        assert_eq!(body(&other, 1, &accept("b")).await, None);
-        let key = format!("tg:o:{{{}}}:-", Digest([9; 32]).short());
-        let done = std::process::Command::new("redis-cli")
-            .args(["-p", &server.port.to_string(), "SET", &key, "TGE garbage"])
-            .output();
-        assert!(done.expect("redis-cli runs").status.success());
-        assert_eq!(body(&other, 9, &accept("a")).await, None, "garbage is a miss");
+        let one = Instance::on(&server).await;
+        keeps_entries_and_variants(&one).await;
+        // The same again where every look-up has to ask Redis.
+        one.clock.advance(Duration::from_secs(5));
+        assert_eq!(answers(&one).await, [None, None, Some("for c".to_owned())]);
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn without_redis_a_known_entry_is_served_and_an_unknown_one_is_no_miss() {
+    async fn an_entry_of_one_instance_is_found_by_another_with_its_variants() {
+        let server = Redis::start().await;
+        let (one, other) = (Instance::on(&server).await, Instance::on(&server).await);
+        let (a, b) = (with(ACCEPT, "a"), with(ACCEPT, "b"));
+        one.put(&a, "for a", &[ACCEPT]).await;
+        assert_eq!(other.body(&a).await.as_deref(), Some("for a"));
+        assert_eq!(other.body(&b).await, None);
+        other.put(&b, "for b", &[ACCEPT]).await;
+        assert_eq!(one.body(&b).await.as_deref(), Some("for b"));
+        let same = with(ORIGIN, "x");
+        one.put(&same, "cross-origin", &[ORIGIN]).await;
+        assert_eq!(other.body(&same).await.as_deref(), Some("cross-origin"), "the fields of both unite");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn memory_answers_for_five_seconds_and_then_asks_redis() {
+        let server = Redis::start().await;
+        let (one, other, any) = (Instance::on(&server).await, Instance::on(&server).await, HeaderMap::new());
+        one.put(&any, "old", &[]).await;
+        other.put(&any, "new", &[]).await;
+        one.clock.advance(Duration::from_millis(4_999));
+        assert_eq!(
+            (one.body(&any).await.as_deref(), one.tier(&any).await),
+            (Some("old"), Some(Found::Memory))
+        );
+        one.clock.advance(Duration::from_millis(1));
+        assert_eq!(one.tier(&any).await, Some(Found::Redis));
+        assert_eq!(
+            (one.body(&any).await.as_deref(), one.tier(&any).await),
+            (Some("new"), Some(Found::Memory))
+        );
+        assert!(other.store.remove(&KEY).await);
+        one.clock.advance(Duration::from_secs(5));
+        assert_eq!(one.body(&any).await, None);
+        assert_eq!(one.store.gauges().0, 0, "what was removed elsewhere leaves memory too");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_stale_entry_is_kept_in_redis_for_its_validator() {
+        let server = Redis::start().await;
+        let one = Instance::on(&server).await;
+        one.put(&HeaderMap::new(), "x", &[]).await;
+        let key = format!("tg:o:{{{}}}:-", KEY.short());
+        let ttl_ms: i64 = cli(&server, &["PTTL", &key]).parse().expect("a number");
+        assert!((655_000..=660_000).contains(&ttl_ms), "freshness and keep: {ttl_ms}");
+        one.clock.advance(Duration::from_secs(61));
+        let Lookup::Hit(entry, Found::Redis) = one.lookup(&HeaderMap::new()).await else { panic!("gone") };
+        assert!(!entry.head.lifetime.is_fresh(one.clock.wall_ms()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_key_has_a_ttl_and_the_prefix() {
+        let server = Redis::start().await;
+        let one = Instance::on(&server).await;
+        one.put(&with(ACCEPT, "a"), "for a", &[ACCEPT]).await;
+        one.put(&with(ACCEPT, "b"), "for b", &[ACCEPT]).await;
+        let keys = cli(&server, &["KEYS", "*"]);
+        assert_eq!(keys.lines().count(), 3, "two variants and their record: {keys}");
+        for key in keys.lines() {
+            assert!(key.starts_with("tg:o:{") || key.starts_with("tg:v:{"), "{key}");
+            assert_ne!(cli(&server, &["PTTL", key]), "-1", "{key}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn bytes_that_are_no_entry_of_the_key_are_a_miss() {
+        let server = Redis::start().await;
+        let (one, any) = (Instance::on(&server).await, HeaderMap::new());
+        let (response, record) = (format!("tg:o:{{{}}}:-", KEY.short()), format!("tg:v:{{{}}}", KEY.short()));
+        let foreign = entry(one.clock.wall_ms(), "not yours".to_owned(), &[]);
+        for bytes in [
+            bytes::Bytes::from_static(b""),
+            bytes::Bytes::from_static(b"TGE garbage"),
+            encode(&foreign, &Digest([2; 32])),
+            encode(&foreign, &KEY).slice(..120),
+        ] {
+            plant(&server, &response, &bytes);
+            assert!(matches!(one.lookup(&any).await, Lookup::Miss));
+        }
+        one.put(&any, "good", &[]).await;
+        one.clock.advance(Duration::from_secs(5));
+        assert_eq!(one.body(&any).await.as_deref(), Some("good"));
+        cli(&server, &["SET", &record, "no record"]);
+        one.clock.advance(Duration::from_secs(5));
+        assert!(matches!(one.lookup(&any).await, Lookup::Miss));
+        cli(&server, &["DEL", &record, &response]);
+        cli(&server, &["LPUSH", &response, "a list"]);
+        assert!(matches!(one.lookup(&any).await, Lookup::Miss), "MGET has no value for another type");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn without_redis_what_is_known_is_served_and_the_rest_is_no_miss() {
         let mut server = Redis::start().await;
-        let store = tiered(&server).await;
-        store.put(&Digest([1; 32]), &accept("a"), entry("known", &[]));
+        let (one, any) = (Instance::on(&server).await, HeaderMap::new());
+        one.put(&any, "known", &[]).await;
         server.kill();
-        eventually(|| !store.is_connected()).await;
-        assert_eq!(body(&store, 1, &accept("a")).await.as_deref(), Some("known"));
-        assert!(matches!(store.lookup(&Digest([2; 32]), &accept("a")).await, Lookup::Unavailable));
+        eventually(|| !one.store.is_connected()).await;
+        one.clock.advance(Duration::from_secs(50));
+        assert_eq!(one.body(&any).await.as_deref(), Some("known"));
+        assert!(matches!(one.store.lookup(&Digest([2; 32]), &any).await, Lookup::Unavailable));
+        one.put(&any, "newer", &[]).await;
+        assert_eq!(one.body(&any).await.as_deref(), Some("newer"));
+        assert!(!one.store.remove(&KEY).await, "Redis did not hear of it");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn writes_beyond_the_bound_are_dropped_and_nobody_waits() {
+        let server = Redis::start().await;
+        let one = Instance::on(&server).await;
+        server.signal("STOP");
+        for n in 0..2_000_u16 {
+            let [high, low] = n.to_be_bytes();
+            let mut key = [0; 32];
+            (key[0], key[1]) = (high, low);
+            let stored = entry(one.clock.wall_ms(), "x".to_owned(), &[]);
+            one.store.put(&Digest(key), &HeaderMap::new(), stored);
+        }
+        assert!(one.tasks.len() <= 512, "{} writes under way", one.tasks.len());
+        assert_eq!(one.store.gauges().0.min(500), 500, "memory has them");
+        server.signal("CONT");
+        eventually(|| one.tasks.is_empty()).await;
     }
 }

@@ -6,6 +6,7 @@ pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
 pub mod redis;
+pub mod tiered;
 
 #[cfg(test)]
 mod contract_tests;
@@ -16,8 +17,9 @@ mod outage_tests;
 #[cfg(test)]
 mod testing;
 
-pub use entries::{EntryStore, Found, Lookup, TieredEntries};
+pub use entries::{EntryStore, Found, Lookup};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
+pub use tiered::TieredEntries;
 
 use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
 use crate::store::memory_entries::MemoryEntries;

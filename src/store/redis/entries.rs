@@ -1,23 +1,37 @@
-//! Stored responses in Redis. Under `{prefix}o:{digest}:-` the entry, or under `{prefix}v:{digest}` the selecting
-//! fields and under `{prefix}o:{digest}:variant` each variant. The braces keep an entry's keys in one Cluster slot.
+//! Stored responses in Redis: `{prefix}o:{digest}:variant` a response (`-` without `Vary`), `{prefix}v:{digest}` the
+//! vary record of a key that has variants. The braces around the digest keep a key's parts in one Cluster slot.
 //!
-//! A look-up is one round trip without `Vary`, two with it. Every key has a TTL: freshness left plus what a stale
-//! entry is still good for.
+//! A look-up is one round trip, or two where `Vary` is in play and this process does not know it yet. Every key has a
+//! TTL: freshness left plus what a stale response is still good for. Never lists keys.
 
 use crate::base::Digest;
-use crate::cache::{Entry, variant};
+use crate::cache::{Entry, Variant, VaryRecord, decode, encode};
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
 use bytes::Bytes;
 use fred::interfaces::KeysInterface;
 use fred::types::Expiration;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
+use std::sync::Arc;
 
 /// Stored responses over one connection. Clones share it.
 #[derive(Clone)]
 pub struct RedisEntries {
     connection: Connection,
     prefix: String,
+}
+
+/// What Redis has for a request.
+#[derive(Debug)]
+pub enum Stored {
+    /// A response; with the record where the key has variants.
+    Response(Arc<Entry>, Option<(VaryRecord, Variant)>),
+    /// Nothing for this request, but the key has other variants.
+    NoVariant,
+    /// Nothing under the key.
+    Nothing,
+    /// Bytes that are no response of this key: damaged, foreign, of another version. As good as nothing.
+    Damaged,
 }
 
 impl RedisEntries {
@@ -33,32 +47,56 @@ impl RedisEntries {
         self.connection.is_up()
     }
 
-    /// The entry that `request` selects. What cannot be decoded is none: damaged, foreign, of another version.
+    /// What `request` selects. `known` is a record of the key that may be out of date: it saves a round trip when it
+    /// is right.
     ///
     /// # Errors
     /// [`StoreFailure`] when Redis does not answer; that is not a miss.
-    pub async fn get(&self, key: &Digest, request: &HeaderMap) -> Result<Option<Entry>, StoreFailure> {
-        let keys = vec![self.vary_key(key), self.object_key(key, None)];
-        let found: Vec<Option<Bytes>> =
-            self.connection.call("lookup", |client| async move { client.mget(keys).await }).await?;
-        let mut found = found.into_iter();
-        let (vary, object) = (found.next().flatten(), found.next().flatten());
-        let Some(vary) = vary else { return Ok(object.and_then(|bytes| self.decode(&bytes, key))) };
-        let Some(fields) = read_fields(&vary) else { return Ok(None) };
-        let place = self.object_key(key, Some(variant(&fields, request)));
-        let object: Option<Bytes> =
-            self.connection.call("lookup", |client| async move { client.get(place).await }).await?;
-        let entry = object.and_then(|bytes| self.decode(&bytes, key));
-        Ok(entry.filter(|entry| entry.selecting == fields))
+    pub async fn get(
+        &self,
+        key: &Digest,
+        request: &HeaderMap,
+        known: Option<&VaryRecord>,
+    ) -> Result<Stored, StoreFailure> {
+        let guess = known.and_then(|record| record.select(request)).unwrap_or(Variant::SINGLE);
+        let keys = vec![self.record_key(key), self.response_key(key, guess)];
+        let found: [Option<Bytes>; 2] = self
+            .connection
+            .call("lookup", |client| async move { client.mget::<Vec<Option<Bytes>>, _>(keys).await })
+            .await?
+            .try_into()
+            .map_err(|_other: Vec<_>| StoreFailure::Malformed { what: "two values" })?;
+        let [record, response] = found;
+        let record = match record.map(|bytes| VaryRecord::decode(&bytes)) {
+            None => None,
+            Some(Ok(record)) => Some(record),
+            Some(Err(_fault)) => return Ok(Stored::Damaged),
+        };
+        let wanted = match &record {
+            None => Variant::SINGLE,
+            Some(record) => match record.select(request) {
+                Some(variant) => variant,
+                None => return Ok(Stored::NoVariant),
+            },
+        };
+        let response = if wanted == guess { response } else { self.response(key, wanted).await? };
+        Ok(read(key, response, record.map(|record| (record, wanted))))
     }
 
-    fn decode(&self, bytes: &Bytes, key: &Digest) -> Option<Entry> {
-        Entry::decode(bytes, key)
-            .inspect_err(|fault| tracing::warn!(%fault, prefix = self.prefix, "stored response ignored"))
-            .ok()
+    async fn response(&self, key: &Digest, variant: Variant) -> Result<Option<Bytes>, StoreFailure> {
+        let place = self.response_key(key, variant);
+        self.connection.call("lookup", |client| async move { client.get(place).await }).await
     }
 
-    /// Stores an entry with its TTL.
+    async fn record(&self, key: &Digest) -> Result<Option<VaryRecord>, StoreFailure> {
+        let place = self.record_key(key);
+        let bytes: Option<Bytes> =
+            self.connection.call("record", |client| async move { client.get(place).await }).await?;
+        // A record that cannot be read is replaced.
+        Ok(bytes.and_then(|bytes| VaryRecord::decode(&bytes).ok()))
+    }
+
+    /// Stores an entry with its TTL. `false`: it is good for nothing any more, or the key has too many variants.
     ///
     /// # Errors
     /// [`StoreFailure`].
@@ -68,56 +106,86 @@ impl RedisEntries {
         request: &HeaderMap,
         entry: &Entry,
         now_ms: u64,
-    ) -> Result<(), StoreFailure> {
-        let life_ms = entry.lifetime.useful_until_ms().saturating_sub(now_ms);
-        let life_ms = i64::try_from(life_ms).unwrap_or(i64::MAX);
-        if life_ms == 0 {
-            return Ok(());
+    ) -> Result<bool, StoreFailure> {
+        let until_ms = entry.head.lifetime.useful_until_ms();
+        let Some(life) = life(until_ms, now_ms) else { return Ok(false) };
+        let value = encode(entry, key);
+        let before = self.record(key).await?;
+        let selecting = &entry.head.selecting;
+        if before.is_none() && selecting.is_empty() {
+            let place = self.response_key(key, Variant::SINGLE);
+            let set = |client: fred::clients::Client| async move {
+                client.set::<(), _, _>(place, value, Some(life), None, false).await
+            };
+            return self.connection.call("store", set).await.map(|()| true);
         }
-        let value = Bytes::from(entry.encode(key));
-        let (vary, plain) = (self.vary_key(key), self.object_key(key, None));
-        let fields = write_fields(&entry.selecting);
-        let has_fields = !entry.selecting.is_empty();
-        let of = has_fields.then(|| variant(&entry.selecting, request));
-        let place = self.object_key(key, of);
-        let life = Expiration::PX(life_ms);
+        let Some((record, variant)) =
+            VaryRecord::admit(before.as_ref(), selecting, request, until_ms, now_ms)
+        else {
+            return Ok(false);
+        };
+        self.put_variant(key, (variant, value, life), &record, now_ms).await.map(|()| true)
+    }
+
+    /// The response first, then the record that makes it visible, then away with the response without variants.
+    async fn put_variant(
+        &self,
+        key: &Digest,
+        (variant, value, life): (Variant, Bytes, Expiration),
+        record: &VaryRecord,
+        now_ms: u64,
+    ) -> Result<(), StoreFailure> {
+        let (place, record_place) = (self.response_key(key, variant), self.record_key(key));
+        let single = self.response_key(key, Variant::SINGLE);
+        let (record_value, record_life) = (record.encode(), self::life(record.useful_until_ms(), now_ms));
         self.connection
             .call("store", |client| async move {
-                client.set::<(), _, _>(place, value, Some(life.clone()), None, false).await?;
-                if has_fields {
-                    client.set::<(), _, _>(vary, fields, Some(life), None, false).await?;
-                    client.del::<(), _>(plain).await
-                } else {
-                    client.del::<(), _>(vary).await
-                }
+                client.set::<(), _, _>(place, value, Some(life), None, false).await?;
+                client.set::<(), _, _>(record_place, record_value, record_life, None, false).await?;
+                client.del::<(), _>(single).await
             })
             .await
     }
 
-    /// Forgets the key and with it all its variants.
+    /// Forgets the key with all its variants.
     ///
     /// # Errors
     /// [`StoreFailure`].
     pub async fn remove(&self, key: &Digest) -> Result<(), StoreFailure> {
-        let keys = vec![self.vary_key(key), self.object_key(key, None)];
+        let record = self.record(key).await?;
+        let mut keys = vec![self.record_key(key), self.response_key(key, Variant::SINGLE)];
+        keys.extend(record.iter().flat_map(VaryRecord::variants).map(|one| self.response_key(key, one)));
         self.connection.call("remove", |client| async move { client.del::<(), _>(keys).await }).await
     }
 
-    fn vary_key(&self, key: &Digest) -> String {
+    fn record_key(&self, key: &Digest) -> String {
         format!("{}v:{{{}}}", self.prefix, key.short())
     }
 
-    fn object_key(&self, key: &Digest, variant: Option<Digest>) -> String {
-        let variant = variant.map_or_else(|| "-".to_owned(), |variant| variant.short());
+    fn response_key(&self, key: &Digest, variant: Variant) -> String {
         format!("{}o:{{{}}}:{variant}", self.prefix, key.short())
     }
 }
 
-fn write_fields(fields: &[HeaderName]) -> String {
-    fields.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(",")
+/// A TTL, `None` when there is nothing left.
+fn life(until_ms: u64, now_ms: u64) -> Option<Expiration> {
+    let life_ms = until_ms.checked_sub(now_ms).filter(|life_ms| *life_ms > 0)?;
+    Some(Expiration::PX(i64::try_from(life_ms).unwrap_or(i64::MAX)))
 }
 
-fn read_fields(bytes: &[u8]) -> Option<Vec<HeaderName>> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    text.split(',').map(|name| HeaderName::try_from(name).ok()).collect()
+fn read(key: &Digest, response: Option<Bytes>, record: Option<(VaryRecord, Variant)>) -> Stored {
+    let Some(bytes) = response else {
+        return if record.is_some() { Stored::NoVariant } else { Stored::Nothing };
+    };
+    match decode(&bytes, key) {
+        Ok(entry) => {
+            let fields = record.as_ref().map_or(&[][..], |(record, _)| record.fields());
+            let fits = entry.head.selecting.iter().all(|name| fields.contains(name));
+            if fits { Stored::Response(Arc::new(entry), record) } else { Stored::Damaged }
+        }
+        Err(fault) => {
+            tracing::warn!(%fault, ?key, "stored response ignored");
+            Stored::Damaged
+        }
+    }
 }

@@ -5,5 +5,5 @@ pub mod entries;
 pub mod limits;
 
 pub use connect::{Connection, Surroundings};
-pub use entries::RedisEntries;
+pub use entries::{RedisEntries, Stored};
 pub use limits::RedisLimits;
