@@ -45,9 +45,7 @@ async fn two_tenants_have_two_entries_of_one_url(store: Store) {
         for tenant in ["a", "b", "A", "a.", "a/", "ä"] {
             let answer = get(&gate, "/c/x", json!({"sub": "u", "organization_id": tenant})).await;
             assert_eq!(answer.cache(), round, "{tenant:?}");
-            if tenant.is_ascii() {
-                assert_eq!(answer.text().trim(), format!("for {}", tenant.trim()).trim());
-            }
+            assert_eq!(answer.text().trim(), format!("for {tenant}"));
         }
     }
     assert_eq!(origin.count(), 6);

@@ -25,7 +25,7 @@ pub(crate) struct Seen {
 impl Seen {
     /// A field's value; empty when it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().expect("a printable field"))
+        self.headers.get(name).map_or("", |value| str::from_utf8(value.as_bytes()).expect("a field in UTF-8"))
     }
 }
 

@@ -69,15 +69,6 @@ impl Wire {
         .await
     }
 
-    /// Has the peer closed already? Does not wait.
-    pub(crate) fn is_ended(&self) -> bool {
-        let mut byte = [0];
-        match self.stream.try_read(&mut byte) {
-            Ok(read) => read == 0,
-            Err(error) => error.kind() != ErrorKind::WouldBlock,
-        }
-    }
-
     /// Reads until this text has come and gives everything up to its end; `None`: closed before.
     pub(crate) async fn until(&mut self, text: &str) -> Option<Bytes> {
         within(PATIENCE, text, async {
