@@ -169,3 +169,54 @@ fn what_is_broken_in_shape_is_refused() {
     let unknown = "upstreams: {b: a:1}\nroutes: [{path: /, limmit: none}]";
     assert!(refusals(unknown).join("\n").contains("limmit"), "{:?}", refusals(unknown));
 }
+
+/// The chapter of the reference that begins with `heading`.
+fn chapter<'t>(reference: &'t str, heading: &str) -> &'t str {
+    let start = format!("\n## `{heading}`\n");
+    let (_, rest) = reference.split_once(&*start).unwrap_or_else(|| panic!("no chapter {heading}"));
+    rest.split_once("\n## ").map_or(rest, |(chapter, _)| chapter)
+}
+
+#[test]
+fn the_reference_describes_every_key() {
+    let reference = fs::read_to_string(root().join("docs/configuration.md")).expect("the reference");
+    let schema = schema();
+    let chapters = [
+        ("/$defs/server", "server"),
+        ("/$defs/listener", "server"),
+        ("/$defs/admin", "admin"),
+        ("/$defs/store", "store"),
+        ("/$defs/upstream", "upstreams"),
+        ("/$defs/identity", "identity"),
+        ("/$defs/jwt", "identity"),
+        ("/$defs/policy", "limits"),
+        ("/properties/cache", "cache"),
+        ("/$defs/namespace", "cache"),
+        ("/$defs/route", "routes"),
+        ("/$defs/dashboard", "dashboard"),
+    ];
+    let mut found = Vec::new();
+    sections(&schema, "", &mut found);
+    for (path, section) in found {
+        let keys = section["properties"].as_object().expect("properties").keys();
+        let heading = chapters.iter().find(|(place, _)| {
+            path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+        for key in keys {
+            let Some((_, heading)) = heading else {
+                assert!(path.is_empty(), "{path} belongs to no chapter");
+                chapter(&reference, key);
+                continue;
+            };
+            let words = chapter(&reference, heading)
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .flat_map(|code| code.split(['.', '[', ']', '{', ':', ' ']));
+            assert!(
+                words.into_iter().any(|word| word == key),
+                "{heading}: `{key}` of {path} is not described"
+            );
+        }
+    }
+}
