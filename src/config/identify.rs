@@ -146,6 +146,7 @@ fn algorithms(reader: &mut Reader<'_>, taken: &Taken) -> Vec<Algorithm> {
 fn key(reader: &mut Reader<'_>, section: &mut Section) -> Option<KeySource> {
     let (at, path) = (section.at, section.path.clone());
     let has_secret = section.take("secret");
+    let faults = reader.faults.len();
     let from_text = has_secret.as_ref().and_then(|taken| reader.text(taken));
     let from_file = section.take("secret_file").and_then(|taken| secret_file(reader, &taken));
     let public = section.take("public_key_file").and_then(|taken| reader.file(&taken));
@@ -157,7 +158,8 @@ fn key(reader: &mut Reader<'_>, section: &mut Section) -> Option<KeySource> {
     }
     let given = [from_text.is_some(), from_file.is_some(), public.is_some(), set.is_some()];
     match given.iter().filter(|given| **given).count() {
-        0 if has_secret.is_some() => None,
+        // A key is named; what is wrong with it has been said.
+        0 if has_secret.is_some() || reader.faults.len() > faults => None,
         0 => {
             let remedy = "add one of `secret`, `secret_file`, `public_key_file`, `jwks_file`";
             reader.fault(at, &path, "there is no key to verify tokens with", remedy);

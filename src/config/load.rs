@@ -112,6 +112,7 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
     let cache = namespaces::cache(reader, &cache_node, env);
     let named = Named {
         upstreams: &upstreams,
+        has_upstreams: matches!(&upstreams_node.kind, Kind::Map(entries) if !entries.is_empty()),
         policies: &policies,
         namespaces: &cache.namespaces,
         default_ttl: cache.default_ttl,

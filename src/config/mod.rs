@@ -12,6 +12,8 @@ mod namespaces;
 mod policies;
 pub mod reader;
 mod routes;
+#[cfg(test)]
+mod schema_tests;
 mod server;
 pub mod snapshot;
 pub mod tree;

@@ -232,6 +232,12 @@ impl Section {
         (node.kind != Kind::Null).then(|| Taken { path: self.of(name), node, key_at: key.at })
     }
 
+    /// Is a key written with nothing behind it, where nothing says more than the key's absence?
+    #[must_use]
+    pub fn is_null(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, node)| key.name == name && node.kind == Kind::Null)
+    }
+
     /// Takes all that is left: mappings whose keys are names of the operator's.
     pub fn take_all(&mut self) -> Vec<(Key, Taken)> {
         let entries = std::mem::take(&mut self.entries);

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The built-in upstream that answers with the cache statistics.
 const CACHE_STATS: &str = "tidegate:cache-stats";
 
-/// Methods that a route may name: those of HTTP that are passed on, of WebDAV, and those that caches and APIs use.
+/// Methods that a route may name: those of HTTP that are passed on, of `WebDAV`, and those that caches and APIs use.
 /// A closed list, so that a misspelt one is a fault and not a route that never matches.
 const METHODS: &[&str] = &[
     "GET",
@@ -44,6 +44,8 @@ const METHODS: &[&str] = &[
 pub(super) struct Named<'a> {
     /// Upstreams.
     pub(super) upstreams: &'a [Arc<UpstreamSettings>],
+    /// Is any upstream written down, sound or not?
+    pub(super) has_upstreams: bool,
     /// Policies.
     pub(super) policies: &'a [Arc<Policy>],
     /// Namespaces.
@@ -67,6 +69,14 @@ pub(super) fn routes(
     if items.is_empty() {
         let remedy = "add `routes: [{path: /}]` to pass everything to the upstream";
         reader.fault(root.at, "routes", "there is no route, so nothing would be served", remedy);
+    }
+    let names_none = |item: &Taken| match &item.node.kind {
+        Kind::Map(entries) => entries.iter().all(|(key, _)| key.name != "upstream"),
+        Kind::Null | Kind::Scalar(_) | Kind::List(_) => false,
+    };
+    if !named.has_upstreams && items.iter().any(names_none) {
+        let remedy = "add `upstreams: {backend: HOST:PORT}`";
+        reader.fault(root.at, "upstreams", "there is no upstream that a route could go to", remedy);
     }
     let mut routes = Vec::new();
     let mut places = Vec::new();
@@ -263,7 +273,7 @@ fn limits(reader: &mut Reader<'_>, taken: Option<Taken>, named: &Named<'_>) -> V
 fn namespace(reader: &mut Reader<'_>, taken: &Taken, named: &Named<'_>) -> Option<Arc<Namespace>> {
     if let Kind::Map(_) = taken.node.kind {
         // Its place names it: two routes never share an entry by accident.
-        let name = format!("route-line-{}", taken.node.at.line);
+        let name = format!("route-line-{}-{}", taken.node.at.line, taken.node.at.column);
         return Some(Arc::new(crate::config::namespaces::namespace(reader, &name, taken, named.default_ttl)));
     }
     let text = reader.name(taken)?;

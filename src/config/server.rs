@@ -29,7 +29,11 @@ pub(super) fn server(reader: &mut Reader<'_>, node: &Node) -> (ServerSettings, V
     let trusted = section.take("trusted_proxies").map_or_else(Vec::new, |taken| networks(reader, &taken));
     let request = request(reader, section.take("request"));
     let connections = connections(reader, section.take("connections"));
-    let compression = compression(reader, section.take("compression"));
+    let is_uncompressed = section.is_null("compression");
+    let compression = match section.take("compression") {
+        None if is_uncompressed => Compression { gzip: None, brotli: None, zstd: None },
+        taken => compression(reader, taken),
+    };
     let drain = section.take("drain").and_then(|taken| reader.duration(&taken));
     reader.finish(&section);
     let listen =

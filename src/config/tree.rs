@@ -70,7 +70,7 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
     options.budget = Some(budget);
     let tree = serde_saphyr::from_str_with_options::<Option<Tree>>(text, options);
     match tree {
-        Ok(Some(tree)) => Ok(tree.into_node()),
+        Ok(Some(tree)) => Ok(tree.into_node(&text.lines().collect::<Vec<_>>())),
         Ok(None) => Ok(Node { at: Position { line: 1, column: 1 }, kind: Kind::Null }),
         Err(error) => {
             let at = error
@@ -78,6 +78,10 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
                 .map_or(Position { line: 1, column: 1 }, |at| position(at.line(), at.column()));
             let says = error.without_snippet().to_string();
             let says = says.split(" at line").next().unwrap_or(&says).trim_end_matches('.').to_owned();
+            if says.contains("multiple YAML documents") {
+                let says = "a second document begins before this line";
+                return Err(Fault::new(at, "", says, "keep one, without `---` after it"));
+            }
             Err(Fault::new(
                 at,
                 "",
@@ -100,29 +104,46 @@ struct Tree(Spanned<Raw>);
 enum Raw {
     Null,
     Scalar(String),
+    /// A number as the library writes it, which is not always how it was typed.
+    Number(String),
     List(Vec<Tree>),
     Map(Vec<(Spanned<Raw>, Tree)>),
 }
 
 impl Tree {
-    fn into_node(self) -> Node {
+    fn into_node(self, lines: &[&str]) -> Node {
         let at = place(&self.0);
+        let typed = as_typed(&self.0, lines);
         let kind = match self.0.value {
             Raw::Null => Kind::Null,
-            Raw::Scalar(text) => Kind::Scalar(text),
-            Raw::List(list) => Kind::List(list.into_iter().map(Self::into_node).collect()),
+            Raw::Scalar(text) | Raw::Number(text) => Kind::Scalar(typed.unwrap_or(text)),
+            Raw::List(list) => Kind::List(list.into_iter().map(|item| item.into_node(lines)).collect()),
             Raw::Map(map) => {
-                Kind::Map(map.into_iter().map(|(key, value)| (into_key(key), value.into_node())).collect())
+                let entry =
+                    |(key, value): (Spanned<Raw>, Self)| (into_key(key, lines), value.into_node(lines));
+                Kind::Map(map.into_iter().map(entry).collect())
             }
         };
         Node { at, kind }
     }
 }
 
-fn into_key(key: Spanned<Raw>) -> Key {
+/// A number as it was typed: `007` and `1e5` may be a password or a name.
+fn as_typed(spanned: &Spanned<Raw>, lines: &[&str]) -> Option<String> {
+    let Raw::Number(_) = spanned.value else { return None };
+    let at = position(spanned.defined.line(), spanned.defined.column());
+    let letters = lines.get(at.line.checked_sub(1)?)?.chars().skip(at.column.checked_sub(1)?);
+    let is_part = |letter: &char| letter.is_ascii_alphanumeric() || "+-._".contains(*letter);
+    let typed: String = letters.take_while(is_part).collect();
+    // Behind a tag or an anchor stands something else.
+    typed.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first)).then_some(typed)
+}
+
+fn into_key(key: Spanned<Raw>, lines: &[&str]) -> Key {
     let at = place(&key);
+    let typed = as_typed(&key, lines);
     let name = match key.value {
-        Raw::Scalar(text) => text,
+        Raw::Scalar(text) | Raw::Number(text) => typed.unwrap_or(text),
         Raw::Null => "null".to_owned(),
         Raw::List(_) | Raw::Map(_) => "(a composite key)".to_owned(),
     };
@@ -171,15 +192,15 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(value.to_string()))
+        Ok(Raw::Number(value.to_string()))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(value.to_string()))
+        Ok(Raw::Number(value.to_string()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(value.to_string()))
+        Ok(Raw::Number(value.to_string()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
