@@ -257,7 +257,7 @@ fn size_faults(name: &str, text: &str) -> Vec<String> {
             let rest = line.strip_prefix(indent.as_str());
             rest.is_some_and(|rest| rest == "}" || (rest.starts_with(')') && rest.ends_with(';')))
         };
-        let length = lines.iter().skip(start).position(|line| ends(line)).map_or(1, |at| at + 1);
+        let length = lines.iter().skip(start).position(ends).map_or(1, |at| at + 1);
         if length > FUNCTION_LINES_MAX {
             let number = start + 1;
             faults.push(format!("{name}:{number}: function of {length} lines, at most {FUNCTION_LINES_MAX}"));

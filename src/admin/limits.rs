@@ -136,7 +136,7 @@ fn asked(
 
 /// The one who is counted. The address is always possible: it is what counts when a request has nothing else.
 fn subject(policy: &Policy, identity: &str) -> Result<Subject, Box<Problem>> {
-    let mut kinds: Vec<String> = policy.per.iter().map(per).collect();
+    let mut kinds: Vec<String> = policy.per.iter().map(Per::to_string).collect();
     if !kinds.iter().any(|kind| kind == "ip") {
         kinds.push("ip".to_owned());
     }
@@ -179,7 +179,7 @@ fn stands(charge: &Charge, subject: &Subject, decision: Option<&Decision>) -> St
 fn view(policy: &Policy) -> PolicyView {
     PolicyView {
         name: policy.name.to_string(),
-        per: policy.per.iter().map(per).collect(),
+        per: policy.per.iter().map(Per::to_string).collect(),
         windows: windows(&policy.windows),
         tiers: policy.tiers.iter().map(|(tier, list)| (tier.clone(), windows(list))).collect(),
         cost: policy.cost,
@@ -211,17 +211,5 @@ fn mode(mode: Mode) -> &'static str {
         Mode::Enforce => "enforce",
         Mode::Shadow => "shadow",
         Mode::Off => "off",
-    }
-}
-
-/// The word of the configuration, which is also the kind of the [`Subject`].
-fn per(per: &Per) -> String {
-    match per {
-        Per::User => "user".to_owned(),
-        Per::ApiKey => "api_key".to_owned(),
-        Per::Tenant => "tenant".to_owned(),
-        Per::Ip => "ip".to_owned(),
-        Per::Global => "global".to_owned(),
-        Per::Header(name) => format!("header:{name}"),
     }
 }

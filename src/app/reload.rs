@@ -102,8 +102,9 @@ impl Reloader {
                     seen.clone_from(&faults.text);
                 }
                 self.metrics.config_reload(ReloadResult::Failure, self.clock.wall_ms());
-                tracing::error!("configuration refused, the one in force stays:\n{refused}");
-                Reloaded::Refused { faults: refused.into_faults() }
+                let faults = refused.into_faults();
+                tracing::error!("configuration refused, the one in force stays:\n{}", faults.brief());
+                Reloaded::Refused { faults }
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::base::units::{format_duration, format_size};
 use crate::base::{StoreSettings, StoreUrl};
 use crate::cache::Namespace;
 use crate::config::snapshot::{AdminSettings, Route, ServerSettings, Target};
-use crate::limit::{Policy, Windows};
+use crate::limit::{Per, Policy, Windows};
 use crate::route::Table;
 use crate::upstream::UpstreamSettings;
 use serde_json::{Map, Value, json};
@@ -111,7 +111,7 @@ pub fn policy_value(policy: &Policy) -> Value {
     let tiers: Map<String, Value> =
         policy.tiers.iter().map(|(tier, windows)| (tier.clone(), windows_value(windows))).collect();
     json!({
-        "per": policy.per.iter().map(|per| format!("{per:?}").to_lowercase()).collect::<Vec<String>>(),
+        "per": policy.per.iter().map(Per::to_string).collect::<Vec<String>>(),
         "windows": windows_value(&policy.windows),
         "tiers": tiers,
         "cost": policy.cost,

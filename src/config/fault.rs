@@ -35,11 +35,17 @@ impl Fault {
     #[must_use]
     pub fn render(&self, file: &str, text: &str) -> String {
         let Position { line, column } = self.at;
-        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
-        let head = format!("{file}:{line}:{column}: {key}{}, {}", self.says, self.remedy);
+        let head = self.head(file);
         let Some(source) = text.lines().nth(line.saturating_sub(1)) else { return head };
         let caret = " ".repeat(column.saturating_sub(1));
         format!("{head}\n  {source}\n  {caret}^")
+    }
+
+    /// The first line: place, key, what is wrong, remedy.
+    fn head(&self, file: &str) -> String {
+        let Position { line, column } = self.at;
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        format!("{file}:{line}:{column}: {key}{}, {}", self.says, self.remedy)
     }
 }
 
@@ -52,6 +58,15 @@ pub struct Faults {
     pub text: String,
     /// What is wrong.
     pub list: Vec<Fault>,
+}
+
+impl Faults {
+    /// Every fault on a line, without the source lines: for the log, where a secret on one of them must not end.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let heads: Vec<String> = self.list.iter().map(|fault| fault.head(&self.file)).collect();
+        heads.join("\n")
+    }
 }
 
 impl fmt::Display for Faults {

@@ -1,6 +1,7 @@
 //! A policy: whom it counts, in which windows, and what happens at the edges.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// How many windows a policy may have; the stored form has room for this many.
@@ -27,6 +28,20 @@ pub enum Per {
     Global,
     /// The value of a request field (lower-case name). Client-chosen: for traffic shaping, not for defence.
     Header(Box<str>),
+}
+
+/// The word of the configuration.
+impl fmt::Display for Per {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::ApiKey => "api_key",
+            Self::Tenant => "tenant",
+            Self::Ip => "ip",
+            Self::Global => "global",
+            Self::Header(name) => return write!(f, "header:{name}"),
+        })
+    }
 }
 
 /// A length and what may pass in any stretch of time that long.

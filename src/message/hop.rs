@@ -85,7 +85,8 @@ pub(super) fn check_options(headers: &HeaderMap) -> Result<(), MessageFault> {
 
 /// Does the request ask, in due form, to become a WebSocket (RFC 6455 section 4.1)? Every other upgrade is ignored,
 /// which RFC 9110 section 7.8 allows; h2c would carry requests past all checks.
-pub(super) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+#[must_use]
+pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
     let mut upgrades = headers.get_all(header::UPGRADE).iter();
     let is_websocket =
         upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));

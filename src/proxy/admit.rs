@@ -3,14 +3,14 @@
 use crate::config::{Route, Target};
 use crate::identity::{Caller, TokenEvidence, TokenFault};
 use crate::limit::{Charge, Mode};
-use crate::message::{Checked, MessageFault, RequestHead};
+use crate::message::{Checked, MaxForwards, MessageFault, RequestHead};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond::Local;
 use crate::store::{Admission, Source};
 use crate::telemetry::{CacheStatsBy, LimitDecision as Counted};
-use http::{HeaderValue, Uri, header};
+use http::{HeaderName, HeaderValue, Uri, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::net::IpAddr;
@@ -31,7 +31,14 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     ctx.peer = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip().to_canonical());
     let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     ctx.scheme = ctx.snapshot.identifier.scheme(peer_of(ctx), &session.req_header().headers, is_tls);
+    // Every other upgrade is ignored (RFC 9110 section 7.8); without the field pingora sees none either.
+    if !crate::message::asks_for_websocket(&session.req_header().headers) {
+        drop(session.req_header_mut().remove_header(&header::UPGRADE));
+    }
     ctx.is_upgrade = session.is_upgrade_req();
+    if !crate::message::may_reach_client(100, session.req_header().version) {
+        session.as_downstream_mut().set_ignore_info_resp(true);
+    }
     let connections = &ctx.snapshot.server.connections;
     session.set_keepalive(Some(connections.idle.as_secs().max(1)));
     if ctx.is_upgrade {
@@ -109,6 +116,9 @@ pub(super) async fn admit(
     if !ctx.is_background {
         limit(gate, session, ctx, &route).await?;
     }
+    if ctx.is_last_hop {
+        return Ok(Some(Local::Options));
+    }
     Ok(match route.target {
         Target::Upstream(_) => None,
         Target::CacheStats => {
@@ -139,14 +149,11 @@ fn check(request: &mut RequestHeader, ctx: &mut RequestCtx, peer: IpAddr) -> Res
         line_bytes: snapshot.server.request.line_bytes,
         body_bytes: snapshot.server.request.body_bytes,
     };
-    let Checked { authority, path, query, .. } =
+    let Checked { authority, path, query, max_forwards, .. } =
         crate::message::check_request(&head, &bounds).map_err(Refusal::Message)?;
     let canonical = crate::route::canonical_path(path, snapshot.server.request.encoded_slash)
         .map_err(|_ambiguous| Refusal::Message(MessageFault::PATH))?;
     crate::message::check_loop(&request.headers).map_err(Refusal::Message)?;
-    let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    ctx.host = host.unwrap_or(&authority).to_owned();
-    ctx.authority = authority;
     ctx.query = query.map(str::to_owned);
     let forwarded = query.map_or_else(|| canonical.clone(), |query| format!("{canonical}?{query}"));
     ctx.path = canonical;
@@ -154,7 +161,23 @@ fn check(request: &mut RequestHeader, ctx: &mut RequestCtx, peer: IpAddr) -> Res
         let uri = forwarded.parse::<Uri>().map_err(|_unparsable| Refusal::Internal)?;
         request.set_uri(uri);
     }
+    match max_forwards {
+        MaxForwards::Unlimited => {}
+        MaxForwards::Spent => ctx.is_last_hop = true,
+        MaxForwards::Next(next) => set(request, header::MAX_FORWARDS, &next.to_string())?,
+    }
+    // One spelling for routing, keys and backend. It also stands in for the target's authority, which prevails over
+    // the field (RFC 9112 section 3.2.2) and is lost with a rewritten target.
+    if !authority.is_empty() {
+        set(request, header::HOST, &authority)?;
+    }
+    ctx.authority = authority;
     Ok(())
+}
+
+fn set(request: &mut RequestHeader, name: HeaderName, value: &str) -> Result<(), Refusal> {
+    let value = HeaderValue::from_str(value).map_err(|_not_visible| Refusal::Internal)?;
+    request.insert_header(name, value).map_err(|_not_taken| Refusal::Internal)
 }
 
 fn find_route(session: &Session, ctx: &mut RequestCtx) -> Result<Arc<Route>, Refusal> {
@@ -237,6 +260,10 @@ fn record(gate: &Gate, charges: &[Charge], admission: &Admission) {
         }
     };
     for (charge, decision) in charges.iter().zip(decisions) {
+        if !decision.is_asked() {
+            gate.metrics.limit_decision(&charge.policy.name, Counted::Degraded);
+            continue;
+        }
         let is_enforced = charge.policy.mode == Mode::Enforce;
         let counted = match (decision.admitted, is_enforced, source) {
             (true, true, _) if is_denied => continue,

@@ -11,14 +11,15 @@ use crate::telemetry::Held;
 use http::HeaderMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The state of one request. A background revalidation is a request of its own with
 /// [`RequestCtx::is_background`] set.
 pub(super) struct RequestCtx {
     /// The configuration that the request began with and keeps.
     pub(super) snapshot: Arc<Snapshot>,
-    /// When it began, monotonic milliseconds.
-    pub(super) started_ms: u64,
+    /// When it began, monotonic.
+    pub(super) started: Duration,
     /// The same moment by the wall clock.
     pub(super) started_wall_ms: u64,
     /// Made by us or taken from a trusted peer.
@@ -29,14 +30,14 @@ pub(super) struct RequestCtx {
     pub(super) scheme: &'static str,
     /// Host and port that were asked for, normalised.
     pub(super) authority: String,
-    /// The Host field as it was sent, for `X-Forwarded-Host`.
-    pub(super) host: String,
     /// The canonical path: matched, limited, keyed and forwarded.
     pub(super) path: String,
     /// The query, if any, as it was sent.
     pub(super) query: Option<String>,
     /// Is this pingora's background revalidation of a stale entry?
     pub(super) is_background: bool,
+    /// Does an OPTIONS request end here, by its `Max-Forwards`?
+    pub(super) is_last_hop: bool,
     /// Does the client ask to switch protocols (WebSocket)?
     pub(super) is_upgrade: bool,
     /// The chosen route's place in the snapshot's table.
@@ -53,8 +54,8 @@ pub(super) struct RequestCtx {
     pub(super) attempts: Vec<Attempt>,
     /// When the current attempt was sent, wall milliseconds.
     pub(super) sent_wall_ms: u64,
-    /// When the first attempt was sent, monotonic milliseconds.
-    pub(super) sent_ms: Option<u64>,
+    /// When the first attempt was sent, monotonic.
+    pub(super) sent: Option<Duration>,
     /// Bytes of the request body so far.
     pub(super) body_bytes: u64,
     /// When the first part of the body arrived, monotonic milliseconds.
@@ -106,19 +107,19 @@ pub(super) struct CacheCtx {
 impl RequestCtx {
     /// A request that has just begun.
     #[must_use]
-    pub(super) fn new(snapshot: Arc<Snapshot>, started_ms: u64, started_wall_ms: u64) -> Self {
+    pub(super) fn new(snapshot: Arc<Snapshot>, started: Duration, started_wall_ms: u64) -> Self {
         Self {
             snapshot,
-            started_ms,
+            started,
             started_wall_ms,
             request_id: String::new(),
             peer: None,
             scheme: "http",
             authority: String::new(),
-            host: String::new(),
             path: String::new(),
             query: None,
             is_background: false,
+            is_last_hop: false,
             is_upgrade: false,
             route: None,
             caller: Caller::default(),
@@ -127,7 +128,7 @@ impl RequestCtx {
             pool: None,
             attempts: Vec::new(),
             sent_wall_ms: started_wall_ms,
-            sent_ms: None,
+            sent: None,
             body_bytes: 0,
             body_started_ms: None,
             in_flight: None,

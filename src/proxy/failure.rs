@@ -29,8 +29,10 @@ pub(super) fn exchange_failed(
     client_reused: bool,
 ) -> Box<Error> {
     let is_upstream = error.esource() == &ErrorSource::Upstream;
-    // A kept-alive connection that the server closes as we write is no sign of sickness.
-    if is_upstream && !client_reused {
+    if is_upstream && client_reused {
+        // A kept-alive connection that the server closes as we write is no sign of sickness.
+        abandon(gate, ctx);
+    } else if is_upstream {
         report_failure(gate, ctx);
     }
     let is_timeout = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
@@ -53,6 +55,12 @@ fn may_retry(gate: &Gate, ctx: &RequestCtx) -> bool {
     let made = ctx.attempts.len();
     let allowed = usize::try_from(pool.settings.retries).unwrap_or(usize::MAX);
     made <= allowed && pool.may_retry(gate.clock.monotonic_ms())
+}
+
+/// Ends the attempt without a word on the server.
+pub(super) fn abandon(gate: &Gate, ctx: &mut RequestCtx) {
+    let (Some(pool), Some(attempt)) = (&ctx.pool, ctx.attempts.last_mut()) else { return };
+    pool.abandon(attempt, gate.clock.monotonic_ms());
 }
 
 fn report_failure(gate: &Gate, ctx: &mut RequestCtx) {

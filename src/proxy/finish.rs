@@ -3,13 +3,14 @@
 use crate::cache::Outcome;
 use crate::limit::Mode;
 use crate::proxy::context::RequestCtx;
+use crate::proxy::failure;
 use crate::proxy::gate::Gate;
 use crate::proxy::respond::cache_outcome;
 use crate::store::Source;
 use crate::telemetry::{AccessRecord, CacheResult, LimitDecision, RequestRecord};
 use http::{StatusCode, Version, header};
-use pingora::Error;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorSource};
 use std::time::Duration;
 
 /// The customary status of a request whose client left before the answer.
@@ -17,8 +18,8 @@ const CLIENT_LEFT: u16 = 499;
 
 /// Records the request (`logging`). Background revalidations are upstream traffic, not requests of clients.
 pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
-    let now_ms = gate.clock.monotonic_ms();
-    record_upstream(gate, ctx, now_ms, error);
+    let now = gate.clock.monotonic();
+    record_upstream(gate, ctx, now, error);
     if let Some(error) = error {
         tracing::debug!(request_id = ctx.request_id, %error, "request failed");
     }
@@ -30,7 +31,7 @@ pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, 
     ctx.in_flight = None;
     let status = session.response_written().map_or(CLIENT_LEFT, |head| head.status.as_u16());
     let bytes = u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX);
-    let duration = Duration::from_millis(now_ms.saturating_sub(ctx.started_ms));
+    let duration = now.saturating_sub(ctx.started);
     let route = ctx.route.as_ref().map(|route| &*route.name);
     gate.metrics.request(&RequestRecord {
         route: route.unwrap_or("none"),
@@ -54,7 +55,7 @@ pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, 
         status,
         bytes,
         duration,
-        upstream_duration: ctx.sent_ms.map(|sent| Duration::from_millis(now_ms.saturating_sub(sent))),
+        upstream_duration: ctx.sent.map(|sent| now.saturating_sub(sent)),
         route,
         upstream: ctx.pool.as_ref().map(|pool| &*pool.settings.name),
         cache: result,
@@ -96,18 +97,21 @@ fn limit_decision(ctx: &RequestCtx) -> Option<LimitDecision> {
     })
 }
 
-/// A success or failure that was not reported yet, and the time the upstream took.
-fn record_upstream(gate: &Gate, ctx: &mut RequestCtx, now_ms: u64, error: Option<&Error>) {
-    let Some(pool) = &ctx.pool else { return };
-    if let Some(attempt) = ctx.attempts.last_mut() {
+/// How the last attempt went, unless that was said already, and the time the upstream took.
+fn record_upstream(gate: &Gate, ctx: &mut RequestCtx, now: Duration, error: Option<&Error>) {
+    let Some(pool) = ctx.pool.clone() else { return };
+    let now_ms = gate.clock.monotonic_ms();
+    if error.is_some_and(|error| error.esource() != &ErrorSource::Upstream) {
+        // The client left, or it is our own trouble: no word on the server.
+        failure::abandon(gate, ctx);
+    } else if let Some(attempt) = ctx.attempts.last_mut() {
         pool.report(attempt, error.is_none(), now_ms);
     }
     for _ in 1..ctx.attempts.len() {
         gate.metrics.upstream_retry(&pool.settings.name);
     }
-    if let Some(sent_ms) = ctx.sent_ms {
-        let took = Duration::from_millis(now_ms.saturating_sub(sent_ms));
-        gate.metrics.upstream_duration(&pool.settings.name, took);
+    if let Some(sent) = ctx.sent {
+        gate.metrics.upstream_duration(&pool.settings.name, now.saturating_sub(sent));
     }
 }
 

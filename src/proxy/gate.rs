@@ -43,7 +43,7 @@ impl ProxyHttp for Gate {
     type CTX = RequestCtx;
 
     fn new_ctx(&self) -> RequestCtx {
-        RequestCtx::new(self.current.load_full(), self.clock.monotonic_ms(), self.clock.wall_ms())
+        RequestCtx::new(self.current.load_full(), self.clock.monotonic(), self.clock.wall_ms())
     }
 
     fn init_downstream_modules(&self, modules: &mut HttpModules) {

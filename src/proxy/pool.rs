@@ -131,6 +131,15 @@ impl Pool {
         self.group.lock().report(attempt.server, is_success, now_ms);
     }
 
+    /// An attempt ended without a word on the server: it counts neither way.
+    pub(super) fn abandon(&self, attempt: &mut Attempt, now_ms: u64) {
+        if attempt.is_reported {
+            return;
+        }
+        attempt.is_reported = true;
+        self.group.lock().abandon(attempt.server, now_ms);
+    }
+
     /// Is there budget for another attempt?
     pub(super) fn may_retry(&self, now_ms: u64) -> bool {
         self.group.lock().may_retry(now_ms)

@@ -10,6 +10,8 @@ use pingora::cache::CachePhase;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+/// What is passed on; CONNECT and TRACE are refused.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -18,6 +20,8 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) enum Local {
     /// The cache statistics, as JSON.
     CacheStats(Vec<u8>),
+    /// What may be asked here, for an OPTIONS request that goes no further (RFC 9110 section 7.6.2).
+    Options,
 }
 
 /// Completes the head of an answer from the backend or the cache (`response_filter`).
@@ -141,11 +145,19 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, refusal:
 
 /// Writes an answer of our own.
 pub(super) async fn local(session: &mut Session, ctx: &mut RequestCtx, local: Local) -> Result<()> {
-    let Local::CacheStats(json) = local;
     let mut head = ResponseHeader::build(200, Some(16))?;
-    head.insert_header(header::CONTENT_TYPE, "application/json")?;
-    head.insert_header(header::CACHE_CONTROL, "no-store")?;
-    write(session, ctx, head, json).await
+    let body = match local {
+        Local::CacheStats(json) => {
+            head.insert_header(header::CONTENT_TYPE, "application/json")?;
+            head.insert_header(header::CACHE_CONTROL, "no-store")?;
+            json
+        }
+        Local::Options => {
+            head.insert_header(header::ALLOW, METHODS)?;
+            Vec::new()
+        }
+    };
+    write(session, ctx, head, body).await
 }
 
 async fn write(

@@ -48,7 +48,7 @@ pub(super) async fn peer(gate: &Gate, session: &Session, ctx: &mut RequestCtx) -
     let streams_long = ctx.is_upgrade || asks_for_events(session);
     let peer = connection(&pool, &attempt, streams_long);
     ctx.attempts.push(attempt);
-    ctx.sent_ms.get_or_insert(now_ms);
+    ctx.sent.get_or_insert(gate.clock.monotonic());
     ctx.sent_wall_ms = gate.clock.wall_ms();
     Ok(Box::new(peer))
 }
@@ -101,7 +101,7 @@ pub(super) fn rewrite_request(
         peer: crate::proxy::admit::peer_of(ctx),
         headers: &session.req_header().headers,
         scheme: ctx.scheme,
-        authority: &ctx.host,
+        authority: &ctx.authority,
     };
     for (name, value) in identifier.forwarded_fields(&ctx.caller, received) {
         request.insert_header(name, value)?;

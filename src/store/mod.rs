@@ -104,6 +104,12 @@ impl Stores {
     pub fn readings(&self, readings: &mut Vec<Reading>) {
         let (entries, bytes, evictions) = self.entries.gauges();
         readings.push(Reading::CacheTier { tier: Tier::Memory, entries, bytes, evictions });
+        let (local, count) = (self.limiter.local(), |number| u64::try_from(number).unwrap_or(u64::MAX));
+        readings.push(Reading::LimitMemory {
+            keys: count(local.keys()),
+            bytes: count(local.bytes()),
+            evictions: local.evicted(),
+        });
         readings.push(Reading::StoreUp { store: self.limiter.store_name(), up: self.limiter.is_connected() });
         if matches!(self.entries, EntryStore::Tiered(_)) {
             readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });

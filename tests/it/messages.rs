@@ -142,3 +142,44 @@ async fn an_old_client_gets_no_chunks() {
     let answer = raw(&gate, "GET / HTTP/1.0\r\nHost: a\r\n\r\n").await.expect("an answer");
     assert_eq!((answer.header("transfer-encoding"), answer.text().as_str()), ("", "abc"));
 }
+
+/// RFC 9112 section 3.2.2, and one spelling for routing, keys and backend.
+#[tokio::test]
+async fn the_backend_gets_one_spelling_of_the_host() {
+    let origin = Origin::counting().await;
+    let gate = gate(&origin).await;
+    for head in ["GET / HTTP/1.1\r\nHost: A.Example:80", "GET http://a.example/ HTTP/1.1\r\nHost: a.example"]
+    {
+        let answer = raw(&gate, &format!("{head}\r\n\r\n")).await;
+        assert_eq!(answer.map(|answer| answer.status), Some(200), "{head:?}");
+        let seen = origin.last();
+        assert_eq!((seen.header("host"), seen.header("x-forwarded-host")), ("a.example", "a.example"));
+    }
+}
+
+/// RFC 9110 section 7.6.2.
+#[tokio::test]
+async fn options_go_as_far_as_max_forwards_says() {
+    let origin = Origin::counting().await;
+    let gate = gate(&origin).await;
+    let options = |value: &str| format!("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {value}\r\n\r\n");
+    let answer = raw(&gate, &options("0")).await.expect("an answer");
+    assert_eq!((answer.status, origin.count()), (200, 0));
+    assert!(answer.header("allow").contains("OPTIONS"));
+    assert_eq!(raw(&gate, &options("3")).await.map(|answer| answer.status), Some(200));
+    assert_eq!(origin.last().header("max-forwards"), "2");
+}
+
+/// RFC 9110 section 15.2.
+#[tokio::test]
+async fn an_old_client_gets_no_interim_response() {
+    let origin = Origin::start(|_| {
+        Reply::raw(
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        )
+    })
+    .await;
+    let gate = gate(&origin).await;
+    let answer = raw(&gate, "GET / HTTP/1.0\r\nHost: a\r\n\r\n").await.expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "x"));
+}
