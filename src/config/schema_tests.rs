@@ -51,7 +51,26 @@ fn shipped() -> Vec<(PathBuf, String)> {
             addresses.iter().fold(text, |text, (name, value)| text.replace(&format!("@{name}@"), value));
         (path, filled.replace("@secret@", "0123456789abcdef0123456789abcdef"))
     };
-    paths.into_iter().map(read).collect()
+    paths.into_iter().map(read).chain(deployed()).collect()
+}
+
+/// The configurations inside `deploy/`, with the variables that a deployment sets.
+fn deployed() -> Vec<(PathBuf, String)> {
+    let variables = [
+        ("${TIDEGATE_ADMIN_TOKEN}", "a-token-of-the-operator"),
+        ("${JWT_SECRET}", "0123456789abcdef0123456789abcdef"),
+        ("${REDIS_URL}", "redis://127.0.0.1:6379"),
+    ];
+    let read = |file: &str| {
+        let path = root().join("deploy").join(file);
+        let text = fs::read_to_string(&path).expect("readable");
+        let text = text.split_once("  tidegate.yaml: |\n").map_or(text.clone(), |(_, rest)| {
+            let block = rest.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
+            block.map(|line| line.strip_prefix("    ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
+        });
+        (path, variables.iter().fold(text, |text, (variable, value)| text.replace(variable, value)))
+    };
+    ["compose/tidegate.yaml", "kubernetes/edge.yaml", "kubernetes/sidecar.yaml"].map(read).into()
 }
 
 /// Every object of the schema that lists properties, with the path to it.
@@ -75,7 +94,7 @@ fn sections(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
 #[test]
 fn what_ships_is_valid_by_schema_and_by_reader() {
     let shipped = shipped();
-    assert!(shipped.len() >= 3, "{shipped:?}");
+    assert!(shipped.len() >= 6, "{shipped:?}");
     for (path, text) in shipped {
         let name = path.display().to_string();
         assert_eq!(refusals(&text), Vec::<String>::new(), "{name}");
