@@ -35,6 +35,11 @@ async fn every_promised_metric_family_is_there() {
     let origin = Origin::counting().await;
     let gate = gate(&origin).await;
     gate.get("/pages/1").bearer_auth(token("ada", "acme")).fetch().await;
+    // A request is counted a moment after its answer is out.
+    eventually("the request is counted", async || {
+        gate.ask("/metrics").fetch().await.text().contains("\ntidegate_requests_total")
+    })
+    .await;
     let text = gate.ask("/metrics").fetch().await.text();
     let families = [
         "tidegate_requests_total",

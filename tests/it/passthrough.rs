@@ -1,4 +1,4 @@
-//! What must pass untouched, against a real FastAPI application.
+//! What must pass untouched, against a real `FastAPI` application.
 
 use crate::support::{Fetch, Gate, Legacy, Setup, Wire};
 use futures_util::{SinkExt, StreamExt};

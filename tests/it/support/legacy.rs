@@ -1,4 +1,4 @@
-//! The legacy backend: a FastAPI application on uvicorn, see `tests/legacy/app.py`.
+//! The legacy backend: a `FastAPI` application on uvicorn, see `tests/legacy/app.py`.
 
 use crate::support::eventually;
 use crate::support::process::{Process, command};

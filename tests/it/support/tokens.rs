@@ -41,7 +41,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// A fresh pair for RS256, ES256 or EdDSA.
+    /// A fresh pair for RS256, ES256 or `EdDSA`.
     pub(crate) fn generate(algorithm: Algorithm) -> Self {
         let kind: &[&str] = match algorithm {
             Algorithm::RS256 => &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],

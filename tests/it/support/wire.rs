@@ -101,7 +101,7 @@ impl Wire {
             return self.chunks().await;
         }
         if let Some(length) = text("content-length") {
-            let length = length.trim().parse().map_err(|_| Error::from(ErrorKind::InvalidData))?;
+            let length = length.trim().parse().map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
             return self.exactly(length).await;
         }
         if until_close {
@@ -116,7 +116,7 @@ impl Wire {
         loop {
             let line = self.line().await?;
             let size = line.split(';').next().unwrap_or("").trim();
-            let size = usize::from_str_radix(size, 16).map_err(|_| Error::from(ErrorKind::InvalidData))?;
+            let size = usize::from_str_radix(size, 16).map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
             if size == 0 {
                 while !self.line().await?.is_empty() {}
                 return Ok(body.freeze());
