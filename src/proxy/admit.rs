@@ -23,6 +23,7 @@ const ORIGIN_FIELD: &str = "x-tidegate-origin";
 /// Facts that need no decision (`early_request_filter`).
 pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     ctx.is_background = session.subrequest_ctx.is_some();
+    ctx.version = session.req_header().version;
     if ctx.is_background {
         take_origin(session.req_header_mut(), ctx);
         return;
@@ -36,7 +37,7 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
         drop(session.req_header_mut().remove_header(&header::UPGRADE));
     }
     ctx.is_upgrade = session.is_upgrade_req();
-    if !crate::message::may_reach_client(100, session.req_header().version) {
+    if !crate::message::may_reach_client(100, ctx.version) {
         session.as_downstream_mut().set_ignore_info_resp(true);
     }
     let connections = &ctx.snapshot.server.connections;

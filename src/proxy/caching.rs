@@ -4,7 +4,7 @@ use crate::cache::{Demand, KeyInput, ResponseInput, Selecting, Storability};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
 use crate::proxy::storage::{Draft, Found, KeyParts, meta};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Version};
 use pingora::cache::key::CacheKey;
 use pingora::cache::{CacheMeta, CacheOptionOverrides, ForcedFreshness, NoCacheReason, RespCacheable};
 use pingora::http::ResponseHeader;
@@ -43,6 +43,11 @@ pub(super) fn enable(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
             let mut overrides = CacheOptionOverrides::default();
             overrides.wait_timeout = Some(namespace.coalesce_wait);
             overrides.max_lock_retries = Some(LOCK_RETRIES);
+            // pingora 0.9.1 copies the head into a background revalidation as it stands, and then cannot read
+            // "HTTP/2" in a request line. Without a body the version changes nothing else towards the backend.
+            if ctx.version == Version::HTTP_2 {
+                session.req_header_mut().set_version(Version::HTTP_11);
+            }
             session.cache.enable(gate.storage, None, None, Some(gate.lock), Some(overrides));
         }
         Err(bypass) => ctx.cache.bypass = Some(bypass),

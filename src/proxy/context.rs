@@ -8,7 +8,7 @@ use crate::limit::{Charge, Decision};
 use crate::proxy::pool::{Attempt, Pool};
 use crate::store::Source;
 use crate::telemetry::Held;
-use http::HeaderMap;
+use http::{HeaderMap, Version};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub(super) struct RequestCtx {
     pub(super) peer: Option<IpAddr>,
     /// `https` when the client's connection is encrypted.
     pub(super) scheme: &'static str,
+    /// The version that the client speaks; the session's head may be rewritten.
+    pub(super) version: Version,
     /// Host and port that were asked for, normalised.
     pub(super) authority: String,
     /// The canonical path: matched, limited, keyed and forwarded.
@@ -115,6 +117,7 @@ impl RequestCtx {
             request_id: String::new(),
             peer: None,
             scheme: "http",
+            version: Version::HTTP_11,
             authority: String::new(),
             path: String::new(),
             query: None,

@@ -33,19 +33,19 @@ pub(super) fn finish_head(
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    frame(session, response)?;
+    frame(session, response, ctx.version)?;
     add_own_fields(response, ctx)?;
     add_limit_fields(response, ctx)?;
     add_cache_fields(session, response, ctx)
 }
 
 /// RFC 9112 section 6: an HTTP/1.0 client knows no chunks, 204 has no length.
-fn frame(session: &mut Session, response: &mut ResponseHeader) -> Result<()> {
+fn frame(session: &mut Session, response: &mut ResponseHeader, version: Version) -> Result<()> {
     if response.status == StatusCode::NO_CONTENT {
         drop(response.remove_header(&header::CONTENT_LENGTH));
         drop(response.remove_header(&header::TRANSFER_ENCODING));
     }
-    if session.req_header().version == Version::HTTP_10 {
+    if version == Version::HTTP_10 {
         drop(response.remove_header(&header::TRANSFER_ENCODING));
         session.set_keepalive(None);
     }

@@ -109,7 +109,7 @@ pub(super) fn rewrite_request(
     if let Ok(id) = http::HeaderValue::from_str(&ctx.request_id) {
         request.insert_header("x-request-id", id)?;
     }
-    request.append_header(header::VIA, crate::message::via(session.req_header().version))?;
+    request.append_header(header::VIA, crate::message::via(ctx.version))?;
     Ok(())
 }
 

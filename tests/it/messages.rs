@@ -1,6 +1,6 @@
 //! Malformed and ambiguous messages over raw sockets: refused at the door, the connection closed behind them.
 
-use crate::support::{Answer, Gate, Origin, Reply, Setup, Wire};
+use crate::support::{Answer, Fetch, Gate, Origin, Reply, Setup, Wire, eventually, web};
 
 async fn gate(origin: &Origin) -> Gate {
     Gate::start(&Setup::new(origin.address()).with("routes: [{path: /}]")).await
@@ -182,4 +182,26 @@ async fn an_old_client_gets_no_interim_response() {
     let gate = gate(&origin).await;
     let answer = raw(&gate, "GET / HTTP/1.0\r\nHost: a\r\n\r\n").await.expect("an answer");
     assert_eq!((answer.status, answer.text().as_str()), (200, "x"));
+}
+
+/// Of an HTTP/2 request pingora makes a background request that it cannot read itself.
+#[tokio::test]
+async fn a_stale_answer_is_renewed_behind_an_http2_client() {
+    let origin =
+        Origin::start(|_| Reply::ok("x").header("Cache-Control", "max-age=0, stale-while-revalidate=600"))
+            .await;
+    let config = format!(
+        "server: {{listen: [{{address: '127.0.0.1:0', http2: true}}]}}\nadmin: {{listen: '127.0.0.1:0'}}\n\
+         upstreams: {{backend: '{}'}}\ncache: {{namespaces: {{all: {{scope: public}}}}}}\nroutes: [{{path: /, cache: all}}]",
+        origin.address()
+    );
+    let gate = Gate::start_with(&config).await;
+    let url = format!("http://{}//a/../b?c", gate.http);
+    let client = web::client_http2();
+    assert_eq!(client.get(&url).fetch().await.cache(), "MISS");
+    assert_eq!(client.get(&url).fetch().await.cache(), "STALE");
+    eventually("the stored answer is renewed", async || origin.count() >= 2).await;
+    let seen = origin.last();
+    let host = gate.http.to_string();
+    assert_eq!((seen.target.as_str(), seen.header("host")), ("/b?c", host.as_str()));
 }

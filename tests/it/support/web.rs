@@ -12,6 +12,11 @@ pub(crate) fn client() -> reqwest::Client {
     build(reqwest::Client::builder())
 }
 
+/// The same, speaking HTTP/2 without TLS.
+pub(crate) fn client_http2() -> reqwest::Client {
+    build(reqwest::Client::builder().http2_prior_knowledge())
+}
+
 /// The same, coming from another loopback address.
 pub(crate) fn client_from(address: &str) -> reqwest::Client {
     let address: IpAddr = address.parse().expect("an address");

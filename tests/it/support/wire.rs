@@ -116,7 +116,8 @@ impl Wire {
         loop {
             let line = self.line().await?;
             let size = line.split(';').next().unwrap_or("").trim();
-            let size = usize::from_str_radix(size, 16).map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
+            let size =
+                usize::from_str_radix(size, 16).map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
             if size == 0 {
                 while !self.line().await?.is_empty() {}
                 return Ok(body.freeze());
