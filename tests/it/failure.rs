@@ -87,6 +87,73 @@ async fn a_hung_redis_costs_its_time_out_until_it_is_left_alone() {
     redis.thaw();
 }
 
+/// A frozen Redis behind a cached route: each miss asks it for a decision and for an entry, and wants to store one.
+#[tokio::test]
+async fn a_hung_redis_does_not_hold_up_cached_routes() {
+    let (redis, origin) = (Redis::start().await, Origin::counting().await);
+    let gate = on(&redis, &origin, LIMITED).await;
+    eventually("the store is in use", async || {
+        gate.get("/open/0").fetch().await;
+        redis.ask(&["DBSIZE"]) != "0"
+    })
+    .await;
+    redis.freeze();
+    let began = Instant::now();
+    for number in 1..=30 {
+        let answer = gate.get(&format!("/open/{number}")).fetch().await;
+        assert_eq!((answer.status, answer.cache()), (200, "MISS"));
+        assert_eq!(gate.get(&format!("/open/{number}")).fetch().await.cache(), "HIT", "memory goes on");
+    }
+    // Without a breaker: 60 requests, at least one time-out of 50 ms each.
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    redis.thaw();
+    eventually("it is used again", async || {
+        gate.get("/open/0").fetch().await;
+        gate.metric("tidegate_store_up", &[("store", "redis")]).await > 0.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flushed_redis_costs_counts_and_entries_but_no_request() {
+    let (redis, origin) = (Redis::start().await, Origin::counting().await);
+    let sections = "limits: {default: {windows: {1m: 5}}}\nroutes: [{path: /}]";
+    let store = Store::Redis(redis);
+    let gate = Gate::start(&Setup::new(origin.address()).store(&store).with(sections)).await;
+    let Store::Redis(redis) = &store else { panic!("it is on Redis") };
+    let left = async || {
+        let answer = gate.get("/").fetch().await;
+        assert_eq!(answer.status, 200);
+        answer.number("x-ratelimit-remaining-60s")
+    };
+    eventually("decisions are shared", async || {
+        gate.metric("tidegate_store_up", &[("store", "redis")]).await > 0.0
+    })
+    .await;
+    assert_eq!(left().await, 4);
+    assert_eq!(redis.ask(&["SCRIPT", "FLUSH"]), "OK");
+    assert_eq!(left().await, 3, "the script is loaded again within the same decision");
+    assert_eq!(redis.ask(&["FLUSHALL"]), "OK");
+    assert_eq!(left().await, 4);
+    assert_eq!(gate.metric("tidegate_limit_decisions_total", &[("decision", "local_allow")]).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_redis_that_refuses_us_is_a_redis_that_is_away() {
+    let (redis, origin) = (Redis::start().await, Origin::counting().await);
+    assert_eq!(redis.ask(&["CONFIG", "SET", "requirepass", "right"]), "OK");
+    let url = redis.url().replace("redis://", "redis://:wrong-secret@");
+    let setup = Setup::new(origin.address()).store_text(&format!("url: \"{url}\", timeout: 50ms"));
+    let gate = Gate::start(&setup.with(LIMITED)).await;
+    for _ in 0..3 {
+        assert_eq!(gate.get("/").fetch().await.status, 200);
+    }
+    assert_eq!(gate.ask("/api/v1/cache/stats").fetch().await.json()["connected"], false);
+    assert!(!gate.process.stderr().contains("wrong-secret"), "{}", gate.process.stderr());
+    let config = gate.ask("/api/v1/config").fetch().await.text();
+    assert!(!config.contains("wrong-secret"), "{config}");
+}
+
 #[tokio::test]
 async fn a_policy_may_refuse_or_pass_what_it_cannot_count() {
     let (redis, origin) = (Redis::absent(), Origin::counting().await);

@@ -25,5 +25,6 @@ mod limits;
 mod messages;
 mod passthrough;
 mod poisoning;
+mod reload;
 mod responses;
 mod tenants;

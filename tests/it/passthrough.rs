@@ -1,8 +1,10 @@
 //! What must pass untouched, against a real `FastAPI` application.
 
-use crate::support::{Fetch, Gate, Legacy, Setup, Wire};
+use crate::support::tokens::HS256;
+use crate::support::{Fetch, Gate, Legacy, Setup, Wire, token};
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Method;
+use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 async fn gate(legacy: &Legacy) -> Gate {
@@ -19,6 +21,65 @@ async fn websockets_echo() {
         socket.send(Message::text(format!("hello {number}"))).await.expect("open");
         let echoed = socket.next().await.expect("open").expect("a message");
         assert_eq!(echoed.into_text().expect("text").as_str(), format!("hello {number}"));
+    }
+}
+
+#[tokio::test]
+async fn websocket_messages_of_every_kind_pass_and_the_close_as_well() {
+    let legacy = Legacy::start().await;
+    let gate = gate(&legacy).await;
+    let url = format!("ws://{}/ws", gate.http);
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("upgraded");
+    let large: Vec<u8> = (0..=255_u8).cycle().take(200_000).collect();
+    for message in [Message::binary(large), Message::text("ä€😀"), Message::binary(vec![])] {
+        socket.send(message.clone()).await.expect("open");
+        assert_eq!(socket.next().await.expect("open").expect("a message"), message);
+    }
+    socket.close(None).await.expect("open");
+    assert!(socket.next().await.expect("a farewell").expect("a message").is_close());
+}
+
+#[tokio::test]
+async fn a_legacy_backend_is_cached_by_tenant_and_never_learns_forged_names() {
+    let legacy = Legacy::start().await;
+    let sections = "cache: {namespaces: {dashboard: {ttl: 5m}}}\n\
+        routes:\n  - {path: /api/v1/dashboard/, cache: dashboard}\n  - {path: /}";
+    let gate = Gate::start(&Setup::new(legacy.address()).with(HS256).with(sections)).await;
+    let page = async |user, tenant| {
+        gate.get("/api/v1/dashboard/summary").bearer_auth(token(user, tenant)).fetch().await
+    };
+    let first = page("ada", "acme").await;
+    assert_eq!((first.cache(), &first.json()["tenant"]), ("MISS", &json!("acme")));
+    let shared = page("bob", "acme").await;
+    assert_eq!((shared.cache(), &shared.body), ("HIT", &first.body));
+    assert_eq!(page("cleo", "globex").await.json()["tenant"], "globex");
+    let forged = gate.get("/api/v1/dashboard/summary").header("X-Organization-Id", "acme").fetch().await;
+    assert_eq!((forged.cache(), &forged.json()["tenant"]), ("BYPASS", &json!("nobody")));
+    let echoed =
+        gate.get("/echo/headers").header("X-Kept", "yes").bearer_auth(token("ada", "acme")).fetch().await;
+    for pair in [json!(["x-kept", "yes"]), json!(["x-organization-id", "acme"]), json!(["x-user-id", "ada"])]
+    {
+        assert!(
+            echoed.json().as_array().is_some_and(|fields| fields.contains(&pair)),
+            "{pair}: {}",
+            echoed.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn validators_and_cookies_of_a_framework_are_understood() {
+    let legacy = Legacy::start().await;
+    let sections = "cache: {namespaces: {all: {scope: public, stale_while_revalidate: 0s}}}\n\
+        routes: [{path: /, cache: all}]";
+    let gate = Gate::start(&Setup::new(legacy.address()).with(sections)).await;
+    let first = gate.get("/etag").fetch().await;
+    let second = gate.get("/etag").fetch().await;
+    assert_eq!((first.cache(), second.cache()), ("MISS", "REVALIDATED"));
+    assert_eq!(first.body, second.body);
+    for _ in 0..2 {
+        let answer = gate.get("/cookie").fetch().await;
+        assert!(answer.cache() == "MISS" && answer.header("set-cookie").contains("HttpOnly"), "{answer:?}");
     }
 }
 
