@@ -13,30 +13,26 @@ use crate::telemetry::{CacheStatsBy, LimitDecision as Counted};
 use http::{HeaderName, HeaderValue, Uri, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use std::net::IpAddr;
 use std::sync::Arc;
-
-/// Carries the peer's address and the scheme into background revalidations, which have no connection. Removed from
-/// every client's request and before every upstream.
-const ORIGIN_FIELD: &str = "x-tidegate-origin";
 
 /// Facts that need no decision (`early_request_filter`).
 pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     ctx.is_background = session.subrequest_ctx.is_some();
     ctx.version = session.req_header().version;
-    if ctx.is_background {
-        take_origin(session.req_header_mut(), ctx);
-        return;
+    if let Some(address) = session.client_addr().and_then(|address| address.as_inet()) {
+        ctx.peer = address.ip().to_canonical();
     }
-    drop(session.req_header_mut().remove_header(ORIGIN_FIELD));
-    ctx.peer = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip().to_canonical());
     let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-    ctx.scheme = ctx.snapshot.identifier.scheme(peer_of(ctx), &session.req_header().headers, is_tls);
+    ctx.scheme = ctx.snapshot.identifier.scheme(ctx.peer, &session.req_header().headers, is_tls);
     // Every other upgrade is ignored (RFC 9110 section 7.8); without the field pingora sees none either.
     if !crate::message::asks_for_websocket(&session.req_header().headers) {
         drop(session.req_header_mut().remove_header(&header::UPGRADE));
     }
     ctx.is_upgrade = session.is_upgrade_req();
+    if ctx.is_background {
+        // It has the connection's facts by its copied digest, and no client to wait for.
+        return;
+    }
     if !crate::message::may_reach_client(100, ctx.version) {
         session.as_downstream_mut().set_ignore_info_resp(true);
     }
@@ -53,11 +49,6 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     ctx.in_flight = Some(gate.metrics.request_in_flight());
 }
 
-/// The other end of the connection; nobody when there is none.
-pub(super) fn peer_of(ctx: &RequestCtx) -> IpAddr {
-    ctx.peer.unwrap_or(IpAddr::from([0, 0, 0, 0]))
-}
-
 /// A closed set of words for the metric.
 fn reason(fault: &TokenFault) -> &'static str {
     match fault {
@@ -72,15 +63,6 @@ fn reason(fault: &TokenFault) -> &'static str {
         TokenFault::Claim(_) => "claim",
         TokenFault::NotConfigured => "not_configured",
     }
-}
-
-fn take_origin(request: &mut RequestHeader, ctx: &mut RequestCtx) {
-    let origin = request.remove_header(ORIGIN_FIELD);
-    let Some((scheme, peer)) = origin.as_ref().and_then(|value| value.to_str().ok()?.split_once(' ')) else {
-        return;
-    };
-    ctx.scheme = if scheme == "https" { "https" } else { "http" };
-    ctx.peer = peer.parse().ok();
 }
 
 fn set_compression(session: &mut Session, ctx: &RequestCtx) {
@@ -105,15 +87,9 @@ pub(super) async fn admit(
     session: &mut Session,
     ctx: &mut RequestCtx,
 ) -> Result<Option<Local>, Refusal> {
-    let peer = peer_of(ctx);
-    check(session.req_header_mut(), ctx, peer)?;
+    check(session.req_header_mut(), ctx)?;
     let route = find_route(session, ctx)?;
-    identify(gate, session, ctx, peer)?;
-    if route.namespace.is_some() && !ctx.is_background {
-        let origin = HeaderValue::from_str(&format!("{} {peer}", ctx.scheme));
-        let request = session.req_header_mut();
-        origin.ok().and_then(|origin| request.insert_header(ORIGIN_FIELD, origin).ok());
-    }
+    identify(gate, session, ctx)?;
     if !ctx.is_background {
         limit(gate, session, ctx, &route).await?;
     }
@@ -130,10 +106,10 @@ pub(super) async fn admit(
 }
 
 /// The rules of HTTP, the canonical path, and what every later step needs from the head.
-fn check(request: &mut RequestHeader, ctx: &mut RequestCtx, peer: IpAddr) -> Result<(), Refusal> {
+fn check(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<(), Refusal> {
     let snapshot = Arc::clone(&ctx.snapshot);
     let bits = rand::random::<u128>();
-    let is_trusted = snapshot.identifier.is_trusted(peer);
+    let is_trusted = snapshot.identifier.is_trusted(ctx.peer);
     ctx.request_id = crate::message::request_id(&request.headers, is_trusted, bits);
     let target = String::from_utf8_lossy(request.raw_path()).into_owned();
     let head = RequestHead {
@@ -190,7 +166,7 @@ fn find_route(session: &Session, ctx: &mut RequestCtx) -> Result<Arc<Route>, Ref
     Ok(route)
 }
 
-fn identify(gate: &Gate, session: &Session, ctx: &mut RequestCtx, peer: IpAddr) -> Result<(), Refusal> {
+fn identify(gate: &Gate, session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusal> {
     let identifier = &ctx.snapshot.identifier;
     let headers = &session.req_header().headers;
     let verified = identifier.bearer(headers).map(|token| {
@@ -205,7 +181,7 @@ fn identify(gate: &Gate, session: &Session, ctx: &mut RequestCtx, peer: IpAddr) 
             TokenEvidence::Invalid(fault.clone())
         }
     };
-    let caller: Caller = identifier.caller(peer, headers, evidence).map_err(Refusal::Identity)?;
+    let caller: Caller = identifier.caller(ctx.peer, headers, evidence).map_err(Refusal::Identity)?;
     ctx.caller = caller;
     Ok(())
 }

@@ -24,8 +24,8 @@ pub(super) struct RequestCtx {
     pub(super) started_wall_ms: u64,
     /// Made by us or taken from a trusted peer.
     pub(super) request_id: String,
-    /// The address of the connection's other end.
-    pub(super) peer: Option<IpAddr>,
+    /// The address of the connection's other end; unspecified where there is none.
+    pub(super) peer: IpAddr,
     /// `https` when the client's connection is encrypted.
     pub(super) scheme: &'static str,
     /// The version that the client speaks; the session's head may be rewritten.
@@ -115,7 +115,7 @@ impl RequestCtx {
             started,
             started_wall_ms,
             request_id: String::new(),
-            peer: None,
+            peer: IpAddr::from([0, 0, 0, 0]),
             scheme: "http",
             version: Version::HTTP_11,
             authority: String::new(),

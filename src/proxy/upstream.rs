@@ -96,9 +96,8 @@ pub(super) fn rewrite_request(
     for name in untrusted {
         drop(request.remove_header(&name));
     }
-    drop(request.remove_header("x-tidegate-origin"));
     let received = Received {
-        peer: crate::proxy::admit::peer_of(ctx),
+        peer: ctx.peer,
         headers: &session.req_header().headers,
         scheme: ctx.scheme,
         authority: &ctx.authority,

@@ -3,7 +3,7 @@
 //! c1–c62 are the cases of the cache's attack list; those about framing stand in `messages` and `responses`.
 
 use crate::support::tokens::HS256;
-use crate::support::{Answer, Fetch, Gate, Origin, Reply, Seen, Setup, Wire, token};
+use crate::support::{Answer, Fetch, Gate, Origin, Reply, Seen, Setup, Wire, eventually, token};
 
 /// Everything is cached for everybody: the profile with the most to lose.
 const PUBLIC: &str = "cache: {namespaces: {all: {scope: public, ttl: 5m}}}\nroutes: [{path: /, cache: all}]";
@@ -290,4 +290,25 @@ async fn hop_by_hop_fields_of_an_answer_are_neither_forwarded_nor_stored() {
         assert!(!answer.headers.contains_key("x-internal"), "{answer:?}");
         assert_ne!(answer.header("keep-alive"), "timeout=9", "{answer:?}");
     }
+}
+
+/// The renewal of a stale answer is the request that found it: same sender, same scheme, whatever the client writes.
+#[tokio::test]
+async fn the_renewal_of_a_stale_answer_has_the_sender_of_its_request() {
+    let origin =
+        Origin::start(|_| Reply::ok("x").header("Cache-Control", "max-age=0, stale-while-revalidate=600"))
+            .await;
+    let sections = "cache: {namespaces: {all: {scope: public}}}\nroutes: [{path: /, cache: all}]";
+    let setup = Setup::new(origin.address()).server("trusted_proxies: [127.0.0.0/8]").with(sections);
+    let gate = Gate::start(&setup).await;
+    let request = "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n\
+        X-Tidegate-Origin: http 203.0.113.9\r\n\r\n";
+    assert_eq!(raw(&gate, request).await.cache(), "MISS");
+    assert_eq!(raw(&gate, request).await.cache(), "STALE");
+    eventually("it is renewed", async || origin.count() == 2).await;
+    let seen = origin.last();
+    assert_eq!(
+        (seen.header("x-forwarded-for"), seen.header("x-forwarded-proto")),
+        ("192.0.2.7, 127.0.0.1", "https")
+    );
 }
