@@ -4,7 +4,7 @@ use crate::cache::{KeyInput, parts};
 use crate::config::effective::windows_value;
 use crate::config::snapshot::{Route, Snapshot, Target};
 use crate::identity::{Caller, TokenEvidence};
-use crate::message::{RequestBounds, RequestHead, check_request};
+use crate::message::{RequestHead, check_request, is_websocket};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use serde::Serialize;
 use serde_json::Value;
@@ -52,19 +52,13 @@ pub struct Explanation {
 pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String> {
     let method = Method::try_from(&*asked.method.to_uppercase())
         .map_err(|error| format!("the method is malformed: {error}"))?;
-    let headers = fields(asked)?;
+    let headers = fields(asked, &method)?;
     let target = if asked.url.starts_with('/') || asked.url.contains("://") {
         asked.url.clone()
     } else {
         format!("/{}", asked.url)
     };
     let limits = &snapshot.server.request;
-    let bounds = RequestBounds {
-        head_bytes: limits.head_bytes,
-        fields: limits.fields,
-        line_bytes: limits.line_bytes,
-        body_bytes: limits.body_bytes,
-    };
     let head = RequestHead {
         method: &method,
         target: &target,
@@ -73,13 +67,13 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
         authority: None,
         headers: &headers,
     };
-    let checked =
-        check_request(&head, &bounds).map_err(|fault| format!("{}: {}", fault.title(), fault.detail()))?;
+    let checked = check_request(&head, &limits.bounds())
+        .map_err(|fault| format!("{}: {}", fault.title(), fault.detail()))?;
     let path = crate::route::canonical_path(checked.path, limits.encoded_slash)
         .map_err(|fault| fault.to_string())?;
     let host = checked.authority.clone();
     let (caller, identity) = identify(snapshot, asked, &headers)?;
-    let found = snapshot.routes.explain(checked.host(), &path, &method);
+    let found = snapshot.routes.explain(crate::message::host(&checked.authority), &path, &method);
     let lost: Vec<String> = found
         .lost
         .iter()
@@ -95,7 +89,14 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
     let cache = cache(
         route,
         &caller,
-        &KeyRequest { method: &method, host: &host, path: &path, query: checked.query, headers: &headers },
+        &KeyRequest {
+            method: &method,
+            host: &host,
+            path: &path,
+            query: checked.query,
+            headers: &headers,
+            has_body: checked.has_body,
+        },
     );
     Ok(Explanation {
         route: serde_json::json!({"found": true, "route": &*route.name, "line": route.line, "match": kind, "others": lost}),
@@ -108,7 +109,7 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
     })
 }
 
-fn fields(asked: &Asked) -> Result<HeaderMap, String> {
+fn fields(asked: &Asked, method: &Method) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in &asked.headers {
         let name = HeaderName::try_from(name.trim())
@@ -125,6 +126,10 @@ fn fields(asked: &Asked) -> Result<HeaderMap, String> {
         && let Ok(host) = HeaderValue::try_from(rest.split(['/', '?']).next().unwrap_or(""))
     {
         headers.insert(header::HOST, host);
+    }
+    // As the proxy does: every upgrade but that to a WebSocket is ignored.
+    if !is_websocket(method, Version::HTTP_11, &headers) {
+        headers.remove(header::UPGRADE);
     }
     Ok(headers)
 }
@@ -172,6 +177,7 @@ struct KeyRequest<'a> {
     path: &'a str,
     query: Option<&'a str>,
     headers: &'a HeaderMap,
+    has_body: bool,
 }
 
 fn cache(route: &Route, caller: &Caller, request: &KeyRequest<'_>) -> Value {
@@ -187,8 +193,7 @@ fn cache(route: &Route, caller: &Caller, request: &KeyRequest<'_>) -> Value {
         path: request.path,
         query: request.query,
         headers: request.headers,
-        has_body: request.headers.contains_key(header::CONTENT_LENGTH)
-            || request.headers.contains_key(header::TRANSFER_ENCODING),
+        has_body: request.has_body,
     };
     match parts(&input) {
         Ok(parts) => {

@@ -4,6 +4,7 @@ use crate::base::{Secret, StoreSettings};
 use crate::cache::Namespace;
 use crate::identity::Identifier;
 use crate::limit::Policy;
+use crate::message::RequestBounds;
 use crate::route::{EncodedSlash, Table};
 use crate::upstream::UpstreamSettings;
 use arc_swap::ArcSwap;
@@ -116,6 +117,15 @@ pub struct RequestLimits {
     pub body_min_rate: u32,
     /// What `%2F` in a path means.
     pub encoded_slash: EncodedSlash,
+}
+
+impl RequestLimits {
+    /// Those of a head, and of a body that it announces.
+    #[must_use]
+    pub fn bounds(&self) -> RequestBounds {
+        let Self { head_bytes, fields, line_bytes, body_bytes, .. } = *self;
+        RequestBounds { head_bytes, fields, line_bytes, body_bytes }
+    }
 }
 
 /// Bounds of connections.

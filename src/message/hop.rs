@@ -1,6 +1,6 @@
 //! Fields of one hop (RFC 9110 section 7.6): what must not be passed on, what must be added.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
 use super::fault::MessageFault;
 
@@ -86,7 +86,11 @@ pub(super) fn check_options(headers: &HeaderMap) -> Result<(), MessageFault> {
 /// Does the request ask, in due form, to become a WebSocket (RFC 6455 section 4.1)? Every other upgrade is ignored,
 /// which RFC 9110 section 7.8 allows; h2c would carry requests past all checks.
 #[must_use]
-pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
+pub fn is_websocket(method: &Method, version: Version, headers: &HeaderMap) -> bool {
+    version == Version::HTTP_11 && *method == Method::GET && asks_for_websocket(headers)
+}
+
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
     let mut upgrades = headers.get_all(header::UPGRADE).iter();
     let is_websocket =
         upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
@@ -108,19 +112,6 @@ pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
         fixed.chain(nominated).filter(|name| headers.contains_key(name)).collect();
     names.dedup();
     names
-}
-
-/// Removes the hop-by-hop fields. With `keep_upgrade` (a WebSocket handshake or its 101) `Upgrade` stays, and
-/// `Connection: upgrade` is written anew, naming nothing else.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
-    let upgrade = headers.get(header::UPGRADE).filter(|_| keep_upgrade).cloned();
-    for name in hop_by_hop(headers) {
-        headers.remove(name);
-    }
-    if let Some(upgrade) = upgrade {
-        headers.insert(header::UPGRADE, upgrade);
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    }
 }
 
 /// Our member of `Via`, for a message that was received in `version` (RFC 9110 section 7.6.3). To be appended in both
@@ -158,9 +149,12 @@ mod tests {
         headers
     }
 
-    fn stripped(lines: &[(&'static str, &'static str)], keep_upgrade: bool) -> Vec<String> {
+    /// What is left without the hop-by-hop fields.
+    fn stripped(lines: &[(&'static str, &'static str)]) -> Vec<String> {
         let mut headers = map(lines);
-        strip_hop_by_hop(&mut headers, keep_upgrade);
+        for name in hop_by_hop(&headers) {
+            headers.remove(name);
+        }
         let show =
             |(name, value): (&HeaderName, &HeaderValue)| format!("{name}: {}", value.to_str().expect("text"));
         let mut all: Vec<String> = headers.iter().map(show).collect();
@@ -171,7 +165,7 @@ mod tests {
     #[test]
     fn fixed_and_nominated_fields_end_here() {
         for name in HOP_BY_HOP {
-            assert_eq!(stripped(&[(name, "x"), ("x-kept", "1")], false), ["x-kept: 1"], "{name}");
+            assert_eq!(stripped(&[(name, "x"), ("x-kept", "1")]), ["x-kept: 1"], "{name}");
         }
         let lines = [
             ("connection", "close, X-Internal"),
@@ -181,7 +175,7 @@ mod tests {
             ("x-kept", "1"),
             ("te", "trailers"),
         ];
-        assert_eq!(stripped(&lines, false), ["x-kept: 1"]);
+        assert_eq!(stripped(&lines), ["x-kept: 1"]);
         assert_eq!(hop_by_hop(&map(&lines)).len(), 4);
     }
 
@@ -192,7 +186,7 @@ mod tests {
             ("cache-control", "no-store"),
             ("set-cookie", "a=b"),
         ];
-        assert_eq!(stripped(&lines, false), ["cache-control: no-store", "set-cookie: a=b"]);
+        assert_eq!(stripped(&lines), ["cache-control: no-store", "set-cookie: a=b"]);
     }
 
     #[test]
@@ -212,16 +206,15 @@ mod tests {
     }
 
     #[test]
-    fn a_websocket_handshake_keeps_its_upgrade_and_nothing_else() {
+    fn the_fields_of_a_handshake_are_of_one_hop() {
         let lines = [
             ("connection", "keep-alive, Upgrade, x-a"),
             ("upgrade", "websocket"),
             ("x-a", "1"),
             ("keep-alive", "9"),
         ];
-        assert_eq!(stripped(&lines, true), ["connection: upgrade", "upgrade: websocket"]);
-        assert_eq!(stripped(&lines, false), Vec::<String>::new());
-        assert_eq!(stripped(&[("connection", "close")], true), Vec::<String>::new());
+        assert_eq!(stripped(&lines), Vec::<String>::new());
+        assert_eq!(stripped(&[("connection", "close")]), Vec::<String>::new());
     }
 
     #[test]
@@ -259,14 +252,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_connection_names_survives(connection in "[a-zA-Z ,-]{0,40}", keep in any::<bool>()) {
+        fn nothing_that_connection_names_survives(connection in "[a-zA-Z ,-]{0,40}") {
             let mut headers = HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_str(&connection).expect("value"))]);
             let named: Vec<HeaderName> = options(&headers).filter_map(|option| HeaderName::try_from(option).ok()).collect();
             for name in &named {
                 headers.append(name.clone(), HeaderValue::from_static("1"));
             }
-            strip_hop_by_hop(&mut headers, keep);
-            let may_stay = |name: &HeaderName| is_end_to_end(name.as_str()) || keep && (name == header::UPGRADE || name == header::CONNECTION);
+            for name in hop_by_hop(&headers) {
+                headers.remove(name);
+            }
+            let may_stay = |name: &HeaderName| is_end_to_end(name.as_str());
             prop_assert!(named.iter().all(|name| !headers.contains_key(name) || may_stay(name)));
         }
     }

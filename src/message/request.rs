@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use super::authority::normal_authority;
 use super::fault::MessageFault;
 use super::framing::{Framing, framing, has_control};
-use super::hop::{asks_for_websocket, check_options};
+use super::hop::check_options;
 use super::target::{Target, split};
 
 /// A request head as it was received.
@@ -58,24 +58,18 @@ pub struct Checked<'a> {
     pub path: &'a str,
     /// The query of the target.
     pub query: Option<&'a str>,
-    /// Is the target `*`, the server as a whole (OPTIONS only)?
-    pub is_asterisk: bool,
     /// Does the head announce a body that is not empty? HTTP/2 may send one without announcing it.
     pub has_body: bool,
     /// May it be forwarded?
     pub max_forwards: MaxForwards,
-    /// Does it ask, in due form, to become a WebSocket?
-    pub is_websocket: bool,
 }
 
-impl Checked<'_> {
-    /// The authority without its port.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        match self.authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-            _ => &self.authority,
-        }
+/// An authority without its port.
+#[must_use]
+pub fn host(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
     }
 }
 
@@ -101,10 +95,8 @@ pub fn check_request<'a>(
         authority,
         path: target.path,
         query: target.query,
-        is_asterisk: target.is_asterisk,
         has_body: !matches!(framing, Framing::None | Framing::Length(0)),
         max_forwards: max_forwards(head),
-        is_websocket: is_websocket(head),
     })
 }
 
@@ -234,10 +226,6 @@ fn max_forwards(head: &RequestHead<'_>) -> MaxForwards {
     }
 }
 
-fn is_websocket(head: &RequestHead<'_>) -> bool {
-    head.version == Version::HTTP_11 && *head.method == Method::GET && asks_for_websocket(head.headers)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,8 +304,11 @@ mod tests {
     #[test]
     fn there_is_exactly_one_well_formed_host() {
         assert_eq!(request(&[("host", "A.Example.:80")]).authority().as_deref(), Ok("a.example"));
-        assert_eq!(request(&[("host", "a.example:8080")]).check().expect("fine").host(), "a.example");
-        assert_eq!(request(&[("host", "[::1]")]).check().expect("fine").host(), "[::1]");
+        assert_eq!(
+            host(&request(&[("host", "a.example:8080")]).check().expect("fine").authority),
+            "a.example"
+        );
+        assert_eq!(host(&request(&[("host", "[::1]")]).check().expect("fine").authority), "[::1]");
         for host in ["", "a b", "a/b", "a, b", "a:b", "u@a", "caf\u{e9}"] {
             assert_eq!(request(&[("host", host)]).authority(), Err(400), "{host:?}");
         }
@@ -385,10 +376,10 @@ mod tests {
     fn targets_have_one_of_three_forms() {
         let case = hosted(&[]).target("/a?b=1");
         let checked = case.check().expect("fine");
-        assert_eq!((checked.path, checked.query, checked.is_asterisk), ("/a", Some("b=1"), false));
+        assert_eq!((checked.path, checked.query), ("/a", Some("b=1")));
         let case = hosted(&[]).method(Method::OPTIONS).target("*");
         let checked = case.check().expect("fine");
-        assert_eq!((checked.path, checked.is_asterisk), ("/", true));
+        assert_eq!((checked.path, checked.query), ("/", None));
         for target in ["*", "a.example:80", "/a b", "/#", "/caf\u{e9}"] {
             assert_eq!(hosted(&[]).target(target).fault(), Some(MessageFault::TARGET), "{target}");
         }
@@ -494,7 +485,7 @@ mod tests {
     #[test]
     fn a_websocket_is_asked_for_with_get_over_http_1_1() {
         let upgrade = [("connection", "upgrade"), ("upgrade", "websocket")];
-        let asks = |case: Case| case.check().expect("fine").is_websocket;
+        let asks = |case: Case| super::super::hop::is_websocket(&case.method, case.version, &case.headers);
         assert!(asks(hosted(&upgrade)));
         assert!(
             !asks(hosted(&upgrade).method(Method::POST)) && !asks(hosted(&upgrade).version(Version::HTTP_10))

@@ -13,8 +13,6 @@ pub(super) struct Target<'a> {
     pub(super) path: &'a str,
     /// What follows the first `?`.
     pub(super) query: Option<&'a str>,
-    /// Asterisk-form.
-    pub(super) is_asterisk: bool,
 }
 
 /// Splits a target. Authority-form is for CONNECT alone, which is refused earlier; asterisk-form for OPTIONS. Spaces,
@@ -26,7 +24,7 @@ pub(super) fn split<'a>(method: &Method, target: &'a str) -> Result<Target<'a>, 
     }
     if target == "*" {
         let is_fitting = *method == Method::OPTIONS;
-        let asterisk = Target { absolute: None, path: "/", query: None, is_asterisk: true };
+        let asterisk = Target { absolute: None, path: "/", query: None };
         return is_fitting.then_some(asterisk).ok_or(MessageFault::TARGET);
     }
     let (absolute, rest) = if target.starts_with('/') {
@@ -40,7 +38,7 @@ pub(super) fn split<'a>(method: &Method, target: &'a str) -> Result<Target<'a>, 
     let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
     // RFC 9110 section 4.2.3: an empty path is `/`.
     let path = if path.is_empty() { "/" } else { path };
-    Ok(Target { absolute, path, query, is_asterisk: false })
+    Ok(Target { absolute, path, query })
 }
 
 fn after_scheme(target: &str) -> Option<(&'static str, &str)> {
@@ -76,7 +74,7 @@ mod tests {
 
     #[test]
     fn an_asterisk_is_for_options_alone() {
-        assert!(split(&Method::OPTIONS, "*").expect("target").is_asterisk);
+        assert_eq!(split(&Method::OPTIONS, "*").expect("target").path, "/");
         assert_eq!(get("*"), None);
         assert_eq!(split(&Method::OPTIONS, "*/a"), Err(MessageFault::TARGET));
     }

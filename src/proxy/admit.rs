@@ -25,10 +25,11 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     ctx.scheme = ctx.snapshot.identifier.scheme(ctx.peer, &session.req_header().headers, is_tls);
     // Every other upgrade is ignored (RFC 9110 section 7.8); without the field pingora sees none either.
-    if !crate::message::asks_for_websocket(&session.req_header().headers) {
-        drop(session.req_header_mut().remove_header(&header::UPGRADE));
+    let request = session.req_header_mut();
+    ctx.is_upgrade = crate::message::is_websocket(&request.method, request.version, &request.headers);
+    if !ctx.is_upgrade {
+        drop(request.remove_header(&header::UPGRADE));
     }
-    ctx.is_upgrade = session.is_upgrade_req();
     if ctx.is_background {
         // It has the connection's facts by its copied digest, and no client to wait for.
         return;
@@ -120,23 +121,19 @@ fn check(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<(), Refusa
         authority: request.uri.authority().map(http::uri::Authority::as_str),
         headers: &request.headers,
     };
-    let bounds = crate::message::RequestBounds {
-        head_bytes: snapshot.server.request.head_bytes,
-        fields: snapshot.server.request.fields,
-        line_bytes: snapshot.server.request.line_bytes,
-        body_bytes: snapshot.server.request.body_bytes,
-    };
     let Checked { authority, path, query, max_forwards, .. } =
-        crate::message::check_request(&head, &bounds).map_err(Refusal::Message)?;
+        crate::message::check_request(&head, &snapshot.server.request.bounds()).map_err(Refusal::Message)?;
     let canonical = crate::route::canonical_path(path, snapshot.server.request.encoded_slash)
         .map_err(|_ambiguous| Refusal::Message(MessageFault::PATH))?;
     crate::message::check_loop(&request.headers).map_err(Refusal::Message)?;
+    // The target of most requests is in its forwarded form already.
+    let is_kept = target == "*" || (target.starts_with('/') && path == canonical);
     ctx.query = query.map(str::to_owned);
-    let forwarded = query.map_or_else(|| canonical.clone(), |query| format!("{canonical}?{query}"));
     ctx.path = canonical;
-    if target != forwarded && target != "*" {
-        let uri = forwarded.parse::<Uri>().map_err(|_unparsable| Refusal::Internal)?;
-        request.set_uri(uri);
+    if !is_kept {
+        let query = ctx.query.as_deref();
+        let forwarded = query.map_or_else(|| ctx.path.clone(), |query| format!("{}?{query}", ctx.path));
+        request.set_uri(forwarded.parse::<Uri>().map_err(|_unparsable| Refusal::Internal)?);
     }
     match max_forwards {
         MaxForwards::Unlimited => {}
@@ -158,8 +155,7 @@ fn set(request: &mut RequestHeader, name: HeaderName, value: &str) -> Result<(),
 }
 
 fn find_route(session: &Session, ctx: &mut RequestCtx) -> Result<Arc<Route>, Refusal> {
-    let has_port = |(_, port): &(&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
-    let host = ctx.authority.rsplit_once(':').filter(has_port).map_or(&*ctx.authority, |(host, _)| host);
+    let host = crate::message::host(&ctx.authority);
     let route = ctx.snapshot.routes.find(host, &ctx.path, &session.req_header().method);
     let route = Arc::clone(route.ok_or(Refusal::NoRoute)?);
     ctx.route = Some(Arc::clone(&route));

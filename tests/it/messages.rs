@@ -205,3 +205,16 @@ async fn a_stale_answer_is_renewed_behind_an_http2_client() {
     let host = gate.http.to_string();
     assert_eq!((seen.target.as_str(), seen.header("host")), ("/b?c", host.as_str()));
 }
+
+/// Only GET may become a WebSocket (RFC 6455 section 4.1); any other request has a bounded body.
+#[tokio::test]
+async fn an_upgrade_does_not_lift_the_bound_of_a_body() {
+    let origin = Origin::counting().await;
+    let setup = Setup::new(origin.address()).server("request: {body_bytes: 10B}").with("routes: [{path: /}]");
+    let gate = Gate::start(&setup).await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n";
+    let answer =
+        raw(&gate, &format!("{head}Transfer-Encoding: chunked\r\n\r\n14\r\n{}\r\n0\r\n\r\n", "x".repeat(20)))
+            .await;
+    assert_eq!(answer.map(|answer| answer.status), Some(413));
+}
