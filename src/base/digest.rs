@@ -12,6 +12,17 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
+    /// The first `N` bytes, where the whole would be more than is needed.
+    #[must_use]
+    pub fn head<const N: usize>(&self) -> [u8; N] {
+        const { assert!(N <= 32, "a digest has 32 bytes") };
+        let mut head = [0; N];
+        for (slot, byte) in head.iter_mut().zip(self.0) {
+            *slot = byte;
+        }
+        head
+    }
+
     /// The first 128 bits in base 62, always 22 characters: short enough for a Redis key, free of braces.
     #[must_use]
     pub fn short(&self) -> String {

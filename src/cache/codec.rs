@@ -162,12 +162,7 @@ impl Head {
 }
 
 fn check_of(bytes: &[u8]) -> [u8; CHECK_BYTES] {
-    let digest = Digester::new("tidegate entry check 1").part(bytes).finish().0;
-    let mut head = [0; CHECK_BYTES];
-    for (slot, byte) in head.iter_mut().zip(digest) {
-        *slot = byte;
-    }
-    head
+    Digester::new("tidegate entry check 1").part(bytes).finish().head()
 }
 
 /// Field names, each with its length (2 bytes) in front.

@@ -40,23 +40,38 @@ pub struct Entry {
     pub body: Bytes,
     /// First 128 bits of the body's digest: the entity tag that we make, and the stored form's check.
     body_digest: [u8; 16],
+    /// The entity tag that we make from it.
+    tag: HeaderValue,
+}
+
+impl EntryHead {
+    fn sized(mut self, length: usize) -> Self {
+        if self.status != 204 {
+            self.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        self
+    }
 }
 
 impl Entry {
     /// An entry of a complete body. `Content-Length` becomes what the body has, so that ranges and HEAD can be
     /// answered from a response that came in chunks.
     #[must_use]
-    pub fn new(mut head: EntryHead, body: Bytes) -> Self {
-        if head.status != 204 {
-            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        }
+    pub fn new(head: EntryHead, body: Bytes) -> Self {
         let body_digest = body_digest(&body);
-        Self { head, body, body_digest }
+        Self::restored(head.sized(body.len()), body, body_digest)
+    }
+
+    /// The same body under the head that a 304 made.
+    #[must_use]
+    pub fn renewed(&self, head: EntryHead) -> Self {
+        Self { head: head.sized(self.body.len()), ..self.clone() }
     }
 
     /// The entry that a stored form describes; the caller has compared `body_digest` with the body.
     pub(super) fn restored(head: EntryHead, body: Bytes, body_digest: [u8; 16]) -> Self {
-        Self { head, body, body_digest }
+        let tag = tag(body_digest);
+        Self { head, body, body_digest, tag }
     }
 
     /// First 128 bits of the body's digest.
@@ -72,16 +87,7 @@ impl Entry {
     pub fn made_tag(&self, now_ms: u64) -> Option<HeaderValue> {
         let head = &self.head;
         let wanted = head.lifetime.ours && head.lifetime.is_fresh(now_ms) && !head.headers.contains_key(ETAG);
-        wanted.then(|| self.tag())
-    }
-
-    fn tag(&self) -> HeaderValue {
-        let mut bytes = [0; 32];
-        for (slot, byte) in bytes.iter_mut().zip(self.body_digest) {
-            *slot = byte;
-        }
-        HeaderValue::try_from(format!("\"tg-{}\"", Digest(bytes).short()))
-            .unwrap_or(HeaderValue::from_static("\"tg\""))
+        wanted.then(|| self.tag.clone())
     }
 
     /// Bytes it occupies in memory, estimated upwards.
@@ -93,14 +99,18 @@ impl Entry {
     }
 }
 
-/// The first 128 bits of a body's digest.
-pub(super) fn body_digest(body: &[u8]) -> [u8; 16] {
-    let digest = Digester::new("tidegate body 1").part(body).finish().0;
-    let mut head = [0; 16];
-    for (slot, byte) in head.iter_mut().zip(digest) {
+fn tag(body_digest: [u8; 16]) -> HeaderValue {
+    let mut bytes = [0; 32];
+    for (slot, byte) in bytes.iter_mut().zip(body_digest) {
         *slot = byte;
     }
-    head
+    HeaderValue::try_from(format!("\"tg-{}\"", Digest(bytes).short()))
+        .unwrap_or(HeaderValue::from_static("\"tg\""))
+}
+
+/// The first 128 bits of a body's digest.
+pub(super) fn body_digest(body: &[u8]) -> [u8; 16] {
+    Digester::new("tidegate body 1").part(body).finish().head()
 }
 
 #[cfg(test)]

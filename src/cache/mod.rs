@@ -1,6 +1,6 @@
 //! May it be kept, for whom, and how long: RFC 9111 for a shared cache with tenants. Pure: bytes and time come in.
 //!
-//! A request meets [`key()`] and [`request_demand`]; a response [`storability()`], [`selecting_fields`],
+//! A request meets [`key()`] and [`request_demand`]; a response [`storability()`],
 //! [`stored_fields`] and [`Entry::new`]; an answer [`client_fields`] and [`CacheStatus`]; a 304 [`merge_304`] and then
 //! the same as a response.
 
@@ -30,4 +30,4 @@ pub use namespace::{Cookies, Namespace, QueryKey, Scope, SetCookie, TtlMode};
 pub use status::{CacheStatus, Outcome};
 pub use storability::{Refused, ResponseInput, Storability, storability};
 pub use variants::VaryRecord;
-pub use vary::{Selecting, Variant, selecting_fields, variant};
+pub use vary::{Variant, variant};

@@ -6,9 +6,9 @@ use crate::cache::directives::ResponseDirectives;
 use crate::cache::freshness::{self, Timing};
 use crate::cache::lifetime::{KEEP_S, Lifetime};
 use crate::cache::namespace::{Namespace, Scope, SetCookie, TtlMode};
-use crate::cache::vary::{Selecting, selecting_fields};
+use crate::cache::vary::selecting_fields;
 use crate::identity::Caller;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED, SET_COOKIE};
 use std::time::Duration;
 
 /// A response on its way from the origin. `headers` are the origin's, unchanged.
@@ -31,10 +31,10 @@ pub struct ResponseInput<'r> {
 }
 
 /// The verdict on a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Storability {
-    /// Store it for this long.
-    Store(Lifetime),
+    /// Store it for this long, selected by these request fields (sorted).
+    Store(Lifetime, Vec<HeaderName>),
     /// Do not.
     Refuse(Refused),
 }
@@ -87,8 +87,10 @@ impl Refused {
 #[must_use]
 pub fn storability(input: &ResponseInput<'_>) -> Storability {
     let directives = ResponseDirectives::read(input.headers);
-    match permitted(input, &directives).and_then(|rule| lifetime(input, &directives, rule)) {
-        Ok(lifetime) => Storability::Store(lifetime),
+    let verdict = permitted(input, &directives)
+        .and_then(|(rule, selecting)| Ok((lifetime(input, &directives, rule)?, selecting)));
+    match verdict {
+        Ok((lifetime, selecting)) => Storability::Store(lifetime, selecting),
         Err(refused) => Storability::Refuse(refused),
     }
 }
@@ -123,7 +125,11 @@ fn understood(status: u16) -> bool {
     matches!(status, 200 | 203 | 204 | 300..=303 | 307 | 308 | 404 | 405 | 410 | 414 | 451 | 501)
 }
 
-fn permitted(input: &ResponseInput<'_>, directives: &ResponseDirectives) -> Result<StatusRule, Refused> {
+/// What its status needs, and the fields that select it.
+fn permitted(
+    input: &ResponseInput<'_>,
+    directives: &ResponseDirectives,
+) -> Result<(StatusRule, Vec<HeaderName>), Refused> {
     let rule = status_rule(input.status, input.namespace.error_statuses);
     if rule == StatusRule::Never {
         return Err(Refused::Status);
@@ -143,13 +149,11 @@ fn permitted(input: &ResponseInput<'_>, directives: &ResponseDirectives) -> Resu
     if sets_cookie(input, directives) {
         return Err(Refused::SetCookie);
     }
-    if selecting_fields(input.headers) == Selecting::Never {
-        return Err(Refused::Vary);
-    }
+    let selecting = selecting_fields(input.headers).ok_or(Refused::Vary)?;
     if endless(input.headers) {
         return Err(Refused::Stream);
     }
-    Ok(rule)
+    Ok((rule, selecting))
 }
 
 /// RFC 9111 section 3.5 for scope public. Scope tenant or user is the operator's permission to share inside the
@@ -333,14 +337,14 @@ mod tests {
 
     fn refused(namespace: &Namespace, status: u16, fields: &[(&'static str, &str)]) -> Option<Refused> {
         match verdict(namespace, status, fields) {
-            Storability::Store(_) => None,
+            Storability::Store(..) => None,
             Storability::Refuse(why) => Some(why),
         }
     }
 
     fn stored(namespace: &Namespace, status: u16, fields: &[(&'static str, &str)]) -> Lifetime {
         match verdict(namespace, status, fields) {
-            Storability::Store(lifetime) => lifetime,
+            Storability::Store(lifetime, _) => lifetime,
             Storability::Refuse(why) => panic!("refused: {why:?}"),
         }
     }
@@ -353,7 +357,7 @@ mod tests {
     fn ttl(mode: TtlMode, fields: &[(&'static str, &str)]) -> Verdict {
         let namespace = Namespace { mode, ttl: Some(Duration::from_secs(300)), ..Namespace::named("n") };
         match verdict(&namespace, 200, fields) {
-            Storability::Store(lifetime) => Some((lifetime.ttl_s(NOW_MS), lifetime.ours)),
+            Storability::Store(lifetime, _) => Some((lifetime.ttl_s(NOW_MS), lifetime.ours)),
             Storability::Refuse(_) => None,
         }
     }
@@ -438,7 +442,7 @@ mod tests {
             let ttl = ttl_s.map(Duration::from_secs);
             let namespace = Namespace { ttl, negative_ttl: Duration::from_secs(negative_s), ..plain() };
             match verdict(&namespace, 404, fields) {
-                Storability::Store(lifetime) => Some(lifetime.ttl_s(NOW_MS)),
+                Storability::Store(lifetime, _) => Some(lifetime.ttl_s(NOW_MS)),
                 Storability::Refuse(_) => None,
             }
         };
@@ -462,7 +466,7 @@ mod tests {
             }
             assert_eq!(of("max-age=60, proxy-revalidate"), no);
             let tenant = verdict_for(&plain(), &caller, request, 200, &cc("max-age=60"));
-            assert!(matches!(tenant, Storability::Store(_)), "inside its scope the answer is shared");
+            assert!(matches!(tenant, Storability::Store(..)), "inside its scope the answer is shared");
         }
     }
 

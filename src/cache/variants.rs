@@ -122,12 +122,7 @@ impl VaryRecord {
 }
 
 fn check_of(content: &[u8]) -> [u8; CHECK_BYTES] {
-    let digest = Digester::new("tidegate vary record 1").part(content).finish().0;
-    let mut check = [0; CHECK_BYTES];
-    for (slot, byte) in check.iter_mut().zip(digest) {
-        *slot = byte;
-    }
-    check
+    Digester::new("tidegate vary record 1").part(content).finish().head()
 }
 
 #[cfg(test)]

@@ -23,36 +23,19 @@ pub const VARIANTS_MAX: usize = 16;
 const NOT_LISTS: [HeaderName; 7] =
     [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, USER_AGENT, HOST, ORIGIN, REFERER];
 
-/// What `Vary` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selecting {
-    /// Nothing: one response for all.
-    None,
-    /// `*`, something unreadable, or more than [`SELECTING_MAX`] fields: never reused.
-    Never,
-    /// These fields, sorted, each once.
-    Fields(Vec<HeaderName>),
-}
-
-/// Reads all `Vary` lines of a response.
+/// The fields in all `Vary` lines of a response, sorted, each once. `None`: never reused, because of `*`, something
+/// unreadable, or more than [`SELECTING_MAX`] fields.
 #[must_use]
-pub fn selecting_fields(headers: &HeaderMap) -> Selecting {
+pub fn selecting_fields(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
     let mut names = Vec::new();
     for value in headers.get_all(VARY) {
-        let Ok(line) = value.to_str() else { return Selecting::Never };
+        let line = value.to_str().ok()?;
         for member in line.split(',').map(trim).filter(|member| !member.is_empty()) {
             // `*` is a token and would pass as a field name.
-            let name = HeaderName::from_bytes(member.as_bytes()).ok().filter(|_| member != "*");
-            let Some(name) = name else { return Selecting::Never };
-            names.push(name);
+            names.push(HeaderName::from_bytes(member.as_bytes()).ok().filter(|_| member != "*")?);
         }
     }
-    let names = sorted(names);
-    match names.len() {
-        0 => Selecting::None,
-        1..=SELECTING_MAX => Selecting::Fields(names),
-        _ => Selecting::Never,
-    }
+    Some(sorted(names)).filter(|names| names.len() <= SELECTING_MAX)
 }
 
 /// Sorts field names and drops repetitions: the form in which they are compared and stored.
@@ -166,7 +149,7 @@ mod tests {
         headers
     }
 
-    fn vary(lines: &[&str]) -> Selecting {
+    fn vary(lines: &[&str]) -> Option<Vec<HeaderName>> {
         selecting_fields(&map(&lines.iter().map(|line| ("vary", *line)).collect::<Vec<_>>()))
     }
 
@@ -183,22 +166,18 @@ mod tests {
         for lines in
             [&["*"][..], &["*, *"], &["*", "*"], &[", *"], &["", "*"], &["*, Foo"], &["Foo, *"], &["a b"]]
         {
-            assert_eq!(vary(lines), Selecting::Never, "{lines:?}");
+            assert_eq!(vary(lines), None, "{lines:?}");
         }
     }
 
     #[test]
     fn fields_are_sorted_each_once_and_bounded() {
-        let names = |list: &[&'static str]| {
-            Selecting::Fields(list.iter().map(|n| HeaderName::from_static(n)).collect())
-        };
+        let names = |list: &[&'static str]| Some(list.iter().map(|n| HeaderName::from_static(n)).collect());
         assert_eq!(vary(&["Origin, accept", "ORIGIN"]), names(&["accept", "origin"]));
-        assert_eq!((vary(&[]), vary(&["", " , "])), (Selecting::None, Selecting::None));
+        assert_eq!((vary(&[]), vary(&["", " , "])), (Some(Vec::new()), Some(Vec::new())));
         let many = |count: usize| (0..count).map(|n| format!("f{n}")).collect::<Vec<_>>().join(",");
-        assert!(
-            matches!(vary(&[&many(SELECTING_MAX)]), Selecting::Fields(list) if list.len() == SELECTING_MAX)
-        );
-        assert_eq!(vary(&[&many(SELECTING_MAX + 1)]), Selecting::Never);
+        assert!(matches!(vary(&[&many(SELECTING_MAX)]), Some(list) if list.len() == SELECTING_MAX));
+        assert_eq!(vary(&[&many(SELECTING_MAX + 1)]), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The cache phases: asks `cache` what may be looked up and stored, and moves the answer into pingora's machinery.
 
-use crate::cache::{Demand, KeyInput, ResponseInput, Selecting, Storability};
+use crate::cache::{Bypass, KeyInput, ResponseInput, Storability};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
 use crate::proxy::storage::{Draft, Found, KeyParts, meta};
@@ -20,6 +20,7 @@ pub(super) fn enable(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     let Some(route) = ctx.route.clone() else { return };
     let Some(namespace) = &route.namespace else { return };
     if ctx.is_upgrade {
+        ctx.cache.bypass = Some(Bypass::Upgrade);
         return;
     }
     let has_body = !session.is_body_empty();
@@ -80,7 +81,7 @@ pub(super) fn judge_hit(
     let lifetime = &found.entry.head.lifetime;
     let now_ms = gate.clock.wall_ms();
     ctx.cache.is_ours = lifetime.ours;
-    ctx.cache.ttl_s = Some(signed_seconds(lifetime.fresh_until_ms, now_ms));
+    ctx.cache.ttl_s = Some(lifetime.ttl_s(now_ms));
     match ctx.cache.demand.judge(lifetime, now_ms) {
         None => None,
         Some(crate::cache::Verdict::Fresh) => (!is_fresh).then_some(ForcedFreshness::ForceFresh),
@@ -90,7 +91,7 @@ pub(super) fn judge_hit(
 
 /// Remembers the fields of a 304, all of which update the stored response (`upstream_response_filter`).
 pub(super) fn remember_update(response: &ResponseHeader, ctx: &mut RequestCtx) {
-    if response.status == http::StatusCode::NOT_MODIFIED {
+    if ctx.cache.key.is_some() && response.status == http::StatusCode::NOT_MODIFIED {
         ctx.cache.update = Some(response.headers.clone());
     }
 }
@@ -107,43 +108,37 @@ pub(super) fn judge_response(
     };
     let update = ctx.cache.update.take();
     let stored = session.cache.maybe_cache_meta().filter(|_| update.is_some());
+    let merged;
     let headers = match (stored, &update) {
-        (Some(stored), Some(update)) => crate::cache::merge_304(stored.headers(), update),
-        _ => response.headers.clone(),
+        (Some(stored), Some(update)) => {
+            merged = crate::cache::merge_304(stored.headers(), update);
+            &merged
+        }
+        _ => &response.headers,
     };
     let input = ResponseInput {
         namespace: &namespace,
         caller: &ctx.caller,
         request: &ctx.cache.request,
         status: response.status.as_u16(),
-        headers: &headers,
+        headers,
         request_sent_ms: ctx.sent_wall_ms,
         received_ms: gate.clock.wall_ms(),
     };
-    let lifetime = match crate::cache::storability(&input) {
-        Storability::Store(lifetime) => lifetime,
+    let (lifetime, selecting) = match crate::cache::storability(&input) {
+        Storability::Store(lifetime, selecting) => (lifetime, selecting),
         Storability::Refuse(refused) => return Ok(refuse(ctx, refused.detail())),
     };
-    let selecting = match crate::cache::selecting_fields(&headers) {
-        Selecting::None => Vec::new(),
-        Selecting::Fields(fields) => fields,
-        Selecting::Never => return Ok(refuse(ctx, "vary")),
-    };
-    if content_length(&headers).is_some_and(|length| length > namespace.max_object) {
+    if content_length(headers).is_some_and(|length| length > namespace.max_object) {
         return Ok(refuse(ctx, "too-large"));
     }
     ctx.cache.is_ours = lifetime.ours;
-    ctx.cache.ttl_s = Some(signed_seconds(lifetime.fresh_until_ms, gate.clock.wall_ms()));
+    ctx.cache.ttl_s = Some(lifetime.ttl_s(input.received_ms));
     ctx.cache.is_stored = true;
-    let kept = crate::cache::stored_fields(&namespace, &headers, input.received_ms);
+    let kept = crate::cache::stored_fields(&namespace, headers, input.received_ms);
     let mut meta = meta(response.status.as_u16(), &kept, &lifetime)?;
-    let owner = crate::cache::owner(&namespace, &ctx.caller);
-    meta.extensions_mut().insert(Draft {
-        owner,
-        lifetime,
-        selecting,
-        namespace: Arc::clone(&namespace.name),
-    });
+    let name = Arc::clone(&namespace.name);
+    meta.extensions_mut().insert(Draft { lifetime, selecting, namespace: name });
     Ok(RespCacheable::Cacheable(meta))
 }
 
@@ -170,17 +165,6 @@ pub(super) fn may_serve_stale(session: &mut Session, error: Option<&Error>) -> b
     is_safe && is_theirs
 }
 
-/// Does the client want nothing but a stored answer?
-pub(super) fn is_only_if_cached(demand: &Demand) -> bool {
-    demand.only_if_cached
-}
-
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn signed_seconds(until_ms: u64, now_ms: u64) -> i64 {
-    let seconds = until_ms.abs_diff(now_ms) / 1_000;
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    if until_ms >= now_ms { seconds } else { seconds.saturating_neg() }
 }

@@ -58,6 +58,8 @@ pub(super) struct RequestCtx {
     pub(super) sent_wall_ms: u64,
     /// When the first attempt was sent, monotonic.
     pub(super) sent: Option<Duration>,
+    /// When the head of the answer came, monotonic.
+    pub(super) answered: Option<Duration>,
     /// Bytes of the request body so far.
     pub(super) body_bytes: u64,
     /// When the first part of the body arrived, monotonic milliseconds.
@@ -132,6 +134,7 @@ impl RequestCtx {
             attempts: Vec::new(),
             sent_wall_ms: started_wall_ms,
             sent: None,
+            answered: None,
             body_bytes: 0,
             body_started_ms: None,
             in_flight: None,

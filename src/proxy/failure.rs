@@ -4,6 +4,7 @@ use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond;
+use crate::upstream::Outcome;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorSource, ErrorType};
 
@@ -14,7 +15,8 @@ pub(super) fn connect_failed(
     ctx: &mut RequestCtx,
     mut error: Box<Error>,
 ) -> Box<Error> {
-    report_failure(gate, ctx);
+    count(gate, ctx, &error);
+    end_attempt(gate, ctx, Outcome::Failure);
     error.set_retry(may_retry(gate, ctx));
     error
 }
@@ -31,16 +33,21 @@ pub(super) fn exchange_failed(
     let is_upstream = error.esource() == &ErrorSource::Upstream;
     if is_upstream && client_reused {
         // A kept-alive connection that the server closes as we write is no sign of sickness.
-        abandon(gate, ctx);
+        end_attempt(gate, ctx, Outcome::Abandoned);
     } else if is_upstream {
-        report_failure(gate, ctx);
+        count(gate, ctx, &error);
+        end_attempt(gate, ctx, Outcome::Failure);
     }
     let is_timeout = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
     let is_repeatable = session.req_header().method.is_idempotent()
         && !session.as_ref().retry_buffer_truncated()
         && session.response_written().is_none();
-    let is_worth_it = client_reused || may_retry(gate, ctx);
-    error.set_retry(is_upstream && is_repeatable && is_worth_it && !is_timeout && has_attempts_left(ctx));
+    // The budget is asked last: asking takes from it.
+    let is_retried = is_upstream
+        && is_repeatable
+        && !is_timeout
+        && if client_reused { has_attempts_left(ctx) } else { may_retry(gate, ctx) };
+    error.set_retry(is_retried);
     error
 }
 
@@ -57,15 +64,29 @@ fn may_retry(gate: &Gate, ctx: &RequestCtx) -> bool {
     made <= allowed && pool.may_retry(gate.clock.monotonic_ms())
 }
 
-/// Ends the attempt without a word on the server.
-pub(super) fn abandon(gate: &Gate, ctx: &mut RequestCtx) {
-    let (Some(pool), Some(attempt)) = (&ctx.pool, ctx.attempts.last_mut()) else { return };
-    pool.abandon(attempt, gate.clock.monotonic_ms());
+/// Counts a failed attempt by kind.
+fn count(gate: &Gate, ctx: &RequestCtx, error: &Error) {
+    let Some(pool) = &ctx.pool else { return };
+    let kind = match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout => "timeout",
+        ErrorType::InvalidCert
+        | ErrorType::TLSHandshakeFailure
+        | ErrorType::TLSHandshakeTimedout
+        | ErrorType::HandshakeError => "tls",
+        ErrorType::ConnectRefused
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::SocketError => "connect",
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => "closed",
+        _ => "protocol",
+    };
+    gate.metrics.upstream_error(&pool.settings.name, kind);
 }
 
-fn report_failure(gate: &Gate, ctx: &mut RequestCtx) {
+/// Ends the attempt under way, if any.
+pub(super) fn end_attempt(gate: &Gate, ctx: &mut RequestCtx, outcome: Outcome) {
     let (Some(pool), Some(attempt)) = (&ctx.pool, ctx.attempts.last_mut()) else { return };
-    pool.report(attempt, false, gate.clock.monotonic_ms());
+    pool.end(attempt, outcome, gate.clock.monotonic_ms());
 }
 
 /// The last word when no attempt succeeded and no stale answer stood in (`fail_to_proxy`).
@@ -78,7 +99,7 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Reque
         ctx.problem = Some("cut");
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    let status = refusal.answer("").status;
+    let status = refusal.problem().status;
     session.set_keepalive(None);
     if let Err(error) = respond::refuse(session, ctx, &refusal).await {
         tracing::debug!(%error, "the client is gone before its error");

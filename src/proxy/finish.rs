@@ -8,6 +8,7 @@ use crate::proxy::gate::Gate;
 use crate::proxy::respond::cache_outcome;
 use crate::store::Source;
 use crate::telemetry::{AccessRecord, CacheResult, LimitDecision, RequestRecord};
+use crate::upstream::Outcome as Ending;
 use http::{StatusCode, Version, header};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource};
@@ -19,7 +20,7 @@ const CLIENT_LEFT: u16 = 499;
 /// Records the request (`logging`). Background revalidations are upstream traffic, not requests of clients.
 pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
     let now = gate.clock.monotonic();
-    record_upstream(gate, ctx, now, error);
+    record_upstream(gate, ctx, error);
     if let Some(error) = error {
         tracing::debug!(request_id = ctx.request_id, %error, "request failed");
     }
@@ -55,7 +56,7 @@ pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, 
         status,
         bytes,
         duration,
-        upstream_duration: ctx.sent.map(|sent| now.saturating_sub(sent)),
+        upstream_duration: upstream_duration(ctx),
         route,
         upstream: ctx.pool.as_ref().map(|pool| &*pool.settings.name),
         cache: result,
@@ -97,21 +98,29 @@ fn limit_decision(ctx: &RequestCtx) -> Option<LimitDecision> {
     })
 }
 
+/// From choosing the first server to the head of the answer.
+fn upstream_duration(ctx: &RequestCtx) -> Option<Duration> {
+    Some(ctx.answered?.saturating_sub(ctx.sent?))
+}
+
 /// How the last attempt went, unless that was said already, and the time the upstream took.
-fn record_upstream(gate: &Gate, ctx: &mut RequestCtx, now: Duration, error: Option<&Error>) {
-    let Some(pool) = ctx.pool.clone() else { return };
-    let now_ms = gate.clock.monotonic_ms();
-    if error.is_some_and(|error| error.esource() != &ErrorSource::Upstream) {
-        // The client left, or it is our own trouble: no word on the server.
-        failure::abandon(gate, ctx);
-    } else if let Some(attempt) = ctx.attempts.last_mut() {
-        pool.report(attempt, error.is_none(), now_ms);
-    }
+fn record_upstream(gate: &Gate, ctx: &mut RequestCtx, error: Option<&Error>) {
+    failure::end_attempt(
+        gate,
+        ctx,
+        match error.map(|error| error.esource()) {
+            None => Ending::Success,
+            Some(ErrorSource::Upstream) => Ending::Failure,
+            // The client left, or it is our own trouble: no word on the server.
+            Some(_) => Ending::Abandoned,
+        },
+    );
+    let Some(pool) = &ctx.pool else { return };
     for _ in 1..ctx.attempts.len() {
         gate.metrics.upstream_retry(&pool.settings.name);
     }
-    if let Some(sent) = ctx.sent {
-        gate.metrics.upstream_duration(&pool.settings.name, now.saturating_sub(sent));
+    if let Some(took) = upstream_duration(ctx) {
+        gate.metrics.upstream_duration(&pool.settings.name, took);
     }
 }
 
@@ -132,7 +141,7 @@ fn record_cache(gate: &Gate, session: &Session, ctx: &RequestCtx, result: Option
     if ctx.cache.is_stored {
         gate.metrics.cache_stored(&namespace.name, tenant);
     }
-    let Some(result) = result.filter(|_| !ctx.is_background && ctx.problem != Some("limit")) else { return };
+    let Some(result) = result.filter(|_| !ctx.is_background) else { return };
     gate.metrics.cache_request(&namespace.name, tenant, result);
     if session.cache.lock_duration().is_some_and(|waited| !waited.is_zero()) {
         gate.metrics.cache_coalesced(&namespace.name, tenant);

@@ -24,7 +24,6 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The proxy: what all requests share.
 pub(super) struct Gate {
@@ -143,16 +142,6 @@ impl ProxyHttp for Gate {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         respond::finish_head(session, response, ctx)
-    }
-
-    fn response_body_filter(
-        &self,
-        _session: &mut Session,
-        _body: &mut Option<Bytes>,
-        _end_of_stream: bool,
-        _ctx: &mut RequestCtx,
-    ) -> Result<Option<Duration>> {
-        Ok(None)
     }
 
     fn should_serve_stale(

@@ -2,7 +2,7 @@
 
 use crate::base::Tasks;
 use crate::telemetry::Reading;
-use crate::upstream::{Group, UpstreamSettings};
+use crate::upstream::{Group, Outcome, UpstreamSettings};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::connectors::http::Connector;
@@ -29,7 +29,7 @@ pub(super) struct Attempt {
     pub(super) server: usize,
     /// Where it is.
     pub(super) address: SocketAddr,
-    is_reported: bool,
+    is_ended: bool,
 }
 
 /// One upstream at run time.
@@ -73,9 +73,9 @@ impl Pool {
         loop {
             let server = self.group.lock().pick(now_ms, random, &tried)?;
             if let Some(address) = self.address(server, random).await {
-                return Some(Attempt { server, address, is_reported: false });
+                return Some(Attempt { server, address, is_ended: false });
             }
-            self.group.lock().report(server, false, now_ms);
+            self.group.lock().end(server, Outcome::Failure, now_ms);
             if tried.contains(&server) {
                 return None;
             }
@@ -122,22 +122,12 @@ impl Pool {
         }
     }
 
-    /// Tells the breaker how an attempt went; only the first word on an attempt counts.
-    pub(super) fn report(&self, attempt: &mut Attempt, is_success: bool, now_ms: u64) {
-        if attempt.is_reported {
-            return;
+    /// Ends an attempt; only the first word on it counts.
+    pub(super) fn end(&self, attempt: &mut Attempt, outcome: Outcome, now_ms: u64) {
+        if !attempt.is_ended {
+            attempt.is_ended = true;
+            self.group.lock().end(attempt.server, outcome, now_ms);
         }
-        attempt.is_reported = true;
-        self.group.lock().report(attempt.server, is_success, now_ms);
-    }
-
-    /// An attempt ended without a word on the server: it counts neither way.
-    pub(super) fn abandon(&self, attempt: &mut Attempt, now_ms: u64) {
-        if attempt.is_reported {
-            return;
-        }
-        attempt.is_reported = true;
-        self.group.lock().abandon(attempt.server, now_ms);
     }
 
     /// Is there budget for another attempt?

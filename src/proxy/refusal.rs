@@ -7,6 +7,7 @@ use crate::base::Problem;
 use crate::base::problem::{PROBLEM_JSON, QUOTA_EXCEEDED, REDUCED_CAPACITY};
 use crate::identity::IdentityRefusal;
 use crate::message::MessageFault;
+use crate::proxy::respond;
 use http::{HeaderName, HeaderValue, header};
 
 /// A request that goes no further.
@@ -91,8 +92,7 @@ impl Refusal {
         if let Self::Message(fault) = self
             && fault.status() == 405
         {
-            let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-            fields.push((header::ALLOW, allowed));
+            fields.push((header::ALLOW, HeaderValue::from_static(respond::METHODS)));
         }
         let is_last = matches!(self, Self::Message(_) | Self::Body { .. });
         Answer { status: problem.status, fields, body: problem.to_json(), kind: self.name(), is_last }
@@ -125,7 +125,7 @@ impl Refusal {
         }
     }
 
-    fn problem(&self) -> Problem {
+    pub(super) fn problem(&self) -> Problem {
         match self {
             Self::Message(fault) => {
                 Problem::new(fault.status(), fault.name(), fault.title()).detail(fault.detail())

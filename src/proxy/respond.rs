@@ -10,8 +10,8 @@ use pingora::cache::CachePhase;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-/// What is passed on; CONNECT and TRACE are refused.
-const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+/// The usual methods; all others but CONNECT and TRACE are passed on too.
+pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -114,7 +114,8 @@ fn add_cache_fields(session: &Session, response: &mut ResponseHeader, ctx: &Requ
 pub(super) fn cache_outcome(session: &Session, ctx: &RequestCtx) -> Option<Outcome> {
     ctx.route.as_ref()?.namespace.as_ref()?;
     if ctx.cache.key.is_none() {
-        return Some(Outcome::Bypass);
+        // Without either the request did not come as far as the cache.
+        return ctx.cache.bypass.map(|_why| Outcome::Bypass);
     }
     Some(match session.cache.phase() {
         CachePhase::Hit => Outcome::Hit,

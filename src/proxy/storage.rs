@@ -38,8 +38,6 @@ pub(super) struct KeyParts {
 /// Rides in the meta of a response that is about to be stored: everything of an entry but its body.
 #[derive(Clone)]
 pub(super) struct Draft {
-    /// Whom the entry belongs to.
-    pub(super) owner: Digest,
     /// Times.
     pub(super) lifetime: Lifetime,
     /// Selecting fields (`Vary`).
@@ -164,10 +162,9 @@ impl Storage for CacheStorage {
     ) -> Result<bool> {
         let parts = parts(key)?;
         let Some(found) = meta.extensions().get::<Found>() else { return Ok(false) };
-        let draft = draft(meta)?;
         let status = meta.response_header().status.as_u16();
-        let entry = self.entry(status, meta.headers().clone(), found.entry.body.clone(), draft);
-        self.stores.entries.put(&parts.digest, &parts.request, entry);
+        let head = self.head(parts, status, meta.headers().clone(), draft(meta)?);
+        self.stores.entries.put(&parts.digest, &parts.request, found.entry.renewed(head));
         Ok(true)
     }
 
@@ -177,10 +174,10 @@ impl Storage for CacheStorage {
 }
 
 impl CacheStorage {
-    fn entry(&self, status: u16, headers: HeaderMap, body: Bytes, draft: Draft) -> Entry {
-        let Draft { owner, lifetime, selecting, namespace } = draft;
+    fn head(&self, parts: &KeyParts, status: u16, headers: HeaderMap, draft: Draft) -> EntryHead {
+        let Draft { lifetime, selecting, namespace } = draft;
         let stored_ms = self.clock.wall_ms();
-        Entry::new(EntryHead { owner, namespace, status, headers, lifetime, selecting, stored_ms }, body)
+        EntryHead { owner: parts.owner, namespace, status, headers, lifetime, selecting, stored_ms }
     }
 }
 
@@ -269,7 +266,8 @@ impl HandleMiss for Miss {
         if this.is_too_large || !is_whole {
             return Ok(MissFinishType::Created(0));
         }
-        let entry = this.storage.entry(this.status, this.headers, this.body.freeze(), this.draft);
+        let head = this.storage.head(&this.parts, this.status, this.headers, this.draft);
+        let entry = Entry::new(head, this.body.freeze());
         this.storage.stores.entries.put(&this.parts.digest, &this.parts.request, entry);
         Ok(MissFinishType::Created(size))
     }

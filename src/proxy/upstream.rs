@@ -2,10 +2,11 @@
 
 use crate::config::Target;
 use crate::identity::Received;
-use crate::proxy::caching;
 use crate::proxy::context::RequestCtx;
+use crate::proxy::failure;
 use crate::proxy::gate::Gate;
 use crate::proxy::refusal::Refusal;
+use crate::upstream::Outcome;
 use bytes::Bytes;
 use http::header;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -24,7 +25,7 @@ const BODY_GRACE_MS: u64 = 10_000;
 
 /// May the backend be asked (`proxy_upstream_filter`)?
 pub(super) fn may_ask(ctx: &RequestCtx) -> Result<(), Refusal> {
-    if ctx.cache.key.is_some() && caching::is_only_if_cached(&ctx.cache.demand) {
+    if ctx.cache.key.is_some() && ctx.cache.demand.only_if_cached {
         return Err(Refusal::OnlyIfCached);
     }
     Ok(())
@@ -151,18 +152,17 @@ pub(super) fn check_response(gate: &Gate, response: &mut ResponseHeader, ctx: &m
     if let Err(fault) = crate::message::check_response(&head, ctx.is_upgrade) {
         return Error::e_explain(ErrorType::Custom(fault), "the backend's answer").map_err(Error::into_up);
     }
-    let keep_upgrade = status == 101;
+    let is_switch = status == 101;
     for name in crate::message::hop_by_hop(&response.headers) {
         // Framing is pingora's: it reads the body by these fields after us.
-        if name != header::TRANSFER_ENCODING && name != header::UPGRADE && !keep_upgrade {
+        if name != header::TRANSFER_ENCODING && name != header::UPGRADE && !is_switch {
             drop(response.remove_header(&name));
         }
     }
     if !response.status.is_informational() {
-        let now_ms = gate.clock.monotonic_ms();
-        if let (Some(pool), Some(attempt)) = (&ctx.pool, ctx.attempts.last_mut()) {
-            pool.report(attempt, !matches!(status, 502..=504), now_ms);
-        }
+        ctx.answered.get_or_insert(gate.clock.monotonic());
+        let is_sick = matches!(status, 502..=504);
+        failure::end_attempt(gate, ctx, if is_sick { Outcome::Failure } else { Outcome::Success });
     }
     Ok(())
 }

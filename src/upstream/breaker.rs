@@ -11,7 +11,7 @@ use crate::base::clock::millis;
 
 /// How an attempt at a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// The server answered as a server does.
     Success,
     /// It did not: no connection, no answer in time, nonsense, 502–504.

@@ -13,7 +13,7 @@ const SLOT_MS: u64 = 1_000;
 const REQUESTS_PER_RETRY: u64 = 10;
 
 /// Further attempts that any window allows.
-pub const RETRIES_MIN: u64 = 10;
+pub(super) const RETRIES_MIN: u64 = 10;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {

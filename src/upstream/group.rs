@@ -80,17 +80,8 @@ impl Group {
         }
     }
 
-    /// An attempt has ended, well or not.
-    pub fn report(&mut self, at: usize, is_success: bool, now_ms: u64) {
-        self.end(at, if is_success { Outcome::Success } else { Outcome::Failure }, now_ms);
-    }
-
-    /// An attempt has ended without a word on the server: the client went away first. It counts neither way.
-    pub fn abandon(&mut self, at: usize, now_ms: u64) {
-        self.end(at, Outcome::Abandoned, now_ms);
-    }
-
-    fn end(&mut self, at: usize, outcome: Outcome, now_ms: u64) {
+    /// An attempt has ended.
+    pub fn end(&mut self, at: usize, outcome: Outcome, now_ms: u64) {
         if let Some(server) = self.servers.get_mut(at) {
             server.under_way = server.under_way.saturating_sub(1);
             server.breaker.end(outcome, now_ms);
@@ -161,8 +152,8 @@ mod tests {
     }
 
     fn open(group: &mut Group, at: usize) {
-        group.report(at, false, 0);
-        group.report(at, false, 0);
+        group.end(at, Outcome::Failure, 0);
+        group.end(at, Outcome::Failure, 0);
     }
 
     #[test]
@@ -197,12 +188,12 @@ mod tests {
         let mut group = group(1, Balance::RoundRobin);
         for _ in 0..2 {
             assert_eq!(group.pick(0, 0, &[]), Some(0));
-            group.report(0, false, 0);
+            group.end(0, Outcome::Failure, 0);
         }
         assert_eq!((group.pick(9_999, 0, &[]), group.open_count(9_999)), (None, 1));
         assert_eq!(group.pick(10_000, 0, &[]), Some(0), "the probe");
         assert_eq!(group.pick(10_000, 0, &[]), None, "only one");
-        group.report(0, true, 10_001);
+        group.end(0, Outcome::Success, 10_001);
         assert_eq!((group.pick(10_001, 0, &[]), group.open_count(10_001)), (Some(0), 0));
     }
 
@@ -211,7 +202,7 @@ mod tests {
         let mut group = group(1, Balance::RoundRobin);
         for _ in 0..9 {
             assert_eq!(group.pick(0, 0, &[]), Some(0));
-            group.abandon(0, 0);
+            group.end(0, Outcome::Abandoned, 0);
         }
         assert_eq!(group.open_count(0), 0);
     }
@@ -250,7 +241,7 @@ mod tests {
     fn nobody_is_picked_from_nobody() {
         assert_eq!(group(0, Balance::RoundRobin).pick(0, 0, &[]), None);
         assert_eq!(group(0, Balance::LeastRequests).pick(0, 7, &[]), None);
-        group(0, Balance::RoundRobin).report(3, true, 0);
+        group(0, Balance::RoundRobin).end(3, Outcome::Success, 0);
     }
 
     #[test]
@@ -290,9 +281,9 @@ mod tests {
                 match step {
                     Step::Wait(ms) => now_ms += ms,
                     Step::End(at, how) => match how {
-                        0 => group.report(at, true, now_ms),
-                        1 => group.report(at, false, now_ms),
-                        _ => group.abandon(at, now_ms),
+                        0 => group.end(at, Outcome::Success, now_ms),
+                        1 => group.end(at, Outcome::Failure, now_ms),
+                        _ => group.end(at, Outcome::Abandoned, now_ms),
                     },
                     Step::Check(at, is_good) => {
                         group.checked(at, is_good);

@@ -1,10 +1,10 @@
 //! Active health of one server: several checks in a row change it, so one lost packet does not.
 
 /// Good checks in a row that make a server healthy again.
-pub const RISE: u32 = 2;
+pub(super) const RISE: u32 = 2;
 
 /// Bad checks in a row that make it sick.
-pub const FALL: u32 = 3;
+pub(super) const FALL: u32 = 3;
 
 /// Whether a server is believed to be healthy. Healthy until checks say otherwise.
 #[derive(Debug, Clone)]

@@ -6,7 +6,6 @@ pub mod group;
 mod health;
 pub mod settings;
 
-pub use budget::RETRIES_MIN;
+pub use breaker::Outcome;
 pub use group::Group;
-pub use health::{FALL, RISE};
 pub use settings::{Balance, BreakerSettings, HealthSettings, ServerAddress, UpstreamSettings, UpstreamTls};
