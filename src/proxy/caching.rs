@@ -65,7 +65,8 @@ pub(super) fn key(ctx: &RequestCtx) -> Result<CacheKey> {
         digest,
         owner: crate::cache::owner(namespace, &ctx.caller),
         request: Arc::clone(&ctx.cache.request),
-        max_object: namespace.max_object,
+        namespace: Arc::clone(namespace),
+        tenant: ctx.caller.tenant.clone(),
     });
     Ok(key)
 }
@@ -137,8 +138,7 @@ pub(super) fn judge_response(
     ctx.cache.is_stored = true;
     let kept = crate::cache::stored_fields(&namespace, headers, input.received_ms);
     let mut meta = meta(response.status.as_u16(), &kept, &lifetime)?;
-    let name = Arc::clone(&namespace.name);
-    meta.extensions_mut().insert(Draft { lifetime, selecting, namespace: name });
+    meta.extensions_mut().insert(Draft { lifetime, selecting });
     Ok(RespCacheable::Cacheable(meta))
 }
 

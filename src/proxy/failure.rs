@@ -83,6 +83,16 @@ fn count(gate: &Gate, ctx: &RequestCtx, error: &Error) {
     gate.metrics.upstream_error(&pool.settings.name, kind);
 }
 
+/// The backend has answered: well, or with a status by which it says itself that it is sick.
+pub(super) fn answered(gate: &Gate, ctx: &mut RequestCtx, status: u16) {
+    ctx.answered.get_or_insert(gate.clock.monotonic());
+    let is_sick = matches!(status, 502..=504);
+    if let Some(pool) = ctx.pool.as_ref().filter(|_| is_sick) {
+        gate.metrics.upstream_error(&pool.settings.name, "status");
+    }
+    end_attempt(gate, ctx, if is_sick { Outcome::Failure } else { Outcome::Success });
+}
+
 /// Ends the attempt under way, if any.
 pub(super) fn end_attempt(gate: &Gate, ctx: &mut RequestCtx, outcome: Outcome) {
     let (Some(pool), Some(attempt)) = (&ctx.pool, ctx.attempts.last_mut()) else { return };

@@ -85,8 +85,12 @@ impl DataPlane {
     /// # Errors
     /// [`ProxyFault`] when a certificate cannot be used.
     pub fn prepare(bound: Vec<Bound>, parts: Parts) -> Result<Self, ProxyFault> {
-        let storage: &'static CacheStorage =
-            Box::leak(Box::new(CacheStorage::new(Arc::clone(&parts.stores), Arc::clone(&parts.clock))));
+        let (stores, metrics, clock) = (&parts.stores, &parts.metrics, &parts.clock);
+        let storage: &'static CacheStorage = Box::leak(Box::new(CacheStorage::new(
+            Arc::clone(stores),
+            Arc::clone(metrics),
+            Arc::clone(clock),
+        )));
         let lock: &'static CacheKeyLockImpl = Box::leak(CacheLock::new_boxed(LOCK_AGE_MAX));
         let pools = Arc::new(Pools::new(parts.tasks.clone()));
         let (seen, clock) = (Arc::clone(&pools), Arc::clone(&parts.clock));

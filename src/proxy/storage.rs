@@ -4,8 +4,9 @@
 //! carries the request's fields, and the store picks the variant by the stored response's selecting fields.
 
 use crate::base::{Clock, Digest};
-use crate::cache::{Entry, EntryHead, Lifetime};
+use crate::cache::{Entry, EntryHead, Lifetime, Namespace};
 use crate::store::{Lookup, Stores};
+use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -31,8 +32,10 @@ pub(super) struct KeyParts {
     pub(super) owner: Digest,
     /// The request's fields, for the selecting ones.
     pub(super) request: Arc<HeaderMap>,
-    /// Largest body that may be stored, in bytes.
-    pub(super) max_object: u64,
+    /// Where an entry under it belongs.
+    pub(super) namespace: Arc<Namespace>,
+    /// Whose it is, for the statistics.
+    pub(super) tenant: Option<Arc<str>>,
 }
 
 /// Rides in the meta of a response that is about to be stored: everything of an entry but its body.
@@ -42,8 +45,6 @@ pub(super) struct Draft {
     pub(super) lifetime: Lifetime,
     /// Selecting fields (`Vary`).
     pub(super) selecting: Vec<HeaderName>,
-    /// The namespace's name.
-    pub(super) namespace: Arc<str>,
 }
 
 /// Rides in the meta of a response that was found.
@@ -56,14 +57,15 @@ pub(super) struct Found {
 /// The adapter. pingora wants it `&'static`: it is leaked once, where the data plane is built.
 pub(super) struct CacheStorage {
     stores: Arc<Stores>,
+    metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
 }
 
 impl CacheStorage {
     /// An adapter over `stores`.
     #[must_use]
-    pub(super) fn new(stores: Arc<Stores>, clock: Arc<dyn Clock>) -> Self {
-        Self { stores, clock }
+    pub(super) fn new(stores: Arc<Stores>, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
+        Self { stores, metrics, clock }
     }
 }
 
@@ -105,8 +107,13 @@ impl Storage for CacheStorage {
         _trace: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
         let parts = parts(key)?;
-        let Lookup::Hit(entry, _) = self.stores.entries.lookup(&parts.digest, &parts.request).await else {
-            return Ok(None);
+        let entry = match self.stores.entries.lookup(&parts.digest, &parts.request).await {
+            Lookup::Hit(entry, _) => entry,
+            Lookup::Miss => return Ok(None),
+            Lookup::Unavailable => {
+                self.metrics.cache_error(&parts.namespace.name, parts.tenant.as_deref());
+                return Ok(None);
+            }
         };
         // The key says so already. Should it ever not, nobody gets another tenant's bytes.
         if entry.head.owner != parts.owner {
@@ -175,7 +182,8 @@ impl Storage for CacheStorage {
 
 impl CacheStorage {
     fn head(&self, parts: &KeyParts, status: u16, headers: HeaderMap, draft: Draft) -> EntryHead {
-        let Draft { lifetime, selecting, namespace } = draft;
+        let Draft { lifetime, selecting } = draft;
+        let namespace = Arc::clone(&parts.namespace.name);
         let stored_ms = self.clock.wall_ms();
         EntryHead { owner: parts.owner, namespace, status, headers, lifetime, selecting, stored_ms }
     }
@@ -249,7 +257,7 @@ struct Miss {
 impl HandleMiss for Miss {
     async fn write_body(&mut self, data: Bytes, _eof: bool) -> Result<()> {
         let length = self.body.len().saturating_add(data.len());
-        if u64::try_from(length).unwrap_or(u64::MAX) > self.parts.max_object {
+        if u64::try_from(length).unwrap_or(u64::MAX) > self.parts.namespace.max_object {
             // The client still gets every byte; only the store does not.
             self.is_too_large = true;
             self.body = BytesMut::new();

@@ -6,7 +6,6 @@ use crate::proxy::context::RequestCtx;
 use crate::proxy::failure;
 use crate::proxy::gate::Gate;
 use crate::proxy::refusal::Refusal;
-use crate::upstream::Outcome;
 use bytes::Bytes;
 use http::header;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -160,9 +159,7 @@ pub(super) fn check_response(gate: &Gate, response: &mut ResponseHeader, ctx: &m
         }
     }
     if !response.status.is_informational() {
-        ctx.answered.get_or_insert(gate.clock.monotonic());
-        let is_sick = matches!(status, 502..=504);
-        failure::end_attempt(gate, ctx, if is_sick { Outcome::Failure } else { Outcome::Success });
+        failure::answered(gate, ctx, status);
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ impl EntryStore {
     }
 
     /// Stores an entry. Returns at once; Redis is written in the background.
-    pub fn put(&self, key: &Digest, request: &HeaderMap, entry: Entry) {
+    pub fn put(&self, key: &Digest, request: &Arc<HeaderMap>, entry: Entry) {
         let entry = Arc::new(entry);
         match self {
             Self::Memory(memory) => drop(memory.put(key, request, entry)),
@@ -153,7 +153,11 @@ pub(super) mod tests {
 
         /// Stores and waits until Redis has it.
         async fn put(&self, request: &HeaderMap, body: &str, selecting: &[HeaderName]) {
-            self.store.put(&KEY, request, entry(self.clock.wall_ms(), body.to_owned(), selecting));
+            self.store.put(
+                &KEY,
+                &Arc::new(request.clone()),
+                entry(self.clock.wall_ms(), body.to_owned(), selecting),
+            );
             eventually(|| self.tasks.is_empty()).await;
         }
 
@@ -350,7 +354,7 @@ pub(super) mod tests {
             let mut key = [0; 32];
             (key[0], key[1]) = (high, low);
             let stored = entry(one.clock.wall_ms(), "x".to_owned(), &[]);
-            one.store.put(&Digest(key), &HeaderMap::new(), stored);
+            one.store.put(&Digest(key), &Arc::default(), stored);
         }
         assert!(one.tasks.len() <= 512, "{} writes under way", one.tasks.len());
         assert_eq!(one.store.gauges().0.min(500), 500, "memory has them");

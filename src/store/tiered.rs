@@ -98,7 +98,7 @@ impl TieredEntries {
     }
 
     /// Memory at once, Redis in the background.
-    pub(super) fn put(&self, key: &Digest, request: &HeaderMap, entry: Arc<Entry>) {
+    pub(super) fn put(&self, key: &Digest, request: &Arc<HeaderMap>, entry: Arc<Entry>) {
         let units = u32::try_from(entry.weight() / WRITE_UNIT_BYTES + 1).unwrap_or(u32::MAX);
         self.memory.put(key, request, Arc::clone(&entry));
         let Ok(permit) = Arc::clone(&self.writes).try_acquire_many_owned(units) else {
@@ -107,7 +107,7 @@ impl TieredEntries {
         };
         let (redis, key, now_ms) = (self.redis.clone(), *key, self.clock.wall_ms());
         // The selecting fields are not known before the record has been read.
-        let request = request.clone();
+        let request = Arc::clone(request);
         self.tasks.spawn("cache write", async move {
             if let Err(failure) = redis.put(&key, &request, &entry, now_ms).await {
                 tracing::debug!(%failure, "response not stored in Redis");

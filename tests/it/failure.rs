@@ -21,6 +21,8 @@ async fn redis_may_be_down_at_the_start_and_come_later() {
     assert_eq!(gate.ask("/readyz").fetch().await.status, 200, "a dead store makes nobody unready");
     let stats = gate.ask("/api/v1/cache/stats").fetch().await.json();
     assert_eq!(stats["connected"], false);
+    assert_eq!(gate.get("/open/a").fetch().await.cache(), "MISS");
+    assert_eq!(gate.metric("tidegate_cache_errors_total", &[("namespace", "open")]).await, 1.0);
     redis.restart().await;
     eventually("the store is in use", async || {
         gate.get("/").fetch().await;
@@ -195,6 +197,11 @@ async fn backends_that_are_gone_slow_or_sick_get_the_right_blame() {
     let refused = gate.get("/").fetch().await;
     assert!(refused.problem().1.ends_with("/no-server"));
     assert!(gate.metric("tidegate_breaker_open", &[("upstream", "backend")]).await > 0.0);
+    let failed = async |kind| {
+        gate.metric("tidegate_upstream_errors_total", &[("upstream", "backend"), ("kind", kind)]).await
+    };
+    assert_eq!(failed("timeout").await, 1.0);
+    assert!(failed("connect").await > 0.0);
 }
 
 #[tokio::test]

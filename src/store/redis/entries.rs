@@ -59,7 +59,8 @@ impl RedisEntries {
         known: Option<&VaryRecord>,
     ) -> Result<Stored, StoreFailure> {
         let guess = known.and_then(|record| record.select(request)).unwrap_or(Variant::SINGLE);
-        let keys = vec![self.record_key(key), self.response_key(key, guess)];
+        let name = key.short();
+        let keys = vec![self.record_key(&name), self.response_key(&name, guess)];
         let found: [Option<Bytes>; 2] = self
             .connection
             .call("lookup", |client| async move { client.mget::<Vec<Option<Bytes>>, _>(keys).await })
@@ -84,12 +85,12 @@ impl RedisEntries {
     }
 
     async fn response(&self, key: &Digest, variant: Variant) -> Result<Option<Bytes>, StoreFailure> {
-        let place = self.response_key(key, variant);
+        let place = self.response_key(&key.short(), variant);
         self.connection.call("lookup", |client| async move { client.get(place).await }).await
     }
 
     async fn record(&self, key: &Digest) -> Result<Option<VaryRecord>, StoreFailure> {
-        let place = self.record_key(key);
+        let place = self.record_key(&key.short());
         let bytes: Option<Bytes> =
             self.connection.call("record", |client| async move { client.get(place).await }).await?;
         // A record that cannot be read is replaced.
@@ -113,7 +114,7 @@ impl RedisEntries {
         let before = self.record(key).await?;
         let selecting = &entry.head.selecting;
         if before.is_none() && selecting.is_empty() {
-            let place = self.response_key(key, Variant::SINGLE);
+            let place = self.response_key(&key.short(), Variant::SINGLE);
             let set = |client: fred::clients::Client| async move {
                 client.set::<(), _, _>(place, value, Some(life), None, false).await
             };
@@ -135,8 +136,9 @@ impl RedisEntries {
         record: &VaryRecord,
         now_ms: u64,
     ) -> Result<(), StoreFailure> {
-        let (place, record_place) = (self.response_key(key, variant), self.record_key(key));
-        let single = self.response_key(key, Variant::SINGLE);
+        let name = key.short();
+        let (place, record_place) = (self.response_key(&name, variant), self.record_key(&name));
+        let single = self.response_key(&name, Variant::SINGLE);
         let (record_value, record_life) = (record.encode(), self::life(record.useful_until_ms(), now_ms));
         self.connection
             .call("store", |client| async move {
@@ -153,17 +155,20 @@ impl RedisEntries {
     /// [`StoreFailure`].
     pub async fn remove(&self, key: &Digest) -> Result<(), StoreFailure> {
         let record = self.record(key).await?;
-        let mut keys = vec![self.record_key(key), self.response_key(key, Variant::SINGLE)];
-        keys.extend(record.iter().flat_map(VaryRecord::variants).map(|one| self.response_key(key, one)));
+        let name = key.short();
+        let mut keys = vec![self.record_key(&name), self.response_key(&name, Variant::SINGLE)];
+        keys.extend(record.iter().flat_map(VaryRecord::variants).map(|one| self.response_key(&name, one)));
         self.connection.call("remove", |client| async move { client.del::<(), _>(keys).await }).await
     }
 
-    fn record_key(&self, key: &Digest) -> String {
-        format!("{}v:{{{}}}", self.prefix, key.short())
+    /// `name` is the digest's short form.
+    fn record_key(&self, name: &str) -> String {
+        format!("{}v:{{{name}}}", self.prefix)
     }
 
-    fn response_key(&self, key: &Digest, variant: Variant) -> String {
-        format!("{}o:{{{}}}:{variant}", self.prefix, key.short())
+    /// `name` is the digest's short form.
+    fn response_key(&self, name: &str, variant: Variant) -> String {
+        format!("{}o:{{{name}}}:{variant}", self.prefix)
     }
 }
 

@@ -4,10 +4,11 @@ use crate::limit::{Charge, Decision, LimitKey, Mode, WindowState, Windows};
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
 use bytes::Bytes;
+use fred::bytes_utils::Str;
 use fred::clients::Client;
 use fred::error::Error;
 use fred::interfaces::{KeysInterface, LuaInterface};
-use fred::types::Value;
+use fred::types::{Key, Value};
 use fred::util::sha1_hash;
 
 /// The script's text.
@@ -35,14 +36,14 @@ pub enum Operation {
 pub struct RedisLimits {
     connection: Connection,
     prefix: String,
-    hash: String,
+    hash: Str,
 }
 
 impl RedisLimits {
     /// Counts under `prefix` over `connection`.
     #[must_use]
     pub fn new(connection: Connection, prefix: &str) -> Self {
-        Self { connection, prefix: prefix.to_owned(), hash: sha1_hash(SCRIPT) }
+        Self { connection, prefix: prefix.to_owned(), hash: sha1_hash(SCRIPT).into() }
     }
 
     /// Does Redis answer, as far as is known?
@@ -83,7 +84,7 @@ impl RedisLimits {
         charges: &[Charge],
         operation: Operation,
     ) -> Result<Vec<Decision>, StoreFailure> {
-        let keys: Vec<String> = charges.iter().map(|charge| charge.key.redis_key(&self.prefix)).collect();
+        let keys: Vec<Key> = charges.iter().map(|charge| charge.key.redis_key(&self.prefix).into()).collect();
         let (word, stamp_ms) = match operation {
             Operation::Consume => ("c", 0),
             Operation::Force => ("f", 0),
@@ -107,7 +108,7 @@ impl RedisLimits {
 }
 
 /// EVALSHA, and EVAL once when the server has forgotten the script (restart, SCRIPT FLUSH, failover).
-async fn run(client: Client, hash: String, keys: Vec<String>, arguments: Vec<Value>) -> Result<Bytes, Error> {
+async fn run(client: Client, hash: Str, keys: Vec<Key>, arguments: Vec<Value>) -> Result<Bytes, Error> {
     match client.evalsha::<Bytes, _, _, _>(hash, keys.clone(), arguments.clone()).await {
         Err(error) if error.details().starts_with("NOSCRIPT") => client.eval(SCRIPT, keys, arguments).await,
         answer => answer,
