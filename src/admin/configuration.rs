@@ -71,7 +71,7 @@ struct Wrong<'a> {
 pub(super) async fn config(State(parts): State<AdminParts>) -> Response {
     let snapshot = parts.current.load();
     let generation = snapshot.generation;
-    answer::json(StatusCode::OK, &InForce { generation, config: &snapshot.effective })
+    answer::json(StatusCode::OK, &InForce { generation, config: &crate::config::effective(&snapshot) })
 }
 
 /// `POST /api/v1/config/reload`: 200 with the outcome, or 422 with every fault while the old one stays.

@@ -6,7 +6,7 @@ use crate::base::Problem;
 use crate::base::units::format_duration;
 use crate::config::fault::hint;
 use crate::identity::Caller;
-use crate::limit::{Charge, Decision, Mode, OnStoreFailure, Per, Policy, Subject, Window, Windows};
+use crate::limit::{Charge, Decision, Per, Policy, Subject, Window, Windows};
 use crate::store::StoreFailure;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 #[derive(Serialize)]
 struct PolicyView {
@@ -159,7 +158,7 @@ fn stands(charge: &Charge, subject: &Subject, decision: Option<&Decision>) -> St
         .iter()
         .zip(states)
         .map(|(window, state)| WindowStanding {
-            window: length(*window),
+            window: format_duration(window.length()),
             length_ms: window.length_ms,
             limit: window.limit,
             used: window.limit.saturating_sub(state.remaining),
@@ -170,7 +169,7 @@ fn stands(charge: &Charge, subject: &Subject, decision: Option<&Decision>) -> St
     Standing {
         policy: charge.policy.name.to_string(),
         identity: subject.to_string(),
-        mode: mode(charge.policy.mode),
+        mode: charge.policy.mode.as_str(),
         would_admit: windows.iter().all(|window| window.remaining >= charge.cost),
         windows,
     }
@@ -183,33 +182,17 @@ fn view(policy: &Policy) -> PolicyView {
         windows: windows(&policy.windows),
         tiers: policy.tiers.iter().map(|(tier, list)| (tier.clone(), windows(list))).collect(),
         cost: policy.cost,
-        mode: mode(policy.mode),
-        on_store_failure: match policy.on_store_failure {
-            OnStoreFailure::Local => "local",
-            OnStoreFailure::Allow => "allow",
-            OnStoreFailure::Deny => "deny",
-        },
+        mode: policy.mode.as_str(),
+        on_store_failure: policy.on_store_failure.as_str(),
         status: policy.status,
     }
 }
 
 fn windows(windows: &Windows) -> Vec<WindowView> {
     let view = |window: &Window| WindowView {
-        window: length(*window),
+        window: format_duration(window.length()),
         length_ms: window.length_ms,
         limit: window.limit,
     };
     windows.as_slice().iter().map(view).collect()
-}
-
-fn length(window: Window) -> String {
-    format_duration(Duration::from_millis(window.length_ms.into()))
-}
-
-fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Enforce => "enforce",
-        Mode::Shadow => "shadow",
-        Mode::Off => "off",
-    }
 }

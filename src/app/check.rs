@@ -1,14 +1,12 @@
 //! `tidegate check`: what a valid configuration will do, as tables or as JSON.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::app::table::table;
 use crate::base::units::format_duration;
 use crate::cache::{Namespace, Scope, TtlMode};
 use crate::config::{Loaded, Route, Snapshot, Target};
-use crate::limit::{Mode, Per, Policy, Windows};
+use crate::limit::{Per, Policy, Windows};
 
 /// Routes, policies and namespaces, a table each.
 #[must_use]
@@ -34,7 +32,7 @@ pub fn summary(snapshot: &Snapshot) -> String {
 /// The same for programs: the configuration as it works, secrets left out, with the warnings.
 #[must_use]
 pub fn summary_json(loaded: &Loaded) -> String {
-    let facts = json!({"warnings": loaded.warnings, "config": loaded.snapshot.effective});
+    let facts = json!({"warnings": loaded.warnings, "config": crate::config::effective(&loaded.snapshot)});
     format!("{facts:#}\n")
 }
 
@@ -55,12 +53,7 @@ fn policy_row(policy: &Policy) -> Vec<String> {
     let per: Vec<String> = policy.per.iter().map(per_word).collect();
     let tiers = policy.tiers.iter().map(|(tier, windows)| format!("; {tier}: {}", windows_words(windows)));
     let admits = windows_words(&policy.windows) + &tiers.collect::<String>();
-    let mode = match policy.mode {
-        Mode::Enforce => "enforce",
-        Mode::Shadow => "shadow",
-        Mode::Off => "off",
-    };
-    vec![policy.name.to_string(), per.join(", else "), admits, mode.to_owned()]
+    vec![policy.name.to_string(), per.join(", else "), admits, policy.mode.as_str().to_owned()]
 }
 
 fn per_word(per: &Per) -> String {
@@ -75,10 +68,8 @@ fn per_word(per: &Per) -> String {
 }
 
 fn windows_words(windows: &Windows) -> String {
-    let word = |window: &crate::limit::Window| {
-        let length = Duration::from_millis(u64::from(window.length_ms));
-        format!("{} in {}", window.limit, format_duration(length))
-    };
+    let word =
+        |window: &crate::limit::Window| format!("{} in {}", window.limit, format_duration(window.length()));
     windows.as_slice().iter().map(word).collect::<Vec<String>>().join(", ")
 }
 

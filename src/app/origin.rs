@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::app::cli::{CONFIG_VARIABLE, DEFAULT_CONFIG};
-use crate::config::{AdminSettings, Env, Fault, Faults, Listen, Loaded, Position, Snapshot, Source, load};
+use crate::config::{Env, Fault, Faults, Listen, Loaded, Position, Snapshot, Source, load};
 
 /// Why no configuration is to be had from an origin.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ impl Refused {
         match self {
             Self::Faults(faults) => faults,
             Self::Nothing | Self::OpenAdmin(_) => {
-                let at = Position { line: 1, column: 1 };
+                let at = Position::START;
                 let fault = Fault::new(at, "", self.to_string(), "see `tidegate run --help`");
                 Faults { file: String::new(), text: String::new(), list: vec![fault] }
             }
@@ -64,13 +64,8 @@ impl Overrides {
         if let Some(address) = self.admin {
             snapshot.admin.listen = address;
         }
-        if is_open(&snapshot.admin) { Err(Refused::OpenAdmin(snapshot.admin.listen)) } else { Ok(()) }
+        if snapshot.admin.is_open() { Err(Refused::OpenAdmin(snapshot.admin.listen)) } else { Ok(()) }
     }
-}
-
-/// Can others reach the admin listener without a token?
-fn is_open(admin: &AdminSettings) -> bool {
-    admin.token.is_none() && !admin.listen.ip().is_loopback()
 }
 
 /// Everything that plays a part in a configuration.
@@ -90,7 +85,7 @@ impl Origin {
     /// # Errors
     /// [`Refused::Nothing`] when none is named and the usual one does not exist.
     pub fn file(named: Option<PathBuf>, env: Env) -> Result<Self, Refused> {
-        let of_env = || env.get(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let of_env = || env.get(CONFIG_VARIABLE).map(PathBuf::from);
         let usual = || Some(PathBuf::from(DEFAULT_CONFIG)).filter(|path| path.exists());
         let path = named.or_else(of_env).or_else(usual).ok_or(Refused::Nothing)?;
         Ok(Self { source: Source::File(path), env, overrides: Overrides::default() })
@@ -161,6 +156,11 @@ mod tests {
         let loaded = upstream(Overrides { listen: admin, admin }).load(1).expect("is closed");
         assert_eq!(Some(loaded.snapshot.admin.listen), admin);
         assert_eq!(loaded.snapshot.server.listen.len(), 1);
+        let told = crate::config::effective(&loaded.snapshot);
+        assert_eq!(
+            (&told["admin"]["listen"], &told["server"]["listen"][0]["address"]),
+            (&"127.0.0.1:0".into(), &"127.0.0.1:0".into())
+        );
     }
 
     /// The YAML blocks of a page, each made whole.

@@ -49,7 +49,7 @@ impl Fixed {
         snapshot.server.listen.clone_from(&self.listen);
         snapshot.admin.listen = self.admin;
         snapshot.store = self.store.clone();
-        if snapshot.admin.token.is_none() && !self.admin.ip().is_loopback() {
+        if snapshot.admin.is_open() {
             // The new address would need no token; the one that is still listened on does.
             snapshot.admin.token.clone_from(&self.token);
         }

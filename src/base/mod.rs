@@ -3,12 +3,15 @@
 //! Knows nothing of HTTP semantics, configuration or stores.
 
 pub mod bounded;
+pub mod calendar;
 pub mod clock;
 pub mod digest;
 pub mod problem;
 pub mod secret;
 pub mod store_settings;
 pub mod tasks;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod units;
 
 pub use bounded::BoundedMap;

@@ -359,16 +359,9 @@ fn argument(value: &str) -> Argument<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::headers as map;
     use http::HeaderValue;
     use proptest::prelude::*;
-
-    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
-        }
-        headers
-    }
 
     fn response(line: &str) -> ResponseDirectives {
         ResponseDirectives::read(&map(&[("cache-control", line)]))

@@ -90,19 +90,11 @@ fn date_s(headers: &HeaderMap, name: &HeaderName, now_ms: u64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::headers as map;
     use crate::cache::date::format_date;
-    use http::HeaderValue;
 
     const NOW_S: u64 = 1_790_000_000;
     const TIMING: Timing = Timing { request_sent_ms: NOW_S * 1_000 + 100, received_ms: NOW_S * 1_000 + 700 };
-
-    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
-        }
-        headers
-    }
 
     fn at(offset_s: i64) -> String {
         format_date(NOW_S.checked_add_signed(offset_s).expect("after 1970"))

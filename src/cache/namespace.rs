@@ -14,6 +14,18 @@ pub enum TtlMode {
     Override,
 }
 
+impl TtlMode {
+    /// The word of the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Respect => "respect",
+            Self::Cap => "cap",
+            Self::Override => "override",
+        }
+    }
+}
+
 /// Who shares a stored response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -23,6 +35,18 @@ pub enum Scope {
     User,
     /// Everybody; RFC 9111 section 3.5 applies to requests with credentials.
     Public,
+}
+
+impl Scope {
+    /// The word of the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant",
+            Self::User => "user",
+            Self::Public => "public",
+        }
+    }
 }
 
 /// Which part of the query is keyed.

@@ -293,19 +293,11 @@ fn clamp(seconds: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::headers as map;
     use crate::cache::date::format_date;
-    use http::HeaderValue;
 
     const NOW_S: u64 = 1_790_000_000;
     const NOW_MS: u64 = NOW_S * 1_000;
-
-    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
-        }
-        headers
-    }
 
     fn anonymous() -> Caller {
         Caller::default()

@@ -138,16 +138,8 @@ fn trim(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use crate::base::testing::headers as map;
     use proptest::prelude::*;
-
-    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
-        }
-        headers
-    }
 
     fn vary(lines: &[&str]) -> Option<Vec<HeaderName>> {
         selecting_fields(&map(&lines.iter().map(|line| ("vary", *line)).collect::<Vec<_>>()))

@@ -1,27 +1,18 @@
 //! The configuration as it works: every default filled in, every secret left out.
 
+use crate::base::StoreUrl;
 use crate::base::units::{format_duration, format_size};
-use crate::base::{StoreSettings, StoreUrl};
 use crate::cache::Namespace;
-use crate::config::snapshot::{AdminSettings, Route, ServerSettings, Target};
-use crate::limit::{Per, Policy, Windows};
-use crate::route::Table;
+use crate::config::snapshot::{Route, Snapshot};
+use crate::limit::{Per, Policy, Window, Windows};
 use crate::upstream::UpstreamSettings;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 
-/// The whole as JSON.
-#[expect(clippy::too_many_arguments, reason = "the sections of one document, each once")]
-pub(super) fn effective(
-    server: &ServerSettings,
-    admin: &AdminSettings,
-    store: &StoreSettings,
-    upstreams: &[Arc<UpstreamSettings>],
-    policies: &[Arc<Policy>],
-    namespaces: &[Arc<Namespace>],
-    routes: &Table<Arc<Route>>,
-) -> Value {
+/// A configuration as JSON.
+#[must_use]
+pub fn effective(snapshot: &Snapshot) -> Value {
+    let Snapshot { server, admin, store, upstreams, policies, namespaces, routes, .. } = snapshot;
     let listen: Vec<Value> = server
         .listen
         .iter()
@@ -105,9 +96,7 @@ fn upstream_value(upstream: &UpstreamSettings) -> Value {
     })
 }
 
-/// A policy as JSON.
-#[must_use]
-pub fn policy_value(policy: &Policy) -> Value {
+fn policy_value(policy: &Policy) -> Value {
     let tiers: Map<String, Value> =
         policy.tiers.iter().map(|(tier, windows)| (tier.clone(), windows_value(windows))).collect();
     json!({
@@ -115,25 +104,24 @@ pub fn policy_value(policy: &Policy) -> Value {
         "windows": windows_value(&policy.windows),
         "tiers": tiers,
         "cost": policy.cost,
-        "mode": format!("{:?}", policy.mode).to_lowercase(),
-        "on_store_failure": format!("{:?}", policy.on_store_failure).to_lowercase(),
+        "mode": policy.mode.as_str(),
+        "on_store_failure": policy.on_store_failure.as_str(),
         "status": policy.status,
     })
 }
 
 /// Windows as JSON.
 #[must_use]
-pub fn windows_value(windows: &Windows) -> Value {
-    let length = |ms: u32| format_duration(Duration::from_millis(u64::from(ms)));
-    let entry = |window: &crate::limit::Window| (length(window.length_ms), Value::from(window.limit));
+pub(super) fn windows_value(windows: &Windows) -> Value {
+    let entry = |window: &Window| (format_duration(window.length()), Value::from(window.limit));
     Value::Object(windows.as_slice().iter().map(entry).collect())
 }
 
 fn namespace_value(space: &Namespace) -> Value {
     json!({
         "ttl": space.ttl.map(format_duration),
-        "mode": format!("{:?}", space.mode).to_lowercase(),
-        "scope": format!("{:?}", space.scope).to_lowercase(),
+        "mode": space.mode.as_str(),
+        "scope": space.scope.as_str(),
         "stale_while_revalidate": space.stale_while_revalidate.map(format_duration),
         "stale_if_error": space.stale_if_error.map(format_duration),
         "negative_ttl": format_duration(space.negative_ttl),
@@ -143,14 +131,10 @@ fn namespace_value(space: &Namespace) -> Value {
 }
 
 fn route_value(route: &Route, upstreams: &[Arc<UpstreamSettings>]) -> Value {
-    let upstream = match route.target {
-        Target::Upstream(index) => upstreams.get(index).map_or("", |upstream| &*upstream.name),
-        Target::CacheStats => "tidegate:cache-stats",
-    };
     json!({
         "route": *route.name,
         "line": route.line,
-        "upstream": upstream,
+        "upstream": route.target.name(upstreams),
         "limit": route.policies.iter().map(|policy| policy.name.to_string()).collect::<Vec<String>>(),
         "cache": route.namespace.as_ref().map(|space| space.name.to_string()),
     })

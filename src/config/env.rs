@@ -22,10 +22,10 @@ impl Env {
         Self(list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
-    /// A variable's value.
+    /// A variable's value; an empty one counts as not set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// Expands `${NAME}`, `${NAME:-default}` and `$$`. A variable that is set but empty takes the default too.
@@ -71,7 +71,7 @@ impl Env {
                 "write `${NAME}` or `${NAME:-default}`".to_owned(),
             ));
         }
-        match (self.get(name).filter(|value| !value.is_empty()), default) {
+        match (self.get(name), default) {
             (Some(value), _) => Ok(value.to_owned()),
             (None, Some(default)) => Ok(default.to_owned()),
             (None, None) => Err((

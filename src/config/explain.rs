@@ -2,7 +2,7 @@
 
 use crate::cache::{KeyInput, parts};
 use crate::config::effective::windows_value;
-use crate::config::snapshot::{Route, Snapshot, Target};
+use crate::config::snapshot::{Route, Snapshot};
 use crate::identity::{Caller, TokenEvidence};
 use crate::message::{RequestHead, check_request, is_websocket};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
@@ -105,7 +105,7 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
         identity,
         limits: policies(route, &caller, &headers),
         cache,
-        upstream: Some(target_name(snapshot, route)),
+        upstream: Some(route.target.name(&snapshot.upstreams).to_owned()),
     })
 }
 
@@ -165,7 +165,7 @@ fn policies(route: &Route, caller: &Caller, headers: &HeaderMap) -> Vec<Value> {
             "counts": subject.to_string(),
             "windows": windows_value(&charge.windows),
             "cost": policy.cost,
-            "mode": format!("{:?}", policy.mode).to_lowercase(),
+            "mode": policy.mode.as_str(),
         })
     };
     route.policies.iter().map(of).collect()
@@ -206,15 +206,6 @@ fn cache(route: &Route, caller: &Caller, request: &KeyRequest<'_>) -> Value {
         Err(bypass) => {
             serde_json::json!({"cached": false, "namespace": &*namespace.name, "why": bypass.detail()})
         }
-    }
-}
-
-fn target_name(snapshot: &Snapshot, route: &Route) -> String {
-    match route.target {
-        Target::Upstream(index) => {
-            snapshot.upstreams.get(index).map(|u| u.name.to_string()).unwrap_or_default()
-        }
-        Target::CacheStats => "tidegate:cache-stats".to_owned(),
     }
 }
 

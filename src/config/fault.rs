@@ -11,6 +11,11 @@ pub struct Position {
     pub column: usize,
 }
 
+impl Position {
+    /// The beginning, for what has no place in the file.
+    pub const START: Self = Self { line: 1, column: 1 };
+}
+
 /// One thing that is wrong, or (as a warning) worth a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {

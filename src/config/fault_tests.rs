@@ -111,7 +111,7 @@ fn the_environment_overrides_the_file_and_its_faults_name_the_variable() {
         loaded.snapshot.policies[0].windows.as_slice().iter().map(|w| (w.length_ms, w.limit)).collect();
     assert_eq!(windows, [(60_000, 7), (3_600_000, 8), (86_400_000, 9)]);
     assert_eq!(loaded.snapshot.namespaces[0].ttl, Some(std::time::Duration::from_secs(90)));
-    let shown = format!("{:?} {}", loaded.snapshot.store, loaded.snapshot.effective);
+    let shown = format!("{:?} {}", loaded.snapshot.store, crate::config::effective(&loaded.snapshot));
     assert!(shown.contains("redis://127.0.0.1:1") && !shown.contains("p%40ss"), "{shown}");
     let off = Env::of(&[("ENABLE_RATE_LIMITING", "false"), ("ENABLE_CACHING", "off")]);
     let loaded = load(&source, &off, 1).expect("valid");

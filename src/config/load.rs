@@ -2,15 +2,12 @@
 
 use crate::config::env::Env;
 use crate::config::fault::{Fault, Faults, Position};
-use crate::config::reader::{Reader, Section, Taken};
+use crate::config::reader::{Reader, Section, Taken, check_length};
 use crate::config::routes::{Named, routes};
 use crate::config::snapshot::{Listen, Snapshot};
 use crate::config::tree::{Kind, Node, parse};
-use crate::config::{effective, identify, namespaces, policies, server, upstreams};
+use crate::config::{identify, namespaces, policies, server, upstreams};
 use std::path::{Path, PathBuf};
-
-/// A configuration is at most this long.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where a configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +65,7 @@ fn text_of(source: &Source) -> Result<(String, String, PathBuf), Faults> {
             match read(path) {
                 Ok(text) => Ok((name, text, dir)),
                 Err(error) => {
-                    let at = Position { line: 1, column: 1 };
+                    let at = Position::START;
                     let remedy =
                         "name a readable file with --config, or run without one: --upstream HOST:PORT";
                     let fault = Fault::new(at, "", format!("it cannot be read: {error}"), remedy);
@@ -80,9 +77,7 @@ fn text_of(source: &Source) -> Result<(String, String, PathBuf), Faults> {
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
-        return Err(std::io::Error::other("it is longer than 1 MiB"));
-    }
+    check_length(path)?;
     std::fs::read_to_string(path)
 }
 
@@ -130,20 +125,7 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
     reader.finish(&section);
     check_listeners(reader, &server.listen, &server_node);
     let namespaces = cache.namespaces;
-    let effective =
-        effective::effective(&server, &admin, &store, &upstreams, &policies, &namespaces, &routes);
-    Snapshot {
-        generation,
-        server,
-        admin,
-        store,
-        upstreams,
-        identifier,
-        policies,
-        namespaces,
-        routes,
-        effective,
-    }
+    Snapshot { generation, server, admin, store, upstreams, identifier, policies, namespaces, routes }
 }
 
 /// A section's node; an absent one is an empty mapping.
@@ -162,13 +144,13 @@ fn check_listeners(reader: &mut Reader<'_>, listen: &[Listen], node: &Node) {
 
 /// The brief's switches: anything but the usual words is a fault.
 fn switch(reader: &mut Reader<'_>, env: &Env, variable: &str) -> bool {
-    let Some(text) = env.get(variable).filter(|text| !text.is_empty()) else { return true };
+    let Some(text) = env.get(variable) else { return true };
     match &*text.to_ascii_lowercase() {
         "true" | "1" | "yes" | "on" => true,
         "false" | "0" | "no" | "off" => false,
         _ => {
             let says = format!("the environment variable {variable}=`{text}` is neither true nor false");
-            let at = Position { line: 1, column: 1 };
+            let at = Position::START;
             reader.fault(at, variable, says, "set it to true or false, or unset it");
             true
         }

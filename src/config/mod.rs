@@ -1,6 +1,6 @@
 //! What was asked for: the file as a tree, read with every fault, compiled into a snapshot.
 
-pub mod effective;
+mod effective;
 pub mod env;
 pub mod explain;
 pub mod fault;
@@ -23,6 +23,7 @@ pub mod watch;
 /// The configuration's JSON Schema (draft 2020-12).
 pub const SCHEMA: &str = include_str!("../../config/schema.json");
 
+pub use effective::effective;
 pub use env::Env;
 pub use explain::{Asked, Explanation, explain};
 pub use fault::{Fault, Faults, Position};

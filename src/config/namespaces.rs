@@ -45,13 +45,13 @@ pub(super) fn cache(reader: &mut Reader<'_>, node: &Node, env: &Env) -> CacheSec
 
 /// A bare number is seconds, as the variable always had it.
 fn from_environment(reader: &mut Reader<'_>, env: &Env) -> Option<Duration> {
-    let text = env.get("CACHE_DEFAULT_TTL").filter(|text| !text.is_empty())?;
+    let text = env.get("CACHE_DEFAULT_TTL")?;
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
     parse_duration(text)
         .map_err(|_unreadable| {
-            let at = Position { line: 1, column: 1 };
+            let at = Position::START;
             let says = format!("the environment variable CACHE_DEFAULT_TTL=`{text}` is no duration");
             reader.fault(
                 at,

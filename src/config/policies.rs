@@ -72,16 +72,17 @@ fn policy(reader: &mut Reader<'_>, name: &str, taken: &Taken) -> Option<Policy> 
         let says = format!("a cost of {cost} never fits a limit of {}", window.limit);
         reader.fault(taken.node.at, &taken.path, says, "lower the cost or raise the limit");
     }
+    let usual = default_policy(windows);
     Some(Policy {
         name: name.into(),
-        per: if per.is_empty() { vec![Per::User, Per::ApiKey, Per::Ip] } else { per },
-        windows,
+        per: if per.is_empty() { usual.per } else { per },
         tiers: tiers.unwrap_or_default(),
         cost,
-        mode: mode.unwrap_or(Mode::Enforce),
-        on_store_failure: on_store_failure.unwrap_or(OnStoreFailure::Local),
-        fields: fields.unwrap_or(FieldStyle::Both),
-        status: status.and_then(|status| u16::try_from(status).ok()).unwrap_or(429),
+        mode: mode.unwrap_or(usual.mode),
+        on_store_failure: on_store_failure.unwrap_or(usual.on_store_failure),
+        fields: fields.unwrap_or(usual.fields),
+        status: status.and_then(|status| u16::try_from(status).ok()).unwrap_or(usual.status),
+        windows: usual.windows,
     })
 }
 
@@ -205,8 +206,8 @@ fn tiers(reader: &mut Reader<'_>, taken: &Taken, base: Option<&Windows>) -> BTre
 /// The brief's two variables set the default policy's minute and hour.
 fn override_default(reader: &mut Reader<'_>, policies: &mut Vec<Policy>, env: &Env) {
     for (variable, length_ms) in [("RATE_LIMIT_PER_MINUTE", 60_000), ("RATE_LIMIT_PER_HOUR", 3_600_000)] {
-        let Some(text) = env.get(variable).filter(|text| !text.is_empty()) else { continue };
-        let at = crate::config::fault::Position { line: 1, column: 1 };
+        let Some(text) = env.get(variable) else { continue };
+        let at = crate::config::fault::Position::START;
         let Some(limit) = text.parse::<u32>().ok().filter(|limit| *limit <= LIMIT_MAX) else {
             let says = format!("the environment variable {variable}=`{text}` is no limit");
             reader.fault(
@@ -219,7 +220,7 @@ fn override_default(reader: &mut Reader<'_>, policies: &mut Vec<Policy>, env: &E
         };
         let own = Window { length_ms, limit };
         let Some(policy) = policies.iter_mut().find(|policy| &*policy.name == "default") else {
-            policies.extend(default_policy(vec![own]));
+            policies.extend(Windows::new(vec![own]).ok().map(default_policy));
             continue;
         };
         let rest = policy.windows.as_slice().iter().filter(|window| window.length_ms != length_ms);
@@ -229,19 +230,19 @@ fn override_default(reader: &mut Reader<'_>, policies: &mut Vec<Policy>, env: &E
     }
 }
 
-/// The default policy with these windows, for a configuration without a file or without `limits.default`.
-pub(super) fn default_policy(windows: Vec<Window>) -> Option<Policy> {
-    Some(Policy {
+/// The default policy with these windows; what a policy does not say is as it is here.
+fn default_policy(windows: Windows) -> Policy {
+    Policy {
         name: "default".into(),
         per: vec![Per::User, Per::ApiKey, Per::Ip],
-        windows: Windows::new(windows).ok()?,
+        windows,
         tiers: BTreeMap::new(),
         cost: 1,
         mode: Mode::Enforce,
         on_store_failure: OnStoreFailure::Local,
         fields: FieldStyle::Both,
         status: 429,
-    })
+    }
 }
 
 /// Is a limit list's item the word for no limit at all?

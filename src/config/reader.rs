@@ -7,7 +7,7 @@ use crate::config::tree::{Key, Kind, Node};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Secrets and keys in files are at most this long.
+/// The configuration, and secrets and keys in files, are at most this long.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Collects what is wrong while sections are read.
@@ -200,10 +200,7 @@ impl<'e> Reader<'e> {
     /// The content of the file that a `*_file` key names.
     pub fn file(&mut self, taken: &Taken) -> Option<Vec<u8>> {
         let path = self.path(taken)?;
-        let length = std::fs::metadata(&path).map(|meta| meta.len());
-        match length
-            .and_then(|length| if length > FILE_BYTES_MAX { Err(too_long()) } else { std::fs::read(&path) })
-        {
+        match check_length(&path).and_then(|()| std::fs::read(&path)) {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 let says = format!("`{}` cannot be read: {error}", path.display());
@@ -219,8 +216,12 @@ impl<'e> Reader<'e> {
     }
 }
 
-fn too_long() -> std::io::Error {
-    std::io::Error::other("it is longer than 1 MiB")
+/// Is the file short enough to be read?
+pub(super) fn check_length(path: &Path) -> std::io::Result<()> {
+    if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
+        return Err(std::io::Error::other("it is longer than 1 MiB"));
+    }
+    Ok(())
 }
 
 impl Section {

@@ -14,9 +14,6 @@ use http::Method;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The built-in upstream that answers with the cache statistics.
-const CACHE_STATS: &str = "tidegate:cache-stats";
-
 /// Methods that a route may name: those of HTTP that are passed on, of `WebDAV`, and those that caches and APIs use.
 /// A closed list, so that a misspelt one is a fault and not a route that never matches.
 const METHODS: &[&str] = &[
@@ -213,7 +210,7 @@ fn target(reader: &mut Reader<'_>, taken: Option<Taken>, item: &Taken, named: &N
         return only.or(names.is_empty().then_some(Target::CacheStats));
     };
     let text = reader.name(&taken)?;
-    if text == CACHE_STATS {
+    if text == Target::CACHE_STATS {
         return Some(Target::CacheStats);
     }
     let found = place(&text);

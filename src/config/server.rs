@@ -225,11 +225,12 @@ pub(super) fn admin(reader: &mut Reader<'_>, node: &Node) -> AdminSettings {
     let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9901)));
     let token = secret(reader, &mut section, "token", "token_file");
     reader.finish(&section);
-    if let Some(taken) = taken.filter(|_| !listen.ip().is_loopback() && token.is_none()) {
+    let settings = AdminSettings { listen, token };
+    if let Some(taken) = taken.filter(|_| settings.is_open()) {
         let says = "the admin listener can be reached from outside and asks for no token";
         reader.fault(taken.node.at, &taken.path, says, "set `admin.token`, or listen on 127.0.0.1");
     }
-    AdminSettings { listen, token }
+    settings
 }
 
 /// A secret from its key or from the file that `*_file` names; an empty one is none.
@@ -260,10 +261,10 @@ pub(super) fn store(reader: &mut Reader<'_>, node: &Node, env: &Env) -> StoreSet
     let mut settings = StoreSettings::default();
     let mut section = reader.section(node, "store");
     let password = secret(reader, &mut section, "password", "password_file");
-    let password = env.get("REDIS_PASSWORD").filter(|p| !p.is_empty()).map(Secret::new).or(password);
+    let password = env.get("REDIS_PASSWORD").map(Secret::new).or(password);
     let taken = section.take("url");
     let text = taken.as_ref().and_then(|taken| Some((reader.text(taken)?, taken.clone())));
-    let text = match env.get("REDIS_URL").filter(|url| !url.is_empty()) {
+    let text = match env.get("REDIS_URL") {
         Some(url) => {
             let path = "store.url (REDIS_URL)".to_owned();
             Some((url.to_owned(), Taken { path, node: node.clone(), key_at: node.at }))

@@ -37,8 +37,6 @@ pub struct Snapshot {
     pub namespaces: Vec<Arc<Namespace>>,
     /// The routes.
     pub routes: Table<Arc<Route>>,
-    /// The configuration as JSON with defaults filled in and secrets left out.
-    pub effective: serde_json::Value,
 }
 
 /// Where a route leads.
@@ -48,6 +46,20 @@ pub enum Target {
     Upstream(usize),
     /// The cache statistics of this instance.
     CacheStats,
+}
+
+impl Target {
+    /// The built-in upstream that answers with the cache statistics.
+    pub const CACHE_STATS: &str = "tidegate:cache-stats";
+
+    /// The name by which a route asks for it.
+    #[must_use]
+    pub fn name(self, upstreams: &[Arc<UpstreamSettings>]) -> &str {
+        match self {
+            Self::Upstream(index) => upstreams.get(index).map_or("", |upstream| &*upstream.name),
+            Self::CacheStats => Self::CACHE_STATS,
+        }
+    }
 }
 
 /// One compiled route.
@@ -157,4 +169,12 @@ pub struct AdminSettings {
     pub listen: SocketAddr,
     /// The bearer token that it asks for.
     pub token: Option<Secret>,
+}
+
+impl AdminSettings {
+    /// Can others reach it without a token?
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.token.is_none() && !self.listen.ip().is_loopback()
+    }
 }

@@ -71,11 +71,9 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
     let tree = serde_saphyr::from_str_with_options::<Option<Tree>>(text, options);
     match tree {
         Ok(Some(tree)) => Ok(tree.into_node(&text.lines().collect::<Vec<_>>())),
-        Ok(None) => Ok(Node { at: Position { line: 1, column: 1 }, kind: Kind::Null }),
+        Ok(None) => Ok(Node { at: Position::START, kind: Kind::Null }),
         Err(error) => {
-            let at = error
-                .location()
-                .map_or(Position { line: 1, column: 1 }, |at| position(at.line(), at.column()));
+            let at = error.location().map_or(Position::START, |at| position(at.line(), at.column()));
             let says = error.without_snippet().to_string();
             let says = says.split(" at line").next().unwrap_or(&says).trim_end_matches('.').to_owned();
             if says.contains("multiple YAML documents") {

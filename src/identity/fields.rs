@@ -10,7 +10,7 @@ use super::caller::Caller;
 use super::identifier::Forward;
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Every field of this family is the proxy's to write.
 const FORWARDED_FAMILY: &str = "x-forwarded-";

@@ -11,12 +11,10 @@ use super::address::{Trail, trail};
 use super::api_keys::{ApiKeys, KnownKey};
 use super::caller::Caller;
 use super::claims::is_plain_fact;
-use super::fields::{Guarded, Received, forwarded};
+use super::fields::{Guarded, Received, X_FORWARDED_PROTO, forwarded};
 use super::keys::JwtFault;
 use super::token::{TokenFault, VerifiedToken};
 use super::verifier::JwtVerifier;
-
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What a credential that is not accepted does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -296,6 +294,7 @@ mod tests {
     use super::super::{ApiKeyRecord, ClaimPaths, JwtSettings, KeySource};
     use super::*;
     use crate::base::Secret;
+    use crate::base::testing::headers;
     use sha2::{Digest as _, Sha256};
     use std::collections::BTreeMap;
 
@@ -351,17 +350,6 @@ mod tests {
 
     fn strict() -> Identifier {
         Identifier::new(IdentitySettings { on_invalid: OnInvalid::Reject, ..settings() })
-    }
-
-    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).expect("value");
-        fields.iter().map(|(name, text)| (HeaderName::from_static(name), value(text))).fold(
-            HeaderMap::new(),
-            |mut all, (name, value)| {
-                all.append(name, value);
-                all
-            },
-        )
     }
 
     fn token(user: Option<&str>, tenant: Option<&str>) -> VerifiedToken {

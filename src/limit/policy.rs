@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How many windows a policy may have; the stored form has room for this many.
 pub const WINDOWS_MAX: usize = 6;
@@ -51,6 +52,14 @@ pub struct Window {
     pub length_ms: u32,
     /// Units; 0 lets nothing pass.
     pub limit: u32,
+}
+
+impl Window {
+    /// Its length.
+    #[must_use]
+    pub fn length(self) -> Duration {
+        Duration::from_millis(self.length_ms.into())
+    }
 }
 
 /// One to six windows, shortest first, no two of one length.
@@ -120,6 +129,18 @@ pub enum Mode {
     Off,
 }
 
+impl Mode {
+    /// The word of the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// What happens when the store cannot answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnStoreFailure {
@@ -129,6 +150,18 @@ pub enum OnStoreFailure {
     Allow,
     /// 503: capacity is missing, the client did nothing wrong.
     Deny,
+}
+
+impl OnStoreFailure {
+    /// The word of the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
 }
 
 /// Which response fields tell the client about the limit.

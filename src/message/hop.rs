@@ -139,15 +139,8 @@ pub fn check_loop(headers: &HeaderMap) -> Result<(), MessageFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::headers as map;
     use proptest::prelude::*;
-
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
 
     /// What is left without the hop-by-hop fields.
     fn stripped(lines: &[(&'static str, &'static str)]) -> Vec<String> {
