@@ -185,9 +185,16 @@ fn literal(host: &str, port: u16) -> Vec<SocketAddr> {
     host.parse().map(|ip| vec![SocketAddr::new(ip, port)]).unwrap_or_default()
 }
 
+/// A pool, and the settings by which it was last asked for: a reload makes equal ones anew.
+#[derive(Clone)]
+struct Slot {
+    settings: Arc<UpstreamSettings>,
+    pool: Arc<Pool>,
+}
+
 /// All upstreams in use, by name.
 pub(super) struct Pools {
-    pools: ArcSwap<HashMap<Arc<str>, Arc<Pool>>>,
+    pools: ArcSwap<HashMap<Arc<str>, Slot>>,
     building: Mutex<()>,
     next_id: AtomicU64,
     tasks: Tasks,
@@ -202,32 +209,39 @@ impl Pools {
 
     /// The pool of these settings: the running one while they are the same, a new one otherwise.
     pub(super) fn of(&self, settings: &Arc<UpstreamSettings>) -> Arc<Pool> {
-        if let Some(pool) = self.fitting(settings) {
+        if let Some(pool) = self.known(settings) {
             return pool;
         }
         let _building = self.building.lock();
-        if let Some(pool) = self.fitting(settings) {
+        if let Some(pool) = self.known(settings) {
             return pool;
         }
+        let mut pools = HashMap::clone(&self.pools.load());
+        let running = pools.get(&settings.name).filter(|slot| *slot.settings == **settings);
+        let pool = running.map(|slot| Arc::clone(&slot.pool)).unwrap_or_else(|| self.build(settings));
+        let slot = Slot { settings: Arc::clone(settings), pool: Arc::clone(&pool) };
+        pools.insert(Arc::clone(&settings.name), slot);
+        self.pools.store(Arc::new(pools));
+        pool
+    }
+
+    fn build(&self, settings: &Arc<UpstreamSettings>) -> Arc<Pool> {
         let id = self.next_id.fetch_add(2, Ordering::Relaxed);
         let pool = Arc::new(Pool::new(Arc::clone(settings), id));
-        let mut pools = HashMap::clone(&self.pools.load());
-        pools.insert(Arc::clone(&settings.name), Arc::clone(&pool));
-        self.pools.store(Arc::new(pools));
         self.watch(&pool);
         pool
     }
 
-    fn fitting(&self, settings: &Arc<UpstreamSettings>) -> Option<Arc<Pool>> {
+    /// The pool that was last asked for by these very settings: what a request pays is one comparison of pointers.
+    fn known(&self, settings: &Arc<UpstreamSettings>) -> Option<Arc<Pool>> {
         let pools = self.pools.load();
-        let pool = pools.get(&settings.name)?;
-        let is_same = Arc::ptr_eq(&pool.settings, settings) || *pool.settings == **settings;
-        is_same.then(|| Arc::clone(pool))
+        let slot = pools.get(&settings.name).filter(|slot| Arc::ptr_eq(&slot.settings, settings))?;
+        Some(Arc::clone(&slot.pool))
     }
 
     /// Health and breakers of all upstreams in use, for the gauges.
     pub(super) fn readings(&self, now_ms: u64, readings: &mut Vec<Reading>) {
-        for (name, pool) in self.pools.load().iter() {
+        for (name, Slot { pool, .. }) in self.pools.load().iter() {
             let group = pool.group.lock();
             readings
                 .push(Reading::BreakerOpen { upstream: Arc::clone(name), servers: group.open_count(now_ms) });

@@ -218,3 +218,22 @@ async fn an_upgrade_does_not_lift_the_bound_of_a_body() {
             .await;
     assert_eq!(answer.map(|answer| answer.status), Some(413));
 }
+
+/// Of a handshake the upgrade alone passes; what `Connection` names beside it ends here.
+#[tokio::test]
+async fn a_websocket_handshake_keeps_its_upgrade_and_nothing_else() {
+    let origin = Origin::start(|_| {
+        Reply::raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade, X-B\r\nX-B: 1\r\n\r\n")
+    })
+    .await;
+    let gate = gate(&origin).await;
+    let mut wire = Wire::connect(gate.http).await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade, X-A\r\nUpgrade: websocket\r\nX-A: 1\r\nKeep-Alive: 9\r\n\r\n").await;
+    assert!(wire.until("101").await.is_some());
+    let seen = origin.last();
+    assert!(seen.header("connection").eq_ignore_ascii_case("upgrade"), "{}", seen.header("connection"));
+    assert_eq!(
+        (seen.header("upgrade"), seen.header("x-a"), seen.header("keep-alive")),
+        ("websocket", "", "")
+    );
+}
