@@ -29,7 +29,7 @@ const TASKS_BUDGET: Duration = Duration::from_secs(1);
 /// How long the start waits for the stores before it goes on without them.
 const STORE_BUDGET: Duration = Duration::from_millis(500);
 
-/// Reload orders that may wait; more wait in their requests.
+/// Reload orders that may wait; more are refused with 503.
 const ORDERS_MAX: usize = 4;
 
 /// Why the process cannot start, or ended other than it was asked to.

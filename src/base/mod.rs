@@ -1,4 +1,4 @@
-//! Words everybody uses: clock, units, digest, bounded map, secret, problem document, tasks.
+//! Words everybody uses: clock, calendar, units, digest, bounded map, secret, problem document, tasks.
 //!
 //! Knows nothing of HTTP semantics, configuration or stores.
 

@@ -139,9 +139,9 @@ families! {
     connections: IntGauge "tidegate_connections"
         => "Client connections open now.";
     upstream_duration: HistogramVec "tidegate_upstream_duration_seconds" ["upstream"] in REQUEST_SECONDS
-        => "Time from choosing a server to the head of its response.";
+        => "Time from choosing a server to the head of the response; attempts without one are not in it.";
     upstream_errors: IntCounterVec "tidegate_upstream_errors_total" ["upstream", "kind"]
-        => "Attempts on an upstream that failed, by kind of failure.";
+        => "Attempts on an upstream that failed: connect, tls, timeout, closed, protocol, status (502 to 504).";
     upstream_retries: IntCounterVec "tidegate_upstream_retries_total" ["upstream"]
         => "Attempts on an upstream beyond the first of a request.";
     upstream_healthy: IntGaugeVec "tidegate_upstream_healthy" ["upstream", "server"]
@@ -153,7 +153,7 @@ families! {
     limit_decision_duration: HistogramVec "tidegate_limit_decision_duration_seconds" ["store"] in STORE_SECONDS
         => "Time of one decision over all policies of a request, by the store that decided.";
     limit_deny_cache_hits: IntCounter "tidegate_limit_deny_cache_hits_total"
-        => "Requests refused from the memory of an earlier refusal, without asking the store.";
+        => "Requests refused from the memory of an earlier refusal, without asking the store; always 0 in this version.";
     limit_memory_keys: IntGauge "tidegate_limit_memory_keys"
         => "Identities whose counts this process keeps.";
     limit_memory_bytes: IntGauge "tidegate_limit_memory_bytes"
@@ -165,7 +165,7 @@ families! {
     cache_stored: IntCounterVec "tidegate_cache_stored_total" ["namespace"]
         => "Responses put into the cache.";
     cache_errors: IntCounterVec "tidegate_cache_errors_total" ["namespace"]
-        => "Look-ups and writes of the cache that failed; the request went on without it.";
+        => "Look-ups of the cache that failed; the request went on without it.";
     cache_coalesced: IntCounter "tidegate_cache_coalesced_total"
         => "Requests that waited for another request's answer instead of asking the upstream.";
     cache_entries: IntGaugeVec "tidegate_cache_entries" ["tier"]
@@ -181,13 +181,13 @@ families! {
     store_duration: HistogramVec "tidegate_store_duration_seconds" ["store", "operation"] in STORE_SECONDS
         => "Time of store operations, failed ones included.";
     identity_rejections: IntCounterVec "tidegate_identity_rejections_total" ["reason"]
-        => "Tokens, API keys and identity fields that were not believed, by reason.";
+        => "Tokens that were not believed, by reason.";
     config_last_reload_success: IntGauge "tidegate_config_last_reload_success"
         => "1 when the last reload succeeded, 0 when it was refused and the old configuration is still in use.";
     config_last_reload_timestamp: IntGauge "tidegate_config_last_reload_timestamp_seconds"
         => "Unix time at which the configuration in use was loaded.";
     config_reloads: IntCounterVec "tidegate_config_reloads_total" ["result"]
-        => "Attempts to reload the configuration: success, failure, unchanged.";
+        => "Attempts to reload the configuration: success, failure.";
     panics: IntCounter "tidegate_panics_total"
         => "Panics that were caught; each is a bug worth reporting.";
     log_lines_dropped: IntCounter "tidegate_log_lines_dropped_total"
