@@ -5,17 +5,16 @@ use crate::admin::parts::AdminParts;
 use crate::base::Problem;
 use crate::base::units::format_duration;
 use crate::config::fault::hint;
-use crate::identity::Caller;
-use crate::limit::{Charge, Decision, Per, Policy, Subject, Window, Windows};
+use crate::limit::{Charge, Decision, Overrides, Per, Policy, Subject, Window, Windows};
 use crate::store::StoreFailure;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::sync::Arc;
 
 #[derive(Serialize)]
 struct PolicyView {
@@ -130,24 +129,24 @@ fn asked(
         return Err(wrong(404, "no-tier", "The policy has no such tier", hint(tier, &known)));
     }
     let subject = subject(policy, &identity)?;
-    Ok((crate::limit::charge(policy, &subject, tier), subject))
+    let charge = crate::limit::charge(policy, &Arc::new(subject.clone()), tier, &Overrides::new());
+    let Some(charge) = charge else {
+        return Err(wrong(404, "no-limit", "The identity has no limit", "an override says `none`"));
+    };
+    Ok((charge, subject))
 }
 
 /// The one who is counted. The address is always possible: it is what counts when a request has nothing else.
 fn subject(policy: &Policy, identity: &str) -> Result<Subject, Box<Problem>> {
-    let mut kinds: Vec<String> = policy.per.iter().map(Per::to_string).collect();
-    if !kinds.iter().any(|kind| kind == "ip") {
-        kinds.push("ip".to_owned());
+    let mut kinds = policy.per.clone();
+    if !kinds.contains(&Per::Ip) {
+        kinds.push(Per::Ip);
     }
-    let known = Subject::parse(identity).filter(|subject| kinds.contains(&subject.kind));
-    let Some(subject) = known else {
+    Subject::parse(identity).filter(|subject| kinds.contains(&subject.per)).ok_or_else(|| {
+        let kinds: Vec<String> = kinds.iter().map(Per::to_string).collect();
         let detail = format!("the policy counts {}; write the identity as KIND:VALUE", kinds.join(", "));
-        return Err(wrong(400, "invalid-identity", "The identity is not understood", detail));
-    };
-    match (subject.kind.as_str(), subject.value.parse::<IpAddr>()) {
-        ("ip", Ok(ip)) => Ok(crate::limit::subject(&[Per::Ip], &Caller::anonymous(ip), &HeaderMap::new())),
-        _ => Ok(subject),
-    }
+        wrong(400, "invalid-identity", "The identity is not understood", detail)
+    })
 }
 
 fn stands(charge: &Charge, subject: &Subject, decision: Option<&Decision>) -> Standing {
@@ -181,7 +180,7 @@ fn view(policy: &Policy) -> PolicyView {
         per: policy.per.iter().map(Per::to_string).collect(),
         windows: windows(&policy.windows),
         tiers: policy.tiers.iter().map(|(tier, list)| (tier.clone(), windows(list))).collect(),
-        cost: policy.cost,
+        cost: policy.cost.fixed,
         mode: policy.mode.as_str(),
         on_store_failure: policy.on_store_failure.as_str(),
         status: policy.status,

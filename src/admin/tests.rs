@@ -326,7 +326,9 @@ fn a_standing_shows_what_requests_consumed() {
     let admin = Admin::open();
     let policy = Arc::clone(&admin.parts.current.load().policies[0]);
     let subject = crate::limit::Subject::parse("user:ada").expect("an identity");
-    let charge = crate::limit::charge(&policy, &subject, None);
+    let charge =
+        crate::limit::charge(&policy, &std::sync::Arc::new(subject), None, &crate::limit::Overrides::new());
+    let charge = charge.expect("a limit");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     for _ in 0..10 {
         drop(runtime.block_on(admin.parts.stores.limiter.admit(std::slice::from_ref(&charge))));

@@ -4,7 +4,7 @@ use crate::base::StoreUrl;
 use crate::base::units::{format_duration, format_size};
 use crate::cache::Namespace;
 use crate::config::snapshot::{Route, Snapshot};
-use crate::limit::{Per, Policy, Window, Windows};
+use crate::limit::{Cost, Override, Per, Policy, StatusSet, Window, Windows};
 use crate::upstream::UpstreamSettings;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -99,15 +99,43 @@ fn upstream_value(upstream: &UpstreamSettings) -> Value {
 fn policy_value(policy: &Policy) -> Value {
     let tiers: Map<String, Value> =
         policy.tiers.iter().map(|(tier, windows)| (tier.clone(), windows_value(windows))).collect();
+    let overrides: Map<String, Value> =
+        policy.overrides.iter().map(|(who, own)| (who.to_string(), override_value(own))).collect();
+    let exempt = policy.bypass.networks.iter().map(ToString::to_string);
+    let exempt = exempt.chain(policy.bypass.subjects.iter().map(ToString::to_string));
     json!({
         "per": policy.per.iter().map(Per::to_string).collect::<Vec<String>>(),
         "windows": windows_value(&policy.windows),
+        "in_flight": policy.in_flight,
         "tiers": tiers,
-        "cost": policy.cost,
+        "overrides": overrides,
+        "bypass": exempt.collect::<Vec<String>>(),
+        "cost": cost_value(&policy.cost),
+        "cost_from_response": policy.cost.response.as_ref().map(http::HeaderName::as_str),
+        "count": policy.count.as_str(),
+        "count_status": policy.count_status.as_ref().map(StatusSet::words),
+        "refund_on": policy.refund_on.words(),
         "mode": policy.mode.as_str(),
         "on_store_failure": policy.on_store_failure.as_str(),
+        "headers": policy.fields.as_str(),
         "status": policy.status,
     })
+}
+
+fn override_value(own: &Override) -> Value {
+    match own {
+        Override::Unlimited => Value::from("none"),
+        Override::Windows(windows) => windows_value(windows),
+    }
+}
+
+/// A cost as the configuration writes it.
+#[must_use]
+pub(super) fn cost_value(cost: &Cost) -> Value {
+    match &cost.request {
+        None => Value::from(cost.fixed),
+        Some((name, most)) => json!({"header": name.as_str(), "default": cost.fixed, "max": most}),
+    }
 }
 
 /// Windows as JSON.

@@ -1,15 +1,17 @@
 //! What would become of a request, and why: route, identity, limits, cache key. Nothing is consumed.
 
 use crate::cache::{KeyInput, parts};
-use crate::config::effective::windows_value;
+use crate::config::effective::{cost_value, windows_value};
 use crate::config::snapshot::{Route, Snapshot};
 use crate::identity::{Caller, TokenEvidence};
+use crate::limit::{Overrides, Policy};
 use crate::message::{RequestHead, check_request, is_websocket};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A request to explain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,14 +159,15 @@ fn identify(snapshot: &Snapshot, asked: &Asked, headers: &HeaderMap) -> Result<(
 }
 
 fn policies(route: &Route, caller: &Caller, headers: &HeaderMap) -> Vec<Value> {
-    let of = |policy: &std::sync::Arc<crate::limit::Policy>| {
-        let subject = crate::limit::subject(&policy.per, caller, headers);
-        let charge = crate::limit::charge(policy, &subject, caller.tier.as_deref());
+    let of = |policy: &Arc<Policy>| {
+        let subject = Arc::new(crate::limit::subject(&policy.per, caller, headers));
+        let charge = crate::limit::charge(policy, &subject, caller.tier.as_deref(), &Overrides::new());
+        let charge = charge.filter(|_| !policy.bypass.covers(caller));
         serde_json::json!({
             "policy": &*policy.name,
             "counts": subject.to_string(),
-            "windows": windows_value(&charge.windows),
-            "cost": policy.cost,
+            "windows": charge.map_or(Value::from("none"), |charge| windows_value(&charge.windows)),
+            "cost": cost_value(&policy.cost),
             "mode": policy.mode.as_str(),
         })
     };

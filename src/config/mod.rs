@@ -1,5 +1,6 @@
 //! What was asked for: the file as a tree, read with every fault, compiled into a snapshot.
 
+mod counting;
 mod effective;
 pub mod env;
 pub mod explain;
@@ -19,6 +20,8 @@ pub mod snapshot;
 pub mod tree;
 pub mod upstreams;
 pub mod watch;
+mod who;
+mod windows;
 
 /// The configuration's JSON Schema (draft 2020-12).
 pub const SCHEMA: &str = include_str!("../../config/schema.json");

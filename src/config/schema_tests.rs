@@ -137,7 +137,7 @@ fn what_the_reader_takes_in_other_spellings_is_valid() {
         "upstreams: {b: a:1}\nserver: {compression: null, listen: [\":80\", {address: \"[::]:81\", http2: true}]}\nroutes: [{path: /}]",
         "upstreams: {b: a:1}\ncache: {namespaces: {n: {cookies: {key: [a]}, query: all, headers: Accept}, m: }}\nroutes: [{path: /}]",
         "upstreams: {b: a:1}\nidentity: {jwt: {secret: 12345, leeway: 0}}\nserver: {request: {body_bytes: 0, head_bytes: 9}}\nroutes: [{path: /}]",
-        "upstreams: {b: a:1}\nlimits: {d: {windows: {1m: 1}, bypass: [x], count: all}}\nroutes: [{path: /, invalidates: {tags: t}}]",
+        "upstreams: {b: a:1}\nlimits: {d: {windows: {1m: 1}, bypass: [10.0.0.1], count: all}}\nroutes: [{path: /, invalidates: {tags: t}}]",
     ] {
         let source = Source::Text { name: "t".to_owned(), text: text.to_owned() };
         assert!(load(&source, &Env::default(), 1).is_ok(), "{text}");

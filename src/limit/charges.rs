@@ -1,178 +1,197 @@
-//! From a route's policies and a caller to what the store is asked: who is counted, in which log, at which windows.
+//! From a route's policies and a sender to what the store is asked: who is counted, in which log, at which windows, when.
 
-use crate::base::{Digest, Digester};
 use crate::identity::Caller;
-use crate::limit::policy::{Mode, Per, Policy};
+use crate::limit::exempt::{Override, Overrides};
+use crate::limit::policy::{Mode, Policy};
+use crate::limit::subject::{Subject, subject};
 use crate::limit::verdict::{Charge, LimitKey};
+use crate::limit::{Count, Windows};
 use http::HeaderMap;
-use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Who is counted: a kind and a value, printed as `user:ada`.
+/// The sender of a request, as far as limits are concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender<'a> {
+    /// The verified facts.
+    pub caller: &'a Caller,
+    /// The request's fields.
+    pub headers: &'a HeaderMap,
+    /// May the peer state what a request costs?
+    pub is_trusted: bool,
+}
+
+/// A place among the requests of one identity that are under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    /// `user`, `api_key`, `tenant`, `ip`, `global` or `header:name`.
-    pub kind: String,
-    /// The value; empty for `global`.
-    pub value: String,
+pub struct Slot {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Whose places.
+    pub key: LimitKey,
+    /// Who that is.
+    pub subject: Arc<Subject>,
+    /// How many places there are.
+    pub limit: u32,
 }
 
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.value.is_empty() {
-            f.write_str(&self.kind)
-        } else {
-            write!(f, "{}:{}", self.kind, self.value)
-        }
-    }
+/// What is decided at one moment of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stage {
+    /// Units, all or none.
+    pub charges: Vec<Charge>,
+    /// Places, held to the end of the request.
+    pub slots: Vec<Slot>,
 }
 
-impl Subject {
-    /// Reads what [`Subject`]'s `Display` writes.
+impl Stage {
+    /// Is nothing decided?
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        if text == "global" {
-            return Some(Self { kind: text.to_owned(), value: String::new() });
-        }
-        let (kind, value) = match text.strip_prefix("header:") {
-            Some(rest) => rest.split_once(':').map(|(name, value)| (format!("header:{name}"), value))?,
-            None => text.split_once(':').map(|(kind, value)| (kind.to_owned(), value))?,
-        };
-        let is_known = matches!(&*kind, "user" | "api_key" | "tenant" | "ip") || kind.starts_with("header:");
-        (is_known && !value.is_empty()).then(|| Self { kind, value: value.to_owned() })
-    }
-
-    /// The digest under which the subject's logs are kept: neither the name nor its length can be read from it.
-    #[must_use]
-    pub fn digest(&self) -> Digest {
-        Digester::new("tidegate limit 1").part(self.kind.as_bytes()).part(self.value.as_bytes()).finish()
+    pub fn is_empty(&self) -> bool {
+        self.charges.is_empty() && self.slots.is_empty()
     }
 }
 
-/// The first of `per` that the request has; the address when it has none of them.
+/// What a route's policies ask of one request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bill {
+    /// Before anything else.
+    pub arrival: Stage,
+    /// When no stored answer does (`count: upstream`).
+    pub upstream: Stage,
+    /// Policies that do not count this sender.
+    pub bypassed: Vec<Arc<Policy>>,
+}
+
+/// One charge for each policy that is asked, in the route's order; none twice. `overrides` are the live ones.
 #[must_use]
-pub fn subject(per: &[Per], caller: &Caller, headers: &HeaderMap) -> Subject {
-    per.iter().find_map(|per| one(per, caller, headers)).unwrap_or_else(|| address(caller.address))
-}
-
-fn one(per: &Per, caller: &Caller, headers: &HeaderMap) -> Option<Subject> {
-    let named = |kind: &str, value: &Option<Arc<str>>| {
-        value.as_ref().map(|value| Subject { kind: kind.to_owned(), value: value.to_string() })
-    };
-    match per {
-        Per::User => named("user", &caller.user),
-        Per::ApiKey => named("api_key", &caller.api_key),
-        Per::Tenant => named("tenant", &caller.tenant),
-        Per::Ip => Some(address(caller.address)),
-        Per::Global => Some(Subject { kind: "global".to_owned(), value: String::new() }),
-        Per::Header(name) => {
-            let value = headers.get(&**name)?.to_str().ok().filter(|value| !value.is_empty())?;
-            Some(Subject { kind: format!("header:{name}"), value: value.to_owned() })
-        }
-    }
-}
-
-/// IPv4 as it is; IPv6 by its /64, since one customer has at least that many addresses.
-fn address(address: IpAddr) -> Subject {
-    let value = match address.to_canonical() {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => {
-            let network = u128::from(v6) & !u128::from(u64::MAX);
-            format!("{}/64", std::net::Ipv6Addr::from(network))
-        }
-    };
-    Subject { kind: "ip".to_owned(), value }
-}
-
-/// One charge for each policy that is asked, in the route's order; none twice.
-#[must_use]
-pub fn charges(policies: &[Arc<Policy>], caller: &Caller, headers: &HeaderMap) -> Vec<Charge> {
-    let mut charges: Vec<Charge> = Vec::with_capacity(policies.len());
+pub fn bill(policies: &[Arc<Policy>], sender: &Sender<'_>, overrides: &Overrides) -> Bill {
+    let mut bill = Bill::default();
     for policy in policies.iter().filter(|policy| policy.mode != Mode::Off) {
-        let charge = charge(policy, &subject(&policy.per, caller, headers), caller.tier.as_deref());
-        if charges.iter().all(|other| other.key != charge.key) {
-            charges.push(charge);
+        let who = Arc::new(subject(&policy.per, sender.caller, sender.headers));
+        let cost = policy.cost.in_advance(sender.headers, sender.is_trusted);
+        let charge = charge(policy, &who, sender.caller.tier.as_deref(), overrides);
+        let Some(charge) = charge.filter(|_| !policy.bypass.covers(sender.caller)) else {
+            bill.bypassed.push(Arc::clone(policy));
+            continue;
+        };
+        let is_known = |other: &Charge| other.key == charge.key;
+        if bill.arrival.charges.iter().chain(&bill.upstream.charges).any(is_known) {
+            continue;
+        }
+        let stage = if policy.count == Count::All { &mut bill.arrival } else { &mut bill.upstream };
+        if let Some(limit) = policy.in_flight {
+            let (policy, key) = (Arc::clone(policy), charge.key.clone());
+            stage.slots.push(Slot { policy, key, subject: who, limit });
+        }
+        if !charge.windows.as_slice().is_empty() {
+            stage.charges.push(Charge { cost, ..charge });
         }
     }
-    charges
+    bill
 }
 
-/// What `policy` demands of `subject`.
+/// What `policy` demands of `subject` at its fixed cost; `None` when it has no limit. The first of these that says
+/// something: live override, the configuration's override, tier, policy.
 #[must_use]
-pub fn charge(policy: &Arc<Policy>, subject: &Subject, tier: Option<&str>) -> Charge {
-    let windows = tier.and_then(|tier| policy.tiers.get(tier)).unwrap_or(&policy.windows);
-    Charge {
-        key: LimitKey { identity: subject.digest(), policy: Arc::clone(&policy.name) },
-        windows: windows.clone(),
-        cost: policy.cost,
+pub fn charge(
+    policy: &Arc<Policy>,
+    subject: &Arc<Subject>,
+    tier: Option<&str>,
+    overrides: &Overrides,
+) -> Option<Charge> {
+    let key = LimitKey { identity: subject.digest(), policy: Arc::clone(&policy.name) };
+    let of_tier = tier.and_then(|tier| policy.tiers.get(tier)).unwrap_or(&policy.windows);
+    // Neither map is asked on most requests: hashing costs more than the look at an empty one.
+    let live = if overrides.is_empty() { None } else { overrides.get(&key) };
+    let own = if policy.overrides.is_empty() { None } else { policy.overrides.get(&**subject) };
+    let windows = match live.or(own) {
+        None => of_tier.clone(),
+        Some(Override::Unlimited) => return None,
+        Some(Override::Windows(own)) => own.over(of_tier).unwrap_or_else(|_too_many| Windows::clone(own)),
+    };
+    Some(Charge {
+        key,
+        windows,
+        cost: policy.cost.fixed,
+        consumes: !policy.charges_after(),
+        subject: Arc::clone(subject),
         policy: Arc::clone(policy),
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limit::policy::{FieldStyle, OnStoreFailure, Window, Windows};
+    use crate::limit::policy::Per;
+    use crate::limit::{Bypass, StatusSet, Window};
+    use std::net::IpAddr;
 
-    fn policy(per: Vec<Per>) -> Arc<Policy> {
-        let windows = Windows::new(vec![Window { length_ms: 60_000, limit: 60 }]).expect("valid");
-        let pro = Windows::new(vec![Window { length_ms: 60_000, limit: 200 }]).expect("valid");
-        Arc::new(Policy {
-            name: "p".into(),
-            per,
-            windows,
-            tiers: [("pro".to_owned(), pro)].into(),
-            cost: 1,
-            mode: Mode::Enforce,
-            on_store_failure: OnStoreFailure::Local,
-            fields: FieldStyle::Both,
-            status: 429,
-        })
+    fn minute(limit: u32) -> Windows {
+        Windows::new(vec![Window { length_ms: 60_000, limit }]).expect("valid")
+    }
+
+    fn ada() -> Arc<Subject> {
+        Arc::new(Subject::parse("user:ada").expect("an identity"))
+    }
+
+    fn limit(policy: &Arc<Policy>, tier: Option<&str>, overrides: &Overrides) -> Option<u32> {
+        charge(policy, &ada(), tier, overrides).map(|charge| charge.windows.as_slice()[0].limit)
     }
 
     #[test]
-    fn the_first_identity_that_the_request_has_is_counted() {
-        let per = [Per::User, Per::ApiKey, Per::Ip];
-        let mut caller = Caller::anonymous(IpAddr::from([192, 0, 2, 7]));
-        let text = |caller: &Caller| subject(&per, caller, &HeaderMap::new()).to_string();
-        assert_eq!(text(&caller), "ip:192.0.2.7");
-        caller.api_key = Some("billing".into());
-        assert_eq!(text(&caller), "api_key:billing");
-        caller.user = Some("ada".into());
-        assert_eq!(text(&caller), "user:ada");
+    fn override_beats_tier_beats_policy_in_one_log() {
+        let mut policy = Policy::new("p", minute(60));
+        policy.tiers = [("pro".to_owned(), minute(200))].into();
+        let plain = Arc::new(policy.clone());
+        assert_eq!(limit(&plain, Some("free"), &Overrides::new()), Some(60));
+        assert_eq!(limit(&plain, Some("pro"), &Overrides::new()), Some(200));
+        policy.overrides = [((*ada()).clone(), Override::Windows(minute(300)))].into();
+        let policy = Arc::new(policy);
+        assert_eq!(limit(&policy, Some("pro"), &Overrides::new()), Some(300));
+        let key = charge(&plain, &ada(), Some("pro"), &Overrides::new()).expect("a limit").key;
+        assert_eq!(charge(&policy, &ada(), None, &Overrides::new()).expect("a limit").key, key, "one log");
+        let live = Overrides::from([(key.clone(), Override::Windows(minute(7)))]);
+        assert_eq!(limit(&policy, Some("pro"), &live), Some(7));
+        assert_eq!(limit(&policy, None, &Overrides::from([(key, Override::Unlimited)])), None);
     }
 
     #[test]
-    fn addresses_of_one_ipv6_network_share_a_log() {
-        let of = |text: &str| address(text.parse().expect("an address")).value;
-        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
-        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
-        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+    fn an_override_states_only_what_differs() {
+        let base = Windows::new(vec![
+            Window { length_ms: 60_000, limit: 60 },
+            Window { length_ms: 3_600_000, limit: 1_000 },
+        ]);
+        let mut policy = Policy::new("p", base.expect("valid"));
+        policy.overrides = [((*ada()).clone(), Override::Windows(minute(300)))].into();
+        let charge = charge(&Arc::new(policy), &ada(), None, &Overrides::new()).expect("a limit");
+        let limits: Vec<u32> = charge.windows.as_slice().iter().map(|window| window.limit).collect();
+        assert_eq!(limits, [300, 1_000]);
     }
 
     #[test]
-    fn a_tier_has_its_own_windows_in_the_same_log() {
-        let (policy, subject) =
-            (policy(vec![Per::User]), Subject { kind: "user".into(), value: "ada".into() });
-        let (free, pro) = (charge(&policy, &subject, Some("free")), charge(&policy, &subject, Some("pro")));
-        assert_eq!((free.windows.as_slice()[0].limit, pro.windows.as_slice()[0].limit), (60, 200));
-        assert_eq!(free.key, pro.key);
-    }
-
-    #[test]
-    fn a_subject_is_read_as_it_is_written() {
-        for text in ["user:ada", "ip:2001:db8::/64", "global", "header:x-shop:7:8", "tenant:a:b"] {
-            assert_eq!(Subject::parse(text).expect(text).to_string(), text);
-        }
-        assert_eq!(Subject::parse("nobody:x"), None);
-        assert_eq!(Subject::parse("user:"), None);
-    }
-
-    #[test]
-    fn a_hostile_value_makes_a_short_plain_key() {
-        let subject = Subject { kind: "user".into(), value: "a}b{c\r\n".repeat(10_000) };
-        let key = LimitKey { identity: subject.digest(), policy: "p".into() }.redis_key("tg:");
-        assert!(key.len() <= 80 && key.matches('{').count() == 1 && key.is_ascii(), "{key}");
+    fn each_policy_is_asked_in_its_stage_and_none_twice() {
+        let (mut upstream, mut login) = (Policy::new("upstream", minute(5)), Policy::new("login", minute(5)));
+        upstream.count = Count::Upstream;
+        login.count_status = Some(StatusSet(vec![(401, 401)]));
+        login.in_flight = Some(2);
+        let mut exempt = Policy::new("exempt", minute(5));
+        exempt.bypass =
+            Bypass { networks: vec!["192.0.2.0/24".parse().expect("valid")], subjects: Vec::new() };
+        let mut slots = Policy::new("slots", Windows::none());
+        slots.in_flight = Some(3);
+        let policies = [upstream, login.clone(), login, exempt, slots].map(Arc::new);
+        let caller = Caller::anonymous(IpAddr::from([192, 0, 2, 1]));
+        let headers = HeaderMap::new();
+        let sender = Sender { caller: &caller, headers: &headers, is_trusted: false };
+        let bill = bill(&policies, &sender, &Overrides::new());
+        let names = |charges: &[Charge]| {
+            charges.iter().map(|charge| charge.policy.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&bill.arrival.charges), ["login"]);
+        assert!(!bill.arrival.charges[0].consumes);
+        assert_eq!(names(&bill.upstream.charges), ["upstream"]);
+        let slots: Vec<u32> = bill.arrival.slots.iter().map(|slot| slot.limit).collect();
+        assert_eq!(slots, [2, 3]);
+        assert_eq!(&*bill.bypassed[0].name, "exempt");
+        assert_eq!(policies[0].per, [Per::User, Per::ApiKey, Per::Ip]);
     }
 }

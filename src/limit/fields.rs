@@ -1,8 +1,9 @@
 //! What the client is told: `X-RateLimit-*-Ns`, and `RateLimit-Policy` and `RateLimit` of
 //! draft-ietf-httpapi-ratelimit-headers-10.
 
-use crate::limit::policy::{FieldStyle, Mode, Window};
+use crate::limit::policy::{FieldStyle, Mode};
 use crate::limit::verdict::{Charge, Decision, WindowState};
+use crate::limit::windows::Window;
 use http::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 
@@ -127,28 +128,21 @@ fn seconds_up(ms: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::identity::Caller;
-    use crate::limit::policy::{OnStoreFailure, Per, Policy, Windows};
     use crate::limit::ring::RingLog;
+    use crate::limit::{Overrides, Policy, Sender, Windows};
     use http::HeaderMap;
     use std::sync::Arc;
 
     fn policy(name: &str, list: &[(u32, u32)], mode: Mode) -> Arc<Policy> {
         let list = list.iter().map(|(length_ms, limit)| Window { length_ms: *length_ms, limit: *limit });
-        Arc::new(Policy {
-            name: name.into(),
-            per: vec![Per::Ip],
-            windows: Windows::new(list.collect()).expect("valid"),
-            tiers: BTreeMap::new(),
-            cost: 1,
-            mode,
-            on_store_failure: OnStoreFailure::Local,
-            fields: FieldStyle::Both,
-            status: 429,
-        })
+        let windows = Windows::new(list.collect()).expect("valid");
+        Arc::new(Policy { mode, ..Policy::new(name, windows) })
     }
 
     fn ask(policies: &[Arc<Policy>], used: u64) -> (Vec<Charge>, Vec<Decision>) {
-        let charges = crate::limit::charges(policies, &Caller::default(), &HeaderMap::new());
+        let (caller, headers) = (Caller::default(), HeaderMap::new());
+        let sender = Sender { caller: &caller, headers: &headers, is_trusted: false };
+        let charges = crate::limit::bill(policies, &sender, &Overrides::new()).arrival.charges;
         let decide = |charge: &Charge| {
             let mut log = RingLog::default();
             for at in 0..used {

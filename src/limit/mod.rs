@@ -1,13 +1,21 @@
 //! May they: exact sliding windows, several at once, all or nothing. Pure: time comes in as milliseconds.
 
 pub mod charges;
+pub mod counting;
+pub mod exempt;
 pub mod fields;
 pub mod policy;
 pub mod ring;
+pub mod subject;
 pub mod verdict;
+pub mod windows;
 
-pub use charges::{Subject, charge, charges, subject};
+pub use charges::{Bill, Sender, Slot, Stage, bill, charge};
+pub use counting::{Cost, Count, StatusSet};
+pub use exempt::{Bypass, Override, Overrides};
 pub use fields::{Denial, denial, fields};
-pub use policy::{FieldStyle, Mode, OnStoreFailure, Per, Policy, Window, Windows, WindowsFault};
+pub use policy::{FieldStyle, Mode, OnStoreFailure, Per, Policy};
 pub use ring::RingLog;
+pub use subject::{Subject, subject};
 pub use verdict::{Charge, Decision, LimitKey, WindowState, is_denied};
+pub use windows::{LIMIT_MAX, WINDOWS_MAX, Window, Windows, WindowsFault};

@@ -1,21 +1,16 @@
 //! A policy: whom it counts, in which windows, and what happens at the edges.
 
+use crate::limit::counting::{Cost, Count, StatusSet};
+use crate::limit::exempt::{Bypass, Override};
+use crate::limit::subject::Subject;
+use crate::limit::windows::Windows;
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How many windows a policy may have; the stored form has room for this many.
-pub const WINDOWS_MAX: usize = 6;
-
-/// The longest window, in milliseconds: 31 days. Offsets are 32-bit milliseconds and must outlive the window.
-pub const WINDOW_MS_MAX: u32 = 31 * 86_400_000;
-
-/// The largest exact limit of one window; above it an entry would outgrow what one script call may move.
-pub const LIMIT_MAX: u32 = 1_000_000;
 
 /// One way to name the one who is counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Per {
     /// The subject of a verified token.
     User,
@@ -42,79 +37,6 @@ impl fmt::Display for Per {
             Self::Global => "global",
             Self::Header(name) => return write!(f, "header:{name}"),
         })
-    }
-}
-
-/// A length and what may pass in any stretch of time that long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// Length in milliseconds; a unit of age `length_ms` no longer counts.
-    pub length_ms: u32,
-    /// Units; 0 lets nothing pass.
-    pub limit: u32,
-}
-
-impl Window {
-    /// Its length.
-    #[must_use]
-    pub fn length(self) -> Duration {
-        Duration::from_millis(self.length_ms.into())
-    }
-}
-
-/// One to six windows, shortest first, no two of one length.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Windows(Vec<Window>);
-
-/// Why a list of windows is not one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum WindowsFault {
-    /// None or more than [`WINDOWS_MAX`].
-    #[error("a policy has 1 to 6 windows")]
-    Count,
-    /// Two windows of one length.
-    #[error("two windows have the same length")]
-    Duplicate,
-    /// A length of 0 or above [`WINDOW_MS_MAX`].
-    #[error("a window is 1ms to 31d long")]
-    Length,
-    /// A limit above [`LIMIT_MAX`].
-    #[error("a limit is at most 1000000 units")]
-    Limit,
-}
-
-impl Windows {
-    /// Checks and sorts.
-    ///
-    /// # Errors
-    /// [`WindowsFault`] names the first rule that is broken.
-    pub fn new(mut list: Vec<Window>) -> Result<Self, WindowsFault> {
-        if list.is_empty() || list.len() > WINDOWS_MAX {
-            return Err(WindowsFault::Count);
-        }
-        list.sort_by_key(|window| window.length_ms);
-        if list.iter().any(|window| window.length_ms == 0 || window.length_ms > WINDOW_MS_MAX) {
-            return Err(WindowsFault::Length);
-        }
-        if list.iter().zip(list.iter().skip(1)).any(|(left, right)| left.length_ms == right.length_ms) {
-            return Err(WindowsFault::Duplicate);
-        }
-        if list.iter().any(|window| window.limit > LIMIT_MAX) {
-            return Err(WindowsFault::Limit);
-        }
-        Ok(Self(list))
-    }
-
-    /// The windows, shortest first; never empty.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Window] {
-        &self.0
-    }
-
-    /// The length of the longest window in milliseconds.
-    #[must_use]
-    pub fn longest_ms(&self) -> u32 {
-        self.0.last().map_or(0, |window| window.length_ms)
     }
 }
 
@@ -177,6 +99,19 @@ pub enum FieldStyle {
     None,
 }
 
+impl FieldStyle {
+    /// The word of the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::X => "x",
+            Self::Ietf => "ietf",
+            Self::Both => "both",
+            Self::None => "none",
+        }
+    }
+}
+
 /// A named rate limit. Routes that name the same policy share its counters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -184,12 +119,24 @@ pub struct Policy {
     pub name: Arc<str>,
     /// Whom it counts: the first of these that the request has.
     pub per: Vec<Per>,
-    /// Its windows.
+    /// Its windows; none where it only limits concurrency.
     pub windows: Windows,
+    /// Requests of one identity that may be under way at once.
+    pub in_flight: Option<u32>,
     /// Whole window lists of service tiers, already merged with `windows`.
     pub tiers: BTreeMap<String, Windows>,
-    /// Units that one request consumes; at least 1.
-    pub cost: u32,
+    /// What single identities have instead.
+    pub overrides: HashMap<Subject, Override>,
+    /// Who is not counted at all.
+    pub bypass: Bypass,
+    /// Units that one request consumes.
+    pub cost: Cost,
+    /// Which requests are counted.
+    pub count: Count,
+    /// Only answers with one of these are counted, after the fact; `None`: every request, in advance.
+    pub count_status: Option<StatusSet>,
+    /// Answers with one of these give back what their request consumed.
+    pub refund_on: StatusSet,
     /// Enforced, shadowed or off.
     pub mode: Mode,
     /// What to do without the store.
@@ -198,4 +145,34 @@ pub struct Policy {
     pub fields: FieldStyle,
     /// Status of a refusal, 429 unless configured.
     pub status: u16,
+}
+
+impl Policy {
+    /// A policy that says nothing but its name and windows: what the configuration leaves out is as it is here.
+    #[must_use]
+    pub fn new(name: &str, windows: Windows) -> Self {
+        Self {
+            name: name.into(),
+            per: vec![Per::User, Per::ApiKey, Per::Ip],
+            windows,
+            in_flight: None,
+            tiers: BTreeMap::new(),
+            overrides: HashMap::new(),
+            bypass: Bypass::default(),
+            cost: Cost::ONE,
+            count: Count::All,
+            count_status: None,
+            refund_on: StatusSet::default(),
+            mode: Mode::Enforce,
+            on_store_failure: OnStoreFailure::Local,
+            fields: FieldStyle::Both,
+            status: 429,
+        }
+    }
+
+    /// Are units consumed only when the answer is known, by its status or by what it says it cost?
+    #[must_use]
+    pub fn charges_after(&self) -> bool {
+        self.count_status.is_some() || self.cost.response.is_some()
+    }
 }

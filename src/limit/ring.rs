@@ -9,8 +9,8 @@
 //! `store/redis/limits.lua` is the same log in one Redis string, rule for rule: what is kept, what is forgotten and
 //! when capacity changes must stay equal, the contract tests compare every step.
 
-use crate::limit::policy::{LIMIT_MAX, Window, Windows};
 use crate::limit::verdict::{Decision, WindowState};
+use crate::limit::windows::{LIMIT_MAX, Window, Windows};
 use std::collections::VecDeque;
 
 /// Offsets above this are rebased. The oldest live unit is at most the longest window (31 days) older, so rebasing

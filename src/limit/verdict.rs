@@ -1,7 +1,9 @@
 //! What is asked of a store and what it answers.
 
 use crate::base::Digest;
-use crate::limit::policy::{Mode, Policy, Windows};
+use crate::limit::policy::{Mode, Policy};
+use crate::limit::subject::Subject;
+use crate::limit::windows::Windows;
 use std::sync::Arc;
 
 /// One ring log: an identity under a policy.
@@ -33,6 +35,11 @@ pub struct Charge {
     pub windows: Windows,
     /// Units; 0 only looks.
     pub cost: u32,
+    /// Are the units consumed when every charge passes? Otherwise they are only judged, and consumed later by force, once
+    /// the answer is known.
+    pub consumes: bool,
+    /// Who is counted, for those who read it.
+    pub subject: Arc<Subject>,
 }
 
 /// Where one window stands after a decision.

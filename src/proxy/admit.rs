@@ -2,7 +2,7 @@
 
 use crate::config::{Route, Target};
 use crate::identity::{Caller, TokenEvidence, TokenFault};
-use crate::limit::{Charge, Mode};
+use crate::limit::{Charge, Mode, Overrides, Sender};
 use crate::message::{Checked, MaxForwards, MessageFault, RequestHead};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
@@ -186,7 +186,8 @@ async fn limit(gate: &Gate, session: &Session, ctx: &mut RequestCtx, route: &Rou
     if route.policies.is_empty() {
         return Ok(());
     }
-    let charges = crate::limit::charges(&route.policies, &ctx.caller, &session.req_header().headers);
+    let sender = Sender { caller: &ctx.caller, headers: &session.req_header().headers, is_trusted: false };
+    let charges = crate::limit::bill(&route.policies, &sender, &Overrides::new()).arrival.charges;
     if charges.is_empty() {
         return Ok(());
     }

@@ -107,7 +107,7 @@ impl MemoryLimits {
             asked().map(|(charge, place)| locked.shard(*place).judge(place.hash, charge, now_ms)).collect();
         if !is_denied(charges, &decisions) {
             for ((charge, place), decision) in asked().zip(&mut decisions) {
-                if decision.admitted && charge.cost > 0 {
+                if decision.admitted && charge.consumes && charge.cost > 0 {
                     *decision = self.consume(locked.shard(*place), place.hash, charge, now_ms);
                 }
             }

@@ -1,9 +1,7 @@
 //! What the tests of this module share: a real redis-server, and either store behind one face.
 
 use crate::base::{Digest, ManualClock, Secret, SystemClock, Tasks};
-use crate::limit::{
-    Charge, Decision, FieldStyle, LimitKey, Mode, OnStoreFailure, Per, Policy, Window, Windows,
-};
+use crate::limit::{Charge, Decision, LimitKey, Mode, Per, Policy, Subject, Window, Windows};
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::redis::limits::Operation;
 use crate::store::redis::{Connection, RedisLimits, Surroundings};
@@ -188,17 +186,8 @@ pub(super) fn windows(list: &[(u32, u32)]) -> Windows {
 /// A charge of 1 on the log `identity` of policy `name`.
 pub(super) fn charge_of(name: &str, identity: u8, list: &[(u32, u32)], mode: Mode) -> Charge {
     let windows = windows(list);
-    let policy = Policy {
-        name: name.into(),
-        per: vec![Per::Ip],
-        windows: windows.clone(),
-        tiers: std::collections::BTreeMap::new(),
-        cost: 1,
-        mode,
-        on_store_failure: OnStoreFailure::Local,
-        fields: FieldStyle::Both,
-        status: 429,
-    };
+    let policy = Policy { mode, ..Policy::new(name, windows.clone()) };
     let key = LimitKey { identity: Digest([identity; 32]), policy: name.into() };
-    Charge { policy: Arc::new(policy), key, windows, cost: 1 }
+    let subject = Arc::new(Subject { per: Per::User, value: identity.to_string().into() });
+    Charge { policy: Arc::new(policy), key, windows, cost: 1, consumes: true, subject }
 }

@@ -193,25 +193,9 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limit::{FieldStyle, OnStoreFailure, Policy, Window};
+    use crate::limit::Window;
+    use crate::store::testing::charge_of;
     use proptest::prelude::*;
-
-    fn charge() -> Charge {
-        let windows = Windows::new(vec![Window { length_ms: 60_000, limit: 2 }]).expect("valid");
-        let policy = Policy {
-            name: "p".into(),
-            per: Vec::new(),
-            windows: windows.clone(),
-            tiers: std::collections::BTreeMap::new(),
-            cost: 1,
-            mode: Mode::Enforce,
-            on_store_failure: OnStoreFailure::Local,
-            fields: FieldStyle::Both,
-            status: 429,
-        };
-        let key = LimitKey { identity: crate::base::Digest([1; 32]), policy: "p".into() };
-        Charge { policy: policy.into(), key, windows, cost: 1 }
-    }
 
     #[test]
     fn a_list_of_lengths_has_a_signature_whatever_the_limits() {
@@ -227,7 +211,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_reply_is_too_strange(reply in prop::collection::vec(any::<u8>(), 0..64)) {
-            let one = [charge()];
+            let one = [charge_of("p", 1, &[(60, 2)], Mode::Enforce)];
             let decisions = unpack(&reply, &one);
             prop_assert!(decisions.is_none() || reply.len() == 24);
         }
