@@ -25,6 +25,10 @@ pub struct StoreSettings {
     pub memory_cache_bytes: u64,
     /// Bytes for counts in this process.
     pub memory_limits_bytes: u64,
+    /// Denials of a shared store that are remembered here.
+    pub deny_cache_entries: usize,
+    /// The longest time that one is remembered; zero: none is.
+    pub deny_cache_life: Duration,
     /// In front of every key.
     pub prefix: String,
 }
@@ -37,6 +41,8 @@ impl Default for StoreSettings {
             timeout: Duration::from_millis(50),
             memory_cache_bytes: 256 << 20,
             memory_limits_bytes: 128 << 20,
+            deny_cache_entries: 100_000,
+            deny_cache_life: Duration::from_mins(1),
             prefix: "tg:".to_owned(),
         }
     }

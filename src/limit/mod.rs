@@ -2,6 +2,7 @@
 
 pub mod charges;
 pub mod counting;
+pub mod denials;
 pub mod exempt;
 pub mod fields;
 pub mod policy;
@@ -12,6 +13,7 @@ pub mod windows;
 
 pub use charges::{Bill, Sender, Slot, Stage, bill, charge};
 pub use counting::{Cost, Count, StatusSet};
+pub use denials::Denials;
 pub use exempt::{Bypass, Override, Overrides};
 pub use fields::{Denial, denial, fields};
 pub use policy::{FieldStyle, Mode, OnStoreFailure, Per, Policy};

@@ -26,6 +26,20 @@ pub enum Per {
     Header(Box<str>),
 }
 
+impl Per {
+    /// How many share one of these, as a rank: the one who refuses most often and costs others least is asked first.
+    #[must_use]
+    pub fn breadth(&self) -> u8 {
+        match self {
+            Self::User | Self::ApiKey => 0,
+            Self::Ip => 1,
+            Self::Header(_) => 2,
+            Self::Tenant => 3,
+            Self::Global => 4,
+        }
+    }
+}
+
 /// The word of the configuration.
 impl fmt::Display for Per {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

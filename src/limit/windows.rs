@@ -88,6 +88,20 @@ impl Windows {
         Self::new(self.0.iter().chain(base.0.iter().filter(is_kept)).copied().collect())
     }
 
+    /// One instance's part of these limits among `instances`, rounded up. A part is never smaller than `cost` where the
+    /// whole is not: otherwise a dear request could not pass at all.
+    #[must_use]
+    pub fn share(&self, instances: u32, cost: u32) -> Self {
+        if instances <= 1 {
+            return self.clone();
+        }
+        let part = |window: &Window| Window {
+            limit: window.limit.div_ceil(instances).max(cost.min(window.limit)),
+            ..*window
+        };
+        Self(self.0.iter().map(part).collect())
+    }
+
     /// The windows, shortest first.
     #[must_use]
     pub fn as_slice(&self) -> &[Window] {
@@ -98,5 +112,22 @@ impl Windows {
     #[must_use]
     pub fn longest_ms(&self) -> u32 {
         self.0.last().map_or(0, |window| window.length_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_rounded_up_and_lets_the_dear_request_pass() {
+        let list = [(1_000, 10), (60_000, 100), (3_600_000, 0)];
+        let windows = list.map(|(length_ms, limit)| Window { length_ms, limit }).to_vec();
+        let windows = Windows::new(windows).expect("valid");
+        let limits = |share: Windows| share.as_slice().iter().map(|window| window.limit).collect::<Vec<_>>();
+        assert_eq!(limits(windows.share(3, 1)), [4, 34, 0]);
+        assert_eq!(limits(windows.share(3, 7)), [7, 34, 0]);
+        assert_eq!(limits(windows.share(3, 50)), [10, 50, 0], "more than the whole still never passes");
+        assert_eq!(windows.share(1, 1), windows);
     }
 }

@@ -2,14 +2,13 @@
 
 use crate::config::{Route, Target};
 use crate::identity::{Caller, TokenEvidence, TokenFault};
-use crate::limit::{Charge, Mode, Overrides, Sender};
 use crate::message::{Checked, MaxForwards, MessageFault, RequestHead};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
+use crate::proxy::limiting;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond::Local;
-use crate::store::{Admission, Source};
-use crate::telemetry::{CacheStatsBy, LimitDecision as Counted};
+use crate::telemetry::CacheStatsBy;
 use http::{HeaderName, HeaderValue, Uri, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -92,7 +91,7 @@ pub(super) async fn admit(
     let route = find_route(session, ctx)?;
     identify(gate, session, ctx)?;
     if !ctx.is_background {
-        limit(gate, session, ctx, &route).await?;
+        limiting::arrive(gate, session, ctx, &route).await?;
     }
     if ctx.is_last_hop {
         return Ok(Some(Local::Options));
@@ -180,78 +179,4 @@ fn identify(gate: &Gate, session: &Session, ctx: &mut RequestCtx) -> Result<(), 
     let caller: Caller = identifier.caller(ctx.peer, headers, evidence).map_err(Refusal::Identity)?;
     ctx.caller = caller;
     Ok(())
-}
-
-async fn limit(gate: &Gate, session: &Session, ctx: &mut RequestCtx, route: &Route) -> Result<(), Refusal> {
-    if route.policies.is_empty() {
-        return Ok(());
-    }
-    let sender = Sender { caller: &ctx.caller, headers: &session.req_header().headers, is_trusted: false };
-    let charges = crate::limit::bill(&route.policies, &sender, &Overrides::new()).arrival.charges;
-    if charges.is_empty() {
-        return Ok(());
-    }
-    let began = gate.clock.monotonic();
-    let admission = gate.stores.limiter.admit(&charges).await;
-    let took = gate.clock.monotonic().saturating_sub(began);
-    gate.metrics.limit_decision_duration(gate.stores.limiter.store_name(), took);
-    ctx.limits.charges = charges;
-    record(gate, &ctx.limits.charges, &admission);
-    match admission {
-        Admission::Admitted { decisions, source } => {
-            ctx.limits.decisions = decisions;
-            ctx.limits.source = Some(source);
-            Ok(())
-        }
-        Admission::Denied { decisions, source } => {
-            ctx.limits.decisions = decisions;
-            ctx.limits.source = Some(source);
-            ctx.limits.is_denied = true;
-            Err(denial(ctx))
-        }
-        Admission::Degraded => {
-            ctx.limits.is_degraded = true;
-            Ok(())
-        }
-        Admission::Unavailable { policy } => Err(Refusal::StoreAway { policy: policy.to_string() }),
-    }
-}
-
-/// Counts each policy's decision. A policy that would have admitted a request which another refused decided nothing.
-fn record(gate: &Gate, charges: &[Charge], admission: &Admission) {
-    let (decisions, source, is_denied) = match admission {
-        Admission::Admitted { decisions, source } => (decisions, source, false),
-        Admission::Denied { decisions, source } => (decisions, source, true),
-        Admission::Degraded => {
-            charges
-                .iter()
-                .for_each(|charge| gate.metrics.limit_decision(&charge.policy.name, Counted::Degraded));
-            return;
-        }
-        Admission::Unavailable { policy } => {
-            gate.metrics.limit_decision(policy, Counted::Unavailable);
-            return;
-        }
-    };
-    for (charge, decision) in charges.iter().zip(decisions) {
-        if !decision.is_asked() {
-            gate.metrics.limit_decision(&charge.policy.name, Counted::Degraded);
-            continue;
-        }
-        let is_enforced = charge.policy.mode == Mode::Enforce;
-        let counted = match (decision.admitted, is_enforced, source) {
-            (true, true, _) if is_denied => continue,
-            (true, _, Source::Store) => Counted::Allow,
-            (true, _, Source::Local) => Counted::LocalAllow,
-            (false, false, _) => Counted::ShadowDeny,
-            (false, true, Source::Store) => Counted::Deny,
-            (false, true, Source::Local) => Counted::LocalDeny,
-        };
-        gate.metrics.limit_decision(&charge.policy.name, counted);
-    }
-}
-
-fn denial(ctx: &RequestCtx) -> Refusal {
-    let spent = crate::limit::denial(&ctx.limits.charges, &ctx.limits.decisions);
-    Refusal::Limit { status: spent.status, policies: spent.policies, retry_after_s: spent.retry_after_s }
 }

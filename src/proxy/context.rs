@@ -4,7 +4,7 @@ use crate::base::Digest;
 use crate::cache::{Bypass, Demand};
 use crate::config::{Route, Snapshot};
 use crate::identity::Caller;
-use crate::limit::{Charge, Decision};
+use crate::limit::{Charge, Decision, Stage};
 use crate::proxy::pool::{Attempt, Pool};
 use crate::store::Source;
 use crate::telemetry::Held;
@@ -79,10 +79,26 @@ pub(super) struct Limits {
     pub(super) decisions: Vec<Decision>,
     /// Who decided.
     pub(super) source: Option<Source>,
+    /// What is decided only when no stored answer does.
+    pub(super) upstream: Stage,
+    /// Does the answer change what was consumed?
+    pub(super) settled: Settled,
     /// The store was away and the policies say `allow`.
     pub(super) is_degraded: bool,
     /// Was the request refused?
     pub(super) is_denied: bool,
+}
+
+/// Does the answer of a request change what it consumed?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Settled {
+    /// No policy looks at it.
+    #[default]
+    Nothing,
+    /// A policy waits for it.
+    Open,
+    /// It has.
+    Done,
 }
 
 /// The cache's part.

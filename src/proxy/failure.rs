@@ -2,9 +2,11 @@
 
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
+use crate::proxy::limiting;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond;
 use crate::upstream::Outcome;
+use http::HeaderMap;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorSource, ErrorType};
 
@@ -100,7 +102,12 @@ pub(super) fn end_attempt(gate: &Gate, ctx: &mut RequestCtx, outcome: Outcome) {
 }
 
 /// The last word when no attempt succeeded and no stale answer stood in (`fail_to_proxy`).
-pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+pub(super) async fn answer(
+    gate: &Gate,
+    session: &mut Session,
+    error: &Error,
+    ctx: &mut RequestCtx,
+) -> FailToProxy {
     let Some(refusal) = refusal(error, ctx) else {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     };
@@ -110,6 +117,7 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Reque
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     let status = refusal.problem().status;
+    limiting::settle(gate, ctx, status, &HeaderMap::new()).await;
     session.set_keepalive(None);
     if let Err(error) = respond::refuse(session, ctx, &refusal).await {
         tracing::debug!(%error, "the client is gone before its error");

@@ -5,6 +5,7 @@ use crate::limit::Mode;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::failure;
 use crate::proxy::gate::Gate;
+use crate::proxy::limiting;
 use crate::proxy::respond::cache_outcome;
 use crate::store::Source;
 use crate::telemetry::{AccessRecord, CacheResult, LimitDecision, RequestRecord};
@@ -15,7 +16,7 @@ use pingora::{Error, ErrorSource};
 use std::time::Duration;
 
 /// The customary status of a request whose client left before the answer.
-const CLIENT_LEFT: u16 = 499;
+pub(super) const CLIENT_LEFT: u16 = 499;
 
 /// Records the request (`logging`). Background revalidations are upstream traffic, not requests of clients.
 pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
@@ -61,7 +62,7 @@ pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, 
         upstream: ctx.pool.as_ref().map(|pool| &*pool.settings.name),
         cache: result,
         limit: limit_decision(ctx),
-        policy: ctx.limits.charges.first().map(|charge| &*charge.policy.name),
+        policy: limiting::decisive(ctx).map(|name| &**name),
         tenant: ctx.caller.tenant.as_deref(),
         user: ctx.caller.user.as_deref(),
         refusal: ctx.problem,
@@ -90,10 +91,10 @@ fn limit_decision(ctx: &RequestCtx) -> Option<LimitDecision> {
         .zip(&limits.decisions)
         .any(|(charge, decision)| charge.policy.mode == Mode::Shadow && !decision.admitted);
     Some(match (limits.is_denied, source) {
-        (true, Source::Store) => LimitDecision::Deny,
+        (true, Source::Store | Source::Remembered) => LimitDecision::Deny,
         (true, Source::Local) => LimitDecision::LocalDeny,
         (false, _) if shadow => LimitDecision::ShadowDeny,
-        (false, Source::Store) => LimitDecision::Allow,
+        (false, Source::Store | Source::Remembered) => LimitDecision::Allow,
         (false, Source::Local) => LimitDecision::LocalAllow,
     })
 }

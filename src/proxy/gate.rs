@@ -8,7 +8,7 @@ use crate::proxy::context::RequestCtx;
 use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
 use crate::proxy::tokens::Tokens;
-use crate::proxy::{admit, caching, failure, finish, respond, upstream};
+use crate::proxy::{admit, caching, failure, finish, limiting, respond, upstream};
 use crate::store::Stores;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
@@ -86,7 +86,11 @@ impl ProxyHttp for Gate {
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-        match upstream::may_ask(ctx) {
+        let may_ask = match upstream::may_ask(ctx) {
+            Ok(()) => limiting::go_upstream(self, ctx).await,
+            refused => refused,
+        };
+        match may_ask {
             Ok(()) => Ok(true),
             Err(refusal) => respond::refuse(session, ctx, &refusal).await.map(|()| false),
         }
@@ -141,6 +145,9 @@ impl ProxyHttp for Gate {
         response: &mut ResponseHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
+        if !response.status.is_informational() {
+            limiting::settle(self, ctx, response.status.as_u16(), &response.headers).await;
+        }
         respond::finish_head(session, response, ctx)
     }
 
@@ -176,7 +183,7 @@ impl ProxyHttp for Gate {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
-        failure::answer(session, error, ctx).await
+        failure::answer(self, session, error, ctx).await
     }
 
     fn suppress_error_log(&self, _session: &Session, _ctx: &RequestCtx, _error: &Error) -> bool {
@@ -185,6 +192,8 @@ impl ProxyHttp for Gate {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+        let status = session.response_written().map_or(finish::CLIENT_LEFT, |head| head.status.as_u16());
+        limiting::abandon(self, ctx, status).await;
         finish::finish(self, session, error, ctx);
     }
 }

@@ -1,12 +1,17 @@
-//! The limiter that the proxy asks: one store, and what happens when it does not answer.
+//! The limiter that the proxy asks: remembered denials, then the store, then what happens when it does not answer.
 
-use crate::limit::{Charge, Decision, LimitKey, Mode, OnStoreFailure, is_denied};
+use crate::base::{Clock, StoreSettings};
+use crate::limit::{Charge, Decision, LimitKey, is_denied};
 use crate::store::StoreFailure;
+use crate::store::denials::RememberedDenials;
+use crate::store::fallback::{Fallback, Verdict};
 use crate::store::memory_limits::MemoryLimits;
+use crate::store::parts::{self, Part};
 use crate::store::redis::RedisLimits;
 use crate::store::redis::limits::Operation;
 use crate::telemetry::StoreName;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where counts live.
 pub enum LimitStore {
@@ -21,7 +26,9 @@ pub enum LimitStore {
 pub enum Source {
     /// The configured store.
     Store,
-    /// This instance alone, because the store is away.
+    /// This instance, from a denial of the store that still holds.
+    Remembered,
+    /// This instance alone, wholly or in part, because the store is away.
     Local,
 }
 
@@ -37,7 +44,8 @@ pub enum Admission {
     },
     /// Refused; nothing was consumed.
     Denied {
-        /// One decision a charge; at least one enforced one is not admitted.
+        /// One decision a charge; at least one enforced one is not admitted. [`Decision::unasked`] where another had
+        /// denied before.
         decisions: Vec<Decision>,
         /// Who decided.
         source: Source,
@@ -55,97 +63,200 @@ pub enum Admission {
 /// with everything that the store admits through this instance, so that a fallback goes on from there.
 pub struct Limiter {
     store: LimitStore,
-    local: MemoryLimits,
+    fallback: Fallback,
+    denials: RememberedDenials,
+    /// How many instances share the store, as far as is known.
+    instances: AtomicU32,
 }
 
 impl Limiter {
     /// A limiter over `store`.
     #[must_use]
-    pub fn new(store: LimitStore, local: MemoryLimits) -> Self {
-        Self { store, local }
+    pub fn new(
+        store: LimitStore,
+        local: MemoryLimits,
+        clock: &Arc<dyn Clock>,
+        settings: &StoreSettings,
+    ) -> Self {
+        let (entries, life) = (settings.deny_cache_entries, settings.deny_cache_life);
+        Self {
+            store,
+            fallback: Fallback::new(local, Arc::clone(clock)),
+            denials: RememberedDenials::new(Arc::clone(clock), entries, life),
+            instances: AtomicU32::new(1),
+        }
     }
 
-    /// Decides all charges of a request together. Never fails and never waits longer than the store's time-out.
+    /// Decides all charges of a request together. Never fails and never waits longer than the store's time-out for each
+    /// identity among them.
     ///
-    /// Cancel safety: dropping the future may leave the charges consumed, never a part of them.
+    /// Cancel safety: dropping the future may leave charges consumed; where a Cluster keeps them in several places, some.
     pub async fn admit(&self, charges: &[Charge]) -> Admission {
         let LimitStore::Redis(redis) = &self.store else {
-            return admission(charges, self.local.decide(charges), Source::Store);
+            return admission(charges, self.fallback.local().decide(charges), Source::Store);
         };
         if charges.is_empty() {
             return admission(charges, Vec::new(), Source::Store);
         }
+        if let Some(decisions) = self.denials.find(charges) {
+            return Admission::Denied { decisions, source: Source::Remembered };
+        }
+        if redis.is_cluster() && !parts::is_one_identity(charges) {
+            return self.admit_in_parts(redis, charges).await;
+        }
+        match self.decide(redis, charges).await {
+            Ok((decisions, source)) => {
+                if source == Source::Store && !is_denied(charges, &decisions) {
+                    self.fallback.learn(charges, &decisions);
+                }
+                admission(charges, decisions, source)
+            }
+            Err(policy) => Admission::Unavailable { policy },
+        }
+    }
+
+    /// One call for each identity; a later denial gives back what earlier ones consumed.
+    async fn admit_in_parts(&self, redis: &RedisLimits, charges: &[Charge]) -> Admission {
+        let mut done: Vec<Part> = Vec::new();
+        for places in parts::by_identity(charges) {
+            let of_part = parts::select(charges, &places);
+            match self.decide(redis, &of_part).await {
+                Ok((decisions, source)) => {
+                    let is_denied = is_denied(&of_part, &decisions);
+                    if is_denied {
+                        self.undo(redis, &done).await;
+                    }
+                    done.push(Part { places, charges: of_part, decisions, source });
+                    if is_denied {
+                        break;
+                    }
+                }
+                Err(policy) => {
+                    self.undo(redis, &done).await;
+                    return Admission::Unavailable { policy };
+                }
+            }
+        }
+        let is_local = done.iter().any(|part| part.source == Source::Local);
+        if !done.iter().any(|part| is_denied(&part.charges, &part.decisions)) {
+            for part in done.iter().filter(|part| part.source == Source::Store) {
+                self.fallback.learn(&part.charges, &part.decisions);
+            }
+        }
+        let parts = done.into_iter().map(|part| (part.places, part.decisions));
+        let decisions = parts::in_order(charges.len(), parts);
+        admission(charges, decisions, if is_local { Source::Local } else { Source::Store })
+    }
+
+    /// Decides one part with the store or without it; `Err` names an enforced policy that then says `deny`.
+    async fn decide(
+        &self,
+        redis: &RedisLimits,
+        charges: &[Charge],
+    ) -> Result<(Vec<Decision>, Source), Arc<str>> {
+        let asked = self.denials.ask(charges);
         match redis.decide(charges, Operation::Consume).await {
             Ok(decisions) => {
-                if !is_denied(charges, &decisions) {
-                    self.learn(charges, &decisions);
-                }
-                admission(charges, decisions, Source::Store)
+                self.denials.note(charges, &decisions, &asked);
+                Ok((decisions, Source::Store))
             }
             Err(failure) => {
                 tracing::debug!(%failure, "limit decided without the store");
-                self.without_store(charges)
+                match self.fallback.decide(charges, self.instances()) {
+                    Verdict::Decided(decisions) => Ok((decisions, Source::Local)),
+                    Verdict::Unavailable(policy) => Err(policy),
+                }
             }
         }
     }
 
-    /// Notes here what the store has admitted, where this instance would have to go on from it.
-    fn learn(&self, charges: &[Charge], decisions: &[Decision]) {
-        for (charge, decision) in charges.iter().zip(decisions) {
-            if decision.admitted && charge.cost > 0 && charge.policy.on_store_failure == OnStoreFailure::Local
-            {
-                self.local.force(charge);
+    /// Gives back what the parts before a denial consumed.
+    async fn undo(&self, redis: &RedisLimits, done: &[Part]) {
+        for part in done {
+            for (charge, decision) in part.consumed() {
+                if part.source == Source::Local {
+                    self.fallback.give_back(charge);
+                    self.fallback.forgive(charge);
+                } else if let Err(failure) = redis.refund(charge, Some(decision.stamp_ms)).await {
+                    let policy = &*charge.policy.name;
+                    tracing::warn!(policy, %failure, "a refused request stays counted under this policy");
+                } else {
+                    self.forget_denials(&charge.key);
+                }
             }
         }
     }
 
-    /// An enforced policy with `deny` refuses; otherwise those with `local` decide and the others are not asked.
-    fn without_store(&self, charges: &[Charge]) -> Admission {
-        let denies = |charge: &&Charge| {
-            charge.policy.mode == Mode::Enforce && charge.policy.on_store_failure == OnStoreFailure::Deny
-        };
-        if let Some(charge) = charges.iter().find(denies) {
-            return Admission::Unavailable { policy: Arc::clone(&charge.policy.name) };
+    /// Consumes whatever the limits say: what a request cost is known only after its answer. Gives where the log stands
+    /// then, unless the store is away; then this instance remembers it and tells later.
+    pub async fn charge_afterwards(&self, charge: &Charge) -> Option<Decision> {
+        let LimitStore::Redis(redis) = &self.store else { return Some(self.fallback.local().force(charge)) };
+        match redis.decide(std::slice::from_ref(charge), Operation::Force).await {
+            Ok(decisions) => {
+                self.fallback.learn(&[Charge { consumes: true, ..charge.clone() }], &decisions);
+                decisions.into_iter().next()
+            }
+            Err(failure) => {
+                tracing::debug!(%failure, "charged without the store");
+                self.fallback.force(charge);
+                None
+            }
         }
-        let is_local = |charge: &&Charge| charge.policy.on_store_failure == OnStoreFailure::Local;
-        let local: Vec<Charge> = charges.iter().filter(is_local).cloned().collect();
-        if local.is_empty() {
-            return Admission::Degraded;
-        }
-        let mut decisions = self.local.decide(&local).into_iter();
-        let decide = |charge| if is_local(&charge) { decisions.next() } else { None };
-        let decisions = charges.iter().map(decide).map(|decided| decided.unwrap_or_else(Decision::unasked));
-        admission(charges, decisions.collect(), Source::Local)
     }
 
-    /// Where the charges stand; nothing is consumed.
+    /// Gives back what a request consumed: its answer is one that is not counted. A store that is away keeps the units.
+    pub async fn give_back(&self, charge: &Charge, decision: &Decision, source: Source) {
+        match &self.store {
+            LimitStore::Memory => {
+                self.fallback.local().refund(charge, Some(decision.stamp_ms));
+            }
+            LimitStore::Redis(redis) => {
+                let is_store = source == Source::Store;
+                let part = Part {
+                    places: Vec::new(),
+                    charges: vec![charge.clone()],
+                    decisions: vec![decision.clone()],
+                    source,
+                };
+                self.undo(redis, &[part]).await;
+                if is_store {
+                    self.fallback.give_back(charge);
+                }
+            }
+        }
+    }
+
+    /// Where the charges stand, judged at their costs; nothing is consumed.
     ///
     /// # Errors
     /// [`StoreFailure`] when the store does not answer.
     pub async fn peek(&self, charges: &[Charge]) -> Result<Vec<Decision>, StoreFailure> {
         let looking: Vec<Charge> =
-            charges.iter().cloned().map(|charge| Charge { cost: 0, ..charge }).collect();
-        match &self.store {
-            LimitStore::Memory => Ok(self.local.decide(&looking)),
-            LimitStore::Redis(redis) => redis.decide(&looking, Operation::Consume).await,
+            charges.iter().cloned().map(|charge| Charge { consumes: false, ..charge }).collect();
+        let LimitStore::Redis(redis) = &self.store else { return Ok(self.fallback.local().decide(&looking)) };
+        if !redis.is_cluster() {
+            return redis.decide(&looking, Operation::Consume).await;
         }
+        let mut decided = Vec::new();
+        for places in parts::by_identity(&looking) {
+            let part = parts::select(&looking, &places);
+            decided.push((places, redis.decide(&part, Operation::Consume).await?));
+        }
+        Ok(parts::in_order(looking.len(), decided))
     }
 
-    /// Gives back what `charge` consumed at `stamp_ms`.
+    /// Gives back up to `charge.cost` units: those of one stamp, or the newest. Returns how many there were.
     ///
     /// # Errors
     /// [`StoreFailure`] when the store does not answer.
-    pub async fn refund(&self, charge: &Charge, stamp_ms: u64) -> Result<(), StoreFailure> {
-        match &self.store {
-            LimitStore::Memory => {
-                self.local.refund(charge, stamp_ms);
-            }
-            LimitStore::Redis(redis) => {
-                let refund = Operation::Refund { stamp_ms };
-                drop(redis.decide(std::slice::from_ref(charge), refund).await?);
-            }
-        }
-        Ok(())
+    pub async fn refund(&self, charge: &Charge, stamp_ms: Option<u64>) -> Result<u32, StoreFailure> {
+        let LimitStore::Redis(redis) = &self.store else {
+            return Ok(self.fallback.local().refund(charge, stamp_ms));
+        };
+        let given = redis.refund(charge, stamp_ms).await?;
+        self.forget_denials(&charge.key);
+        self.fallback.give_back(&Charge { cost: given, ..charge.clone() });
+        Ok(given)
     }
 
     /// Forgets a log, here and in the store.
@@ -153,11 +264,27 @@ impl Limiter {
     /// # Errors
     /// [`StoreFailure`] when the store does not answer.
     pub async fn reset(&self, key: &LimitKey) -> Result<(), StoreFailure> {
-        self.local.reset(key);
-        match &self.store {
-            LimitStore::Memory => Ok(()),
-            LimitStore::Redis(redis) => redis.reset(key).await,
+        self.fallback.reset(key);
+        if let LimitStore::Redis(redis) = &self.store {
+            redis.reset(key).await?;
         }
+        self.forget_denials(key);
+        Ok(())
+    }
+
+    /// Forgets every remembered denial: limits may have changed.
+    pub fn forget_all_denials(&self) {
+        self.denials.clear();
+    }
+
+    fn forget_denials(&self, key: &LimitKey) {
+        self.denials.forget(key.identity.head(), &key.policy);
+    }
+
+    /// How many instances share the store, as far as is known; at least 1.
+    #[must_use]
+    pub fn instances(&self) -> u32 {
+        self.instances.load(Ordering::Relaxed).max(1)
     }
 
     /// Does the store answer, as far as is known?
@@ -181,14 +308,26 @@ impl Limiter {
     /// This instance's own counts, for gauges and the sweep.
     #[must_use]
     pub fn local(&self) -> &MemoryLimits {
-        &self.local
+        self.fallback.local()
+    }
+
+    /// Tells the store what was admitted without it, once it answers again; call it now and then.
+    pub async fn repay(&self) {
+        if let LimitStore::Redis(redis) = &self.store
+            && self.fallback.is_in_debt()
+            && redis.is_up()
+        {
+            self.fallback.repay(redis).await;
+        }
     }
 }
 
 fn admission(charges: &[Charge], decisions: Vec<Decision>, source: Source) -> Admission {
     if is_denied(charges, &decisions) {
         Admission::Denied { decisions, source }
-    } else {
+    } else if charges.is_empty() || decisions.iter().any(Decision::is_asked) {
         Admission::Admitted { decisions, source }
+    } else {
+        Admission::Degraded
     }
 }

@@ -1,10 +1,14 @@
 //! Where counts and entries live: this process, or Redis. Both may fail; neither may take traffic down.
 
+mod backlog;
 pub mod breaker;
+mod denials;
 pub mod entries;
+mod fallback;
 pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
+mod parts;
 pub mod redis;
 pub mod tiered;
 
@@ -31,6 +35,9 @@ use std::time::Duration;
 
 /// Between two sweeps of one shard of the embedded counts.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
+
+/// Between two looks whether something is owed to the store.
+const REPAY_EVERY: Duration = Duration::from_millis(100);
 
 /// Between two looks at a connection that is being made.
 const CONNECT_LOOK: Duration = Duration::from_millis(5);
@@ -79,7 +86,7 @@ impl Stores {
                 EntryStore::Tiered(TieredEntries::new(memory, redis, clock, metrics, tasks.clone()))
             }
         };
-        let stores = Arc::new(Self { limiter: Limiter::new(counts, local), entries });
+        let stores = Arc::new(Self { limiter: Limiter::new(counts, local, clock, settings), entries });
         let swept = Arc::clone(&stores);
         tasks.spawn_until_stop("sweep", async move {
             loop {
@@ -87,7 +94,20 @@ impl Stores {
                 swept.limiter.local().sweep();
             }
         });
+        let owing = Arc::clone(&stores);
+        tasks.spawn_until_stop("repay", async move {
+            loop {
+                tokio::time::sleep(REPAY_EVERY).await;
+                owing.limiter.repay().await;
+            }
+        });
         Ok(stores)
+    }
+
+    /// The limits that single identities were given while running.
+    #[must_use]
+    pub fn overrides(&self) -> Arc<crate::limit::Overrides> {
+        Arc::default()
     }
 
     /// Waits until the stores answer, at most `budget`: requests before that would be counted by this instance alone.

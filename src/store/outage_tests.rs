@@ -15,7 +15,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 fn limiter(connection: Connection) -> Limiter {
     let local = MemoryLimits::new(Arc::new(SystemClock::new()), 1 << 20);
-    Limiter::new(LimitStore::Redis(RedisLimits::new(connection, "tg:")), local)
+    Limiter::new(
+        LimitStore::Redis(RedisLimits::new(connection, "tg:")),
+        local,
+        &(Arc::new(SystemClock::new()) as _),
+        &crate::base::StoreSettings::default(),
+    )
 }
 
 fn is_admitted_by(admission: &Admission, by: Source) -> bool {
@@ -344,7 +349,7 @@ async fn a_refund_and_a_reset_open_the_limit_again() {
     let two = [Charge { cost: 2, ..charge_of("refund", 29, &[(60, 2)], Mode::Enforce) }];
     let Admission::Admitted { decisions, .. } = limiter.admit(&two).await else { panic!("it has room") };
     assert!(matches!(limiter.admit(&two).await, Admission::Denied { .. }));
-    limiter.refund(&two[0], decisions[0].stamp_ms).await.expect("it answers");
+    limiter.refund(&two[0], Some(decisions[0].stamp_ms)).await.expect("it answers");
     assert_admitted(&limiter, &two, Source::Store).await;
     assert!(matches!(limiter.admit(&two).await, Admission::Denied { .. }));
     limiter.reset(&two[0].key).await.expect("it answers");

@@ -163,7 +163,7 @@ impl Store {
                     Operation::Consume => memory.decide(charges),
                     Operation::Force => charges.iter().map(|charge| memory.force(charge)).collect(),
                     Operation::Refund { stamp_ms } => {
-                        memory.refund(&charges[0], stamp_ms);
+                        memory.refund(&charges[0], Some(stamp_ms));
                         memory.decide(&[Charge { cost: 0, ..charges[0].clone() }])
                     }
                 }

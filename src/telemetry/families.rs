@@ -149,11 +149,13 @@ families! {
     breaker_open: IntGaugeVec "tidegate_breaker_open" ["upstream"]
         => "Servers of the upstream whose breaker is open.";
     limit_decisions: IntCounterVec "tidegate_limit_decisions_total" ["policy", "decision"]
-        => "Decisions of each policy: allow, deny, shadow_deny, local_allow, local_deny, degraded, unavailable.";
+        => "Decisions of each policy: allow, deny, shadow_deny, bypass, local_allow, local_deny, degraded, unavailable.";
     limit_decision_duration: HistogramVec "tidegate_limit_decision_duration_seconds" ["store"] in STORE_SECONDS
         => "Time of one decision over all policies of a request, by the store that decided.";
     limit_deny_cache_hits: IntCounter "tidegate_limit_deny_cache_hits_total"
-        => "Requests refused from the memory of an earlier refusal, without asking the store; always 0 in this version.";
+        => "Requests refused from the memory of an earlier refusal, without asking the store.";
+    limit_refunds: IntCounterVec "tidegate_limit_refunds_total" ["policy"]
+        => "Requests whose units were given back because of their answer.";
     limit_memory_keys: IntGauge "tidegate_limit_memory_keys"
         => "Identities whose counts this process keeps.";
     limit_memory_bytes: IntGauge "tidegate_limit_memory_bytes"

@@ -9,6 +9,8 @@ pub enum LimitDecision {
     Deny,
     /// A policy in shadow mode would have refused; the request passed.
     ShadowDeny,
+    /// The policy does not count this sender.
+    Bypass,
     /// The store was away, the embedded limiter admitted.
     LocalAllow,
     /// The store was away, the embedded limiter refused.
@@ -27,6 +29,7 @@ impl LimitDecision {
             Self::Allow => "allow",
             Self::Deny => "deny",
             Self::ShadowDeny => "shadow_deny",
+            Self::Bypass => "bypass",
             Self::LocalAllow => "local_allow",
             Self::LocalDeny => "local_deny",
             Self::Degraded => "degraded",

@@ -143,6 +143,11 @@ impl Metrics {
         self.families.limit_deny_cache_hits.inc();
     }
 
+    /// The answer to a request gave its units back under `policy`.
+    pub fn limit_refund(&self, policy: &str) {
+        self.families.limit_refunds.with_label_values(&[policy]).inc();
+    }
+
     /// A request of a cached route ended; `tenant` is the verified one.
     pub fn cache_request(&self, namespace: &str, tenant: Option<&str>, result: CacheResult) {
         self.families.cache_requests.with_label_values(&[namespace, result.as_str()]).inc();

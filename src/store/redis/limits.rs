@@ -97,6 +97,18 @@ impl RedisLimits {
         unpack(&reply, charges).ok_or(StoreFailure::Malformed { what: "the limit script's reply" })
     }
 
+    /// SHIM
+    pub fn is_cluster(&self) -> bool {
+        false
+    }
+    /// SHIM
+    pub async fn refund(&self, charge: &Charge, stamp_ms: Option<u64>) -> Result<u32, StoreFailure> {
+        drop(
+            self.decide(std::slice::from_ref(charge), Operation::Refund { stamp_ms: stamp_ms.unwrap_or(0) })
+                .await?,
+        );
+        Ok(charge.cost)
+    }
     /// Forgets a log.
     ///
     /// # Errors
