@@ -15,13 +15,14 @@ pub(super) fn cost(reader: &mut Reader<'_>, taken: &Taken) -> Cost {
         return Cost::of(units(reader, taken).unwrap_or(1));
     }
     let mut section = reader.section(&taken.node, &taken.path);
-    let name = section.take("header").and_then(|taken| field(reader, &taken));
-    let fixed = section.take("default").and_then(|taken| units(reader, &taken)).unwrap_or(1);
-    let most = section.take("max").and_then(|taken| units(reader, &taken)).unwrap_or(LIMIT_MAX);
-    if name.is_none() && reader.faults.is_empty() {
+    let header = section.take("header");
+    if header.is_none() {
         let remedy = "add `header: X-Cost`, or write a number alone";
         reader.fault(taken.key_at, &taken.path, "`header` is missing", remedy);
     }
+    let name = header.and_then(|taken| field(reader, &taken));
+    let fixed = section.take("default").and_then(|taken| units(reader, &taken)).unwrap_or(1);
+    let most = section.take("max").and_then(|taken| units(reader, &taken)).unwrap_or(LIMIT_MAX);
     reader.finish(&section);
     Cost { request: name.map(|name| (name, most)), ..Cost::of(fixed) }
 }

@@ -48,6 +48,10 @@ pub fn effective(snapshot: &Snapshot) -> Value {
             "cache_url": store.cache_url.as_ref().map(store_word),
             "timeout": format_duration(store.timeout),
             "prefix": store.prefix,
+            "deny_cache": {
+                "entries": store.deny_cache_entries,
+                "life": format_duration(store.deny_cache_life),
+            },
             "memory": {
                 "cache": format_size(store.memory_cache_bytes),
                 "limits": format_size(store.memory_limits_bytes),

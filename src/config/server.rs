@@ -295,9 +295,23 @@ pub(super) fn store(reader: &mut Reader<'_>, node: &Node, env: &Env) -> StoreSet
     if let Some(prefix) = section.take("prefix").and_then(|taken| reader.name(&taken)) {
         settings.prefix = prefix;
     }
+    deny_cache(reader, section.take("deny_cache"), &mut settings);
     memory(reader, section.take("memory"), &mut settings);
     reader.finish(&section);
     settings
+}
+
+fn deny_cache(reader: &mut Reader<'_>, taken: Option<Taken>, settings: &mut StoreSettings) {
+    let Some(taken) = taken else { return };
+    let mut section = reader.section(&taken.node, &taken.path);
+    let entries = section.take("entries").and_then(|taken| reader.number(&taken, 0, 10_000_000));
+    if let Some(entries) = entries.and_then(|entries| usize::try_from(entries).ok()) {
+        settings.deny_cache_entries = entries;
+    }
+    if let Some(life) = section.take("life").and_then(|taken| reader.duration(&taken)) {
+        settings.deny_cache_life = life;
+    }
+    reader.finish(&section);
 }
 
 fn memory(reader: &mut Reader<'_>, taken: Option<Taken>, settings: &mut StoreSettings) {

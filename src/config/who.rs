@@ -52,7 +52,8 @@ pub(super) fn bypass(reader: &mut Reader<'_>, taken: &Taken) -> Bypass {
     let mut bypass = Bypass::default();
     for item in reader.list(taken) {
         let Some(text) = reader.name(&item) else { continue };
-        if let Ok(network) = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+        let address = text.strip_prefix("ip:").unwrap_or(&text);
+        if let Ok(network) = address.parse::<IpNet>().or_else(|_| address.parse::<IpAddr>().map(IpNet::from)) {
             bypass.networks.push(network);
             continue;
         }
@@ -65,7 +66,7 @@ pub(super) fn bypass(reader: &mut Reader<'_>, taken: &Taken) -> Bypass {
                 reader.fault(
                     item.node.at,
                     &item.path,
-                    format!("`{text}` can be exempted by nothing"),
+                    format!("`{text}` names nobody who can be exempt"),
                     remedy,
                 );
             }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 /// Reads a mapping from length to limit.
 pub(super) fn windows(reader: &mut Reader<'_>, taken: &Taken) -> Option<Windows> {
-    let mut section = reader.section(&taken.node, &taken.path);
     let faults = reader.faults.len();
+    let mut section = reader.section(&taken.node, &taken.path);
     let mut list = Vec::new();
     for (key, limit) in section.take_all() {
         let length = key.name.parse::<u64>().ok().and_then(|seconds| seconds.checked_mul(1_000));

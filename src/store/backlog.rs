@@ -96,6 +96,11 @@ impl Backlog {
         due.collect()
     }
 
+    /// Logs to which something is owed.
+    pub(super) fn len(&self) -> usize {
+        self.debts.len()
+    }
+
     /// Is nothing owed?
     pub(super) fn is_empty(&self) -> bool {
         self.debts.is_empty()

@@ -92,6 +92,17 @@ impl RememberedDenials {
         self.clear();
     }
 
+    /// Do they?
+    pub(super) fn is_told(&self) -> bool {
+        self.is_told.load(Ordering::Relaxed)
+    }
+
+    /// How many are remembered, holding or not.
+    pub(super) fn len(&self) -> u64 {
+        let count: usize = self.shards.iter().map(|shard| shard.lock().len()).sum();
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
+
     fn shard(&self, identity: [u8; 16]) -> Option<&Mutex<Denials>> {
         self.shards.get(usize::from(identity[0]) % SHARDS)
     }

@@ -119,6 +119,11 @@ impl Fallback {
         !self.backlog.lock().is_empty()
     }
 
+    /// Logs to which something is owed.
+    pub(super) fn owed(&self) -> u64 {
+        u64::try_from(self.backlog.lock().len()).unwrap_or(u64::MAX)
+    }
+
     /// Admissions that will never be told, for lack of room.
     pub(super) fn let_go(&self) -> u64 {
         self.backlog.lock().let_go()

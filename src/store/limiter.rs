@@ -9,7 +9,7 @@ use crate::store::memory_limits::MemoryLimits;
 use crate::store::parts::{self, Part};
 use crate::store::redis::RedisLimits;
 use crate::store::redis::limits::Operation;
-use crate::telemetry::StoreName;
+use crate::telemetry::{Reading, StoreName};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -309,6 +309,18 @@ impl Limiter {
     #[must_use]
     pub fn local(&self) -> &MemoryLimits {
         self.fallback.local()
+    }
+
+    /// How this instance stands to the others, for the gauges; `None` when its counts are its own.
+    #[must_use]
+    pub fn fleet(&self) -> Option<Reading> {
+        matches!(self.store, LimitStore::Redis(_)).then(|| Reading::LimitFleet {
+            instances: self.instances().into(),
+            feed_up: self.denials.is_told(),
+            denials: self.denials.len(),
+            owed: self.fallback.owed(),
+            owed_dropped: self.fallback.let_go(),
+        })
     }
 
     /// Tells the store what was admitted without it, once it answers again; call it now and then.

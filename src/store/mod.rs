@@ -130,6 +130,7 @@ impl Stores {
             bytes: count(local.bytes()),
             evictions: local.evicted(),
         });
+        readings.extend(self.limiter.fleet());
         readings.push(Reading::StoreUp { store: self.limiter.store_name(), up: self.limiter.is_connected() });
         if matches!(self.entries, EntryStore::Tiered(_)) {
             readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });

@@ -154,6 +154,16 @@ families! {
         => "Time of one decision over all policies of a request, by the store that decided.";
     limit_deny_cache_hits: IntCounter "tidegate_limit_deny_cache_hits_total"
         => "Requests refused from the memory of an earlier refusal, without asking the store.";
+    limit_deny_cache_entries: IntGauge "tidegate_limit_deny_cache_entries"
+        => "Refusals of the shared store that are remembered.";
+    limit_feed_up: IntGauge "tidegate_limit_feed_up"
+        => "1 while resets, refunds and overrides of other instances are heard at once.";
+    limit_instances: IntGauge "tidegate_limit_instances"
+        => "Instances that share the store of counts, as far as this one knows; 1 without a shared store.";
+    limit_owed_logs: IntGauge "tidegate_limit_owed_logs"
+        => "Logs to which admissions of an outage are owed; they are told once the store is back.";
+    limit_owed_dropped: IntCounter "tidegate_limit_owed_dropped_total"
+        => "Admissions of an outage that will not be told to the store, for lack of room.";
     limit_refunds: IntCounterVec "tidegate_limit_refunds_total" ["policy"]
         => "Requests whose units were given back because of their answer.";
     limit_memory_keys: IntGauge "tidegate_limit_memory_keys"

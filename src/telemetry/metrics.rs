@@ -261,6 +261,13 @@ impl Metrics {
                 self.families.limit_memory_bytes.set(gauge_value(*bytes));
                 raise_to(&self.families.limit_memory_evictions, *evictions);
             }
+            Reading::LimitFleet { instances, feed_up, denials, owed, owed_dropped } => {
+                self.families.limit_instances.set(gauge_value(*instances));
+                self.families.limit_feed_up.set(i64::from(*feed_up));
+                self.families.limit_deny_cache_entries.set(gauge_value(*denials));
+                self.families.limit_owed_logs.set(gauge_value(*owed));
+                raise_to(&self.families.limit_owed_dropped, *owed_dropped);
+            }
             Reading::LogLinesDropped(lines) => raise_to(&self.families.log_lines_dropped, *lines),
         }
     }
@@ -307,6 +314,7 @@ mod tests {
         metrics.upstream_retry(&upstream);
         metrics.limit_decision("default", LimitDecision::Allow);
         metrics.limit_decision_duration(StoreName::Memory, second);
+        metrics.limit_refund("default");
         metrics.cache_request("content", None, CacheResult::Hit);
         metrics.cache_stored("content", None);
         metrics.cache_error("content", None);
@@ -326,6 +334,7 @@ mod tests {
                 },
                 Reading::BreakerOpen { upstream, servers: 0 },
                 Reading::LimitMemory { keys: 1, bytes: 2, evictions: 0 },
+                Reading::LimitFleet { instances: 3, feed_up: true, denials: 4, owed: 0, owed_dropped: 0 },
                 Reading::LogLinesDropped(5),
             ]);
         });

@@ -52,6 +52,19 @@ pub enum Reading {
         /// Counts that left although they still mattered, since the start; never falls.
         evictions: u64,
     },
+    /// How this instance stands to the others that share its store of counts.
+    LimitFleet {
+        /// Instances that share the store, this one among them, as far as is known.
+        instances: u64,
+        /// Are resets, refunds and overrides of other instances heard at once?
+        feed_up: bool,
+        /// Denials that are remembered.
+        denials: u64,
+        /// Logs to which admissions of an outage are owed.
+        owed: u64,
+        /// Admissions of outages that will never be told to the store, since the start; never falls.
+        owed_dropped: u64,
+    },
     /// Lines that the log writer dropped since the start; never falls.
     LogLinesDropped(u64),
 }

@@ -15,6 +15,7 @@ mod support;
 
 mod admin;
 mod cache;
+mod counting;
 mod demo;
 mod failure;
 mod fleet;
