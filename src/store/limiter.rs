@@ -131,21 +131,16 @@ impl Limiter {
         }
     }
 
-    /// Gives back what `charge` consumed at `stamp_ms`.
+    /// Gives back up to `charge.cost` units: those consumed at `stamp_ms`, or with `None` the newest. Returns how many
+    /// were still in the log.
     ///
     /// # Errors
     /// [`StoreFailure`] when the store does not answer.
-    pub async fn refund(&self, charge: &Charge, stamp_ms: u64) -> Result<(), StoreFailure> {
+    pub async fn refund(&self, charge: &Charge, stamp_ms: Option<u64>) -> Result<u32, StoreFailure> {
         match &self.store {
-            LimitStore::Memory => {
-                self.local.refund(charge, stamp_ms);
-            }
-            LimitStore::Redis(redis) => {
-                let refund = Operation::Refund { stamp_ms };
-                drop(redis.decide(std::slice::from_ref(charge), refund).await?);
-            }
+            LimitStore::Memory => Ok(self.local.refund(charge, stamp_ms)),
+            LimitStore::Redis(redis) => redis.refund(charge, stamp_ms).await,
         }
-        Ok(())
     }
 
     /// Forgets a log, here and in the store.
