@@ -53,7 +53,8 @@ pub(super) fn bypass(reader: &mut Reader<'_>, taken: &Taken) -> Bypass {
     for item in reader.list(taken) {
         let Some(text) = reader.name(&item) else { continue };
         let address = text.strip_prefix("ip:").unwrap_or(&text);
-        if let Ok(network) = address.parse::<IpNet>().or_else(|_| address.parse::<IpAddr>().map(IpNet::from)) {
+        if let Ok(network) = address.parse::<IpNet>().or_else(|_| address.parse::<IpAddr>().map(IpNet::from))
+        {
             bypass.networks.push(network);
             continue;
         }

@@ -253,7 +253,7 @@ mod tests {
                 }
                 match event {
                     0 => {
-                        log.refund(judged.stamp_ms, cost);
+                        log.refund(Some(judged.stamp_ms), cost);
                         denials.forget(asked.key.identity.head(), "p");
                     }
                     1 => {

@@ -80,17 +80,24 @@ impl RingLog {
         Decision { admitted: true, retry_ms: Some(0), ..after }
     }
 
-    /// Gives back up to `cost` units that were consumed at `stamp_ms`. Returns how many there were.
-    pub fn refund(&mut self, stamp_ms: u64, cost: u32) -> u32 {
-        let Some(offset) = stamp_ms.checked_sub(self.base_ms).and_then(|offset| u32::try_from(offset).ok())
-        else {
-            return 0;
+    /// Gives back up to `cost` units: those consumed at `stamp_ms`, or with `None` the newest in the log, whatever their
+    /// stamps. Returns how many there were, counted by some window or not.
+    pub fn refund(&mut self, stamp_ms: Option<u64>, cost: u32) -> u32 {
+        let (from, until) = match stamp_ms {
+            Some(stamp_ms) => self.consumed_at(stamp_ms),
+            None => (0, self.stamps.len()),
         };
-        let from = self.stamps.partition_point(|stamp| *stamp < offset);
-        let until = self.stamps.partition_point(|stamp| *stamp <= offset);
         let given = until.saturating_sub(from).min(units(cost));
-        self.stamps.drain(from..from.saturating_add(given));
+        self.stamps.drain(until.saturating_sub(given)..until);
         count(given)
+    }
+
+    /// Where the units stamped `stamp_ms` begin and end.
+    fn consumed_at(&self, stamp_ms: u64) -> (usize, usize) {
+        let offset = stamp_ms.checked_sub(self.base_ms).and_then(|offset| u32::try_from(offset).ok());
+        let Some(offset) = offset else { return (0, 0) };
+        let from = self.stamps.partition_point(|stamp| *stamp < offset);
+        (from, self.stamps.partition_point(|stamp| *stamp <= offset))
     }
 
     /// When the newest unit was consumed, refunded or not; 0 when none ever was.
@@ -250,17 +257,30 @@ mod tests {
         for at in [1_000, 2_000, 2_000, 3_000] {
             log.consume(at, &five, 1);
         }
-        assert_eq!(log.refund(2_000, 3), 2);
-        assert_eq!(log.refund(2_000, 1), 0, "once only");
-        assert_eq!(log.refund(0, 1), 0);
+        assert_eq!(log.refund(Some(2_000), 3), 2);
+        assert_eq!(log.refund(Some(2_000), 1), 0, "once only");
+        assert_eq!(log.refund(Some(0), 1), 0);
         let after = log.judge(4_000, &five, 1);
         assert_eq!((after.windows[0].remaining, after.windows[0].reset_ms), (3, 7_000));
-        assert_eq!(log.refund(3_000, 1), 1);
+        assert_eq!(log.refund(Some(3_000), 1), 1);
         assert_eq!(
             log.judge(2_500, &five, 0).stamp_ms,
             3_000,
             "time does not run back behind a refunded unit"
         );
+    }
+
+    #[test]
+    fn the_newest_units_are_given_back_whatever_their_stamps() {
+        let (mut log, five) = (RingLog::default(), windows(&[(10_000, 5)]));
+        assert_eq!(log.refund(None, 1), 0, "there is none");
+        for at in [1_000, 2_000, 3_000, 3_000] {
+            log.consume(at, &five, 1);
+        }
+        assert_eq!(log.refund(None, 3), 3);
+        let after = log.judge(4_000, &five, 1);
+        assert_eq!((after.windows[0].remaining, after.windows[0].reset_ms), (4, 7_000), "the oldest stays");
+        assert_eq!((log.refund(None, 9), log.len(), log.newest_ms()), (1, 0, 3_000));
     }
 
     #[test]

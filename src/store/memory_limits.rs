@@ -123,12 +123,13 @@ impl MemoryLimits {
         self.consume(locked.shard(place), place.hash, charge, now_ms)
     }
 
-    /// Gives back what a charge consumed at `stamp_ms`. Returns how many units were still there.
+    /// Gives back up to `charge.cost` units: those consumed at `stamp_ms`, or with `None` the newest. Returns how many
+    /// were still in the log.
     pub fn refund(&self, charge: &Charge, stamp_ms: Option<u64>) -> u32 {
         let place = self.place(&charge.key);
         let mut locked = self.lock(&[place]);
         let kept = locked.shard(place).find(place.hash, &charge.key);
-        kept.map_or(0, |kept| kept.log.refund(stamp_ms.unwrap_or_else(|| kept.log.newest_ms()), charge.cost))
+        kept.map_or(0, |kept| kept.log.refund(stamp_ms, charge.cost))
     }
 
     /// Forgets a log.
@@ -397,8 +398,8 @@ mod tests {
     fn reset_and_refund_keep_the_books() {
         let (limits, _) = limits(1 << 20);
         let one = newcomer(1);
-        let stamp_ms = limits.decide(std::slice::from_ref(&one))[0].stamp_ms;
-        assert_eq!((limits.refund(&one, Some(stamp_ms)), limits.refund(&one, Some(stamp_ms))), (1, 0));
+        let stamp_ms = Some(limits.decide(std::slice::from_ref(&one))[0].stamp_ms);
+        assert_eq!((limits.refund(&one, stamp_ms), limits.refund(&one, stamp_ms)), (1, 0));
         limits.reset(&one.key);
         limits.reset(&one.key);
         assert_eq!((limits.keys(), limits.bytes()), (0, 0));

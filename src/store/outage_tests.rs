@@ -349,7 +349,8 @@ async fn a_refund_and_a_reset_open_the_limit_again() {
     let two = [Charge { cost: 2, ..charge_of("refund", 29, &[(60, 2)], Mode::Enforce) }];
     let Admission::Admitted { decisions, .. } = limiter.admit(&two).await else { panic!("it has room") };
     assert!(matches!(limiter.admit(&two).await, Admission::Denied { .. }));
-    limiter.refund(&two[0], Some(decisions[0].stamp_ms)).await.expect("it answers");
+    let given = limiter.refund(&two[0], Some(decisions[0].stamp_ms)).await;
+    assert_eq!(given, Ok(2));
     assert_admitted(&limiter, &two, Source::Store).await;
     assert!(matches!(limiter.admit(&two).await, Admission::Denied { .. }));
     limiter.reset(&two[0].key).await.expect("it answers");

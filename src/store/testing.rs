@@ -148,32 +148,59 @@ impl Store {
     }
 
     pub(super) async fn redis(server: &Redis) -> Self {
-        Self::Redis(RedisLimits::new(server.connection().await, "tg:"))
+        Self::shared(server.connection().await)
+    }
+
+    /// Over any connection, whatever the topology behind it.
+    pub(super) fn shared(connection: Connection) -> Self {
+        Self::Redis(RedisLimits::new(connection, "tg:"))
     }
 
     /// Decides `charges` at `T0 + at_ms`.
     pub(super) async fn run(&self, at_ms: u64, charges: &[Charge], operation: Operation) -> Vec<Decision> {
+        self.answers(at_ms, charges, operation).await.into_iter().map(|(decision, _)| decision).collect()
+    }
+
+    /// Decides one charge.
+    pub(super) async fn ask(&self, at_ms: u64, charge: &Charge) -> Decision {
+        self.run(at_ms, std::slice::from_ref(charge), Operation::Consume).await.remove(0)
+    }
+
+    /// Gives back units of one charge; how the log stands then, and how many there were.
+    pub(super) async fn refund(&self, at_ms: u64, charge: &Charge, stamp_ms: Option<u64>) -> (Decision, u32) {
+        self.answers(at_ms, std::slice::from_ref(charge), Operation::Refund { stamp_ms }).await.remove(0)
+    }
+
+    /// Forgets a log.
+    pub(super) async fn reset(&self, key: &LimitKey) {
+        match self {
+            Self::Redis(redis) => redis.reset(key).await.expect("it answers"),
+            Self::Memory(memory, _) => memory.reset(key),
+        }
+    }
+
+    /// Decisions, with the units that a refund gave back.
+    async fn answers(&self, at_ms: u64, charges: &[Charge], operation: Operation) -> Vec<(Decision, u32)> {
         match self {
             Self::Redis(redis) => {
                 redis.decide_at_ms(T0 + at_ms, charges, operation).await.expect("it answers")
             }
             Self::Memory(memory, clock) => {
                 clock.set(T0 + at_ms);
+                let unmoved = |decision| (decision, 0);
                 match operation {
-                    Operation::Consume => memory.decide(charges),
-                    Operation::Force => charges.iter().map(|charge| memory.force(charge)).collect(),
+                    Operation::Consume => memory.decide(charges).into_iter().map(unmoved).collect(),
+                    Operation::Force => charges.iter().map(|charge| unmoved(memory.force(charge))).collect(),
                     Operation::Refund { stamp_ms } => {
-                        memory.refund(&charges[0], Some(stamp_ms));
-                        memory.decide(&[Charge { cost: 0, ..charges[0].clone() }])
+                        let given =
+                            charges.iter().map(|charge| memory.refund(charge, stamp_ms)).collect::<Vec<_>>();
+                        let looks: Vec<Charge> =
+                            charges.iter().map(|charge| Charge { cost: 0, ..charge.clone() }).collect();
+                        memory.decide(&looks).into_iter().zip(given).collect()
                     }
                 }
             }
         }
-    }
-
-    /// Decides one charge.
-    pub(super) async fn ask(&self, at_ms: u64, charge: &Charge) -> Decision {
-        self.run(at_ms, std::slice::from_ref(charge), Operation::Consume).await.remove(0)
     }
 }
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use fred::bytes_utils::Str;
 use fred::clients::Client;
 use fred::error::Error;
-use fred::interfaces::{KeysInterface, LuaInterface};
-use fred::types::{Key, Value};
+use fred::interfaces::LuaInterface;
+use fred::types::{FromValue, Key, Value};
 use fred::util::sha1_hash;
 
 /// The script's text.
@@ -17,18 +17,51 @@ pub const SCRIPT: &str = include_str!("limits.lua");
 /// The script's word for "never".
 const NEVER: u32 = u32::MAX;
 
+/// A flag of a charge: when it denies, nothing is consumed under any policy.
+const ENFORCED: u32 = 1;
+
+/// A flag of a charge: judged, never consumed.
+const PEEK_ONLY: u32 = 2;
+
+/// The script's word for the newest units, instead of a stamp.
+const NEWEST: f64 = -1.0;
+
 /// What the script does with the charges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// Consume all if every enforced charge passes.
     Consume,
-    /// Consume whatever the limits say.
+    /// Consume whatever the limits say, also what is otherwise only judged.
     Force,
-    /// Give back what was consumed at a stamp.
+    /// Give back what was consumed.
     Refund {
-        /// The stamp of the decision that consumed.
-        stamp_ms: u64,
+        /// The stamp of the decision that consumed, or `None` for the newest units whatever their stamps.
+        stamp_ms: Option<u64>,
     },
+}
+
+impl Operation {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Consume => "c",
+            Self::Force => "f",
+            Self::Refund { .. } => "r",
+        }
+    }
+
+    fn stamp(self) -> f64 {
+        match self {
+            Self::Refund { stamp_ms } => stamp_ms.map_or(NEWEST, float),
+            Self::Consume | Self::Force => 0.0,
+        }
+    }
+}
+
+/// The script's answer to one charge.
+struct Answer {
+    decision: Decision,
+    /// Units consumed or given back.
+    units: u32,
 }
 
 /// Counts in Redis. Redis TIME is the only clock.
@@ -52,7 +85,13 @@ impl RedisLimits {
         self.connection.is_up()
     }
 
-    /// Decides all charges in one call.
+    /// Must logs of different identities be decided in calls of their own?
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        false
+    }
+
+    /// Decides all charges in one call. After a refund the decisions show the windows as they are then.
     ///
     /// # Errors
     /// [`StoreFailure`]; after a time-out the charge may or may not have happened, never half.
@@ -61,10 +100,43 @@ impl RedisLimits {
         charges: &[Charge],
         operation: Operation,
     ) -> Result<Vec<Decision>, StoreFailure> {
-        self.decide_at("", charges, operation).await
+        let answers = self.ask("", charges, operation).await?;
+        Ok(answers.into_iter().map(|answer| answer.decision).collect())
     }
 
-    /// The same with a clock of the caller's, for tests of the script's arithmetic.
+    /// Gives back up to `charge.cost` units: those consumed at `stamp_ms`, or with `None` the newest. Returns how many
+    /// were still in the log. When there were any, all instances are told to forget what they remember of it
+    /// ([`RedisLimits::feed`]).
+    ///
+    /// # Errors
+    /// As [`RedisLimits::decide`].
+    pub async fn refund(&self, charge: &Charge, stamp_ms: Option<u64>) -> Result<u32, StoreFailure> {
+        let answers = self.ask("", std::slice::from_ref(charge), Operation::Refund { stamp_ms }).await?;
+        Ok(answers.iter().map(|answer| answer.units).sum())
+    }
+
+    /// Forgets a log, and tells all instances to forget what they remember of it.
+    ///
+    /// # Errors
+    /// [`StoreFailure`].
+    pub async fn reset(&self, key: &LimitKey) -> Result<(), StoreFailure> {
+        // The third argument stands where a charge would.
+        let arguments = ["", "d", "", &self.feed(), &forget(key)].map(Value::from).to_vec();
+        let (keys, hash) = (vec![key.redis_key(&self.prefix).into()], self.hash.clone());
+        let reply = self.connection.call("reset", |client| run(client, SCRIPT, hash, keys, arguments));
+        let _empty: Bytes = reply.await?;
+        Ok(())
+    }
+
+    /// The channel on which all instances hear `forget {digest}:{policy}` when units were given back or a log was
+    /// reset: what they remember of denials is then no longer true.
+    #[must_use]
+    pub fn feed(&self) -> String {
+        format!("{}feed", self.prefix)
+    }
+
+    /// [`RedisLimits::decide`] with a clock of the caller's, for tests of the script's arithmetic. Tells also how many
+    /// units each charge has consumed or been given back.
     ///
     /// # Errors
     /// As [`RedisLimits::decide`].
@@ -74,68 +146,61 @@ impl RedisLimits {
         now_ms: u64,
         charges: &[Charge],
         operation: Operation,
-    ) -> Result<Vec<Decision>, StoreFailure> {
-        self.decide_at(&now_ms.to_string(), charges, operation).await
+    ) -> Result<Vec<(Decision, u32)>, StoreFailure> {
+        let answers = self.ask(&now_ms.to_string(), charges, operation).await?;
+        Ok(answers.into_iter().map(|answer| (answer.decision, answer.units)).collect())
     }
 
-    async fn decide_at(
+    async fn ask(
         &self,
         clock: &str,
         charges: &[Charge],
         operation: Operation,
-    ) -> Result<Vec<Decision>, StoreFailure> {
+    ) -> Result<Vec<Answer>, StoreFailure> {
         let keys: Vec<Key> = charges.iter().map(|charge| charge.key.redis_key(&self.prefix).into()).collect();
-        let (word, stamp_ms) = match operation {
-            Operation::Consume => ("c", 0),
-            Operation::Force => ("f", 0),
-            Operation::Refund { stamp_ms } => ("r", stamp_ms),
-        };
-        let mut arguments: Vec<Value> = vec![Value::from(clock), Value::from(word)];
-        arguments.extend(charges.iter().map(|charge| Value::Bytes(pack(charge, stamp_ms).into())));
+        let mut arguments: Vec<Value> = vec![Value::from(clock), Value::from(operation.word())];
+        arguments.extend(charges.iter().map(|charge| Value::Bytes(pack(charge, operation.stamp()).into())));
+        if matches!(operation, Operation::Refund { .. }) {
+            arguments.push(self.feed().into());
+            arguments.extend(charges.iter().map(|charge| Value::from(forget(&charge.key))));
+        }
         let hash = self.hash.clone();
-        let reply = self.connection.call("limit", |client| run(client, hash, keys, arguments)).await?;
+        let reply = self.connection.call("limit", |client| run(client, SCRIPT, hash, keys, arguments));
+        let reply: Bytes = reply.await?;
         unpack(&reply, charges).ok_or(StoreFailure::Malformed { what: "the limit script's reply" })
-    }
-
-    /// SHIM
-    pub fn is_cluster(&self) -> bool {
-        false
-    }
-    /// SHIM
-    pub async fn refund(&self, charge: &Charge, stamp_ms: Option<u64>) -> Result<u32, StoreFailure> {
-        drop(
-            self.decide(std::slice::from_ref(charge), Operation::Refund { stamp_ms: stamp_ms.unwrap_or(0) })
-                .await?,
-        );
-        Ok(charge.cost)
-    }
-    /// Forgets a log.
-    ///
-    /// # Errors
-    /// [`StoreFailure`].
-    pub async fn reset(&self, key: &LimitKey) -> Result<(), StoreFailure> {
-        let key = key.redis_key(&self.prefix);
-        self.connection.call("reset", |client| async move { client.del::<(), _>(key).await }).await
     }
 }
 
 /// EVALSHA, and EVAL once when the server has forgotten the script (restart, SCRIPT FLUSH, failover).
-async fn run(client: Client, hash: Str, keys: Vec<Key>, arguments: Vec<Value>) -> Result<Bytes, Error> {
-    match client.evalsha::<Bytes, _, _, _>(hash, keys.clone(), arguments.clone()).await {
-        Err(error) if error.details().starts_with("NOSCRIPT") => client.eval(SCRIPT, keys, arguments).await,
+pub(super) async fn run<R: FromValue>(
+    client: Client,
+    script: &'static str,
+    hash: Str,
+    keys: Vec<Key>,
+    arguments: Vec<Value>,
+) -> Result<R, Error> {
+    match client.evalsha::<R, _, _, _>(hash, keys.clone(), arguments.clone()).await {
+        Err(error) if error.details().starts_with("NOSCRIPT") => client.eval(script, keys, arguments).await,
         answer => answer,
     }
 }
 
+/// What other instances are told: the log's key without prefix and braces.
+fn forget(key: &LimitKey) -> String {
+    format!("forget {}:{}", key.identity.short(), key.policy)
+}
+
 /// A charge as the script reads it.
-fn pack(charge: &Charge, stamp_ms: u64) -> Vec<u8> {
+fn pack(charge: &Charge, stamp: f64) -> Vec<u8> {
     let windows = charge.windows.as_slice();
-    let mut packed = Vec::with_capacity(windows.len().saturating_mul(8).saturating_add(18));
-    packed.extend(float(stamp_ms).to_le_bytes());
-    packed.extend(charge.cost.to_le_bytes());
-    packed.extend(signature(&charge.windows).to_le_bytes());
-    packed.push(u8::from(charge.policy.mode == Mode::Enforce));
-    packed.push(u8::try_from(windows.len()).unwrap_or(u8::MAX));
+    let enforced = if charge.policy.mode == Mode::Enforce { ENFORCED } else { 0 };
+    let peek_only = if charge.consumes { 0 } else { PEEK_ONLY };
+    let largest = windows.iter().map(|window| window.limit).max().unwrap_or(0);
+    let mut packed = Vec::with_capacity(windows.len().saturating_mul(8).saturating_add(32));
+    packed.extend(stamp.to_le_bytes());
+    for word in [charge.cost, signature(&charge.windows), enforced | peek_only, largest, 0, 0] {
+        packed.extend(word.to_le_bytes());
+    }
     for window in windows {
         packed.extend(window.length_ms.to_le_bytes());
         packed.extend(window.limit.to_le_bytes());
@@ -168,12 +233,13 @@ fn integer(ms: f64) -> Option<u64> {
     (ms.is_finite() && (0.0..9.0e15).contains(&ms)).then_some(ms as u64)
 }
 
-fn unpack(reply: &[u8], charges: &[Charge]) -> Option<Vec<Decision>> {
+fn unpack(reply: &[u8], charges: &[Charge]) -> Option<Vec<Answer>> {
     let mut reader = Reader(reply);
-    let mut decisions = Vec::with_capacity(charges.len());
+    let mut answers = Vec::with_capacity(charges.len());
     for charge in charges {
-        let (admitted, wait) = (reader.u32()?, reader.u32()?);
         let stamp_ms = integer(f64::from_bits(reader.u64()?))?;
+        let (admitted, wait, units) = (reader.u32()?, reader.u32()?, reader.u32()?);
+        let _spare = (reader.u32()?, reader.u64()?);
         let windows = charge
             .windows
             .as_slice()
@@ -181,9 +247,10 @@ fn unpack(reply: &[u8], charges: &[Charge]) -> Option<Vec<Decision>> {
             .map(|_| Some(WindowState { remaining: reader.u32()?, reset_ms: reader.u32()? }));
         let windows = windows.collect::<Option<Vec<WindowState>>>()?;
         let retry_ms = (wait != NEVER).then_some(wait);
-        decisions.push(Decision { admitted: admitted == 1, retry_ms, stamp_ms, windows });
+        let decision = Decision { admitted: admitted == 1, retry_ms, stamp_ms, windows };
+        answers.push(Answer { decision, units });
     }
-    reader.0.is_empty().then_some(decisions)
+    reader.0.is_empty().then_some(answers)
 }
 
 struct Reader<'r>(&'r [u8]);
@@ -224,8 +291,8 @@ mod tests {
         #[test]
         fn no_reply_is_too_strange(reply in prop::collection::vec(any::<u8>(), 0..64)) {
             let one = [charge_of("p", 1, &[(60, 2)], Mode::Enforce)];
-            let decisions = unpack(&reply, &one);
-            prop_assert!(decisions.is_none() || reply.len() == 24);
+            let answers = unpack(&reply, &one);
+            prop_assert!(answers.is_none() || reply.len() == 40);
         }
     }
 }
