@@ -8,7 +8,7 @@ use fred::bytes_utils::Str;
 use fred::clients::Client;
 use fred::error::Error;
 use fred::interfaces::{KeysInterface, LuaInterface};
-use fred::types::{Key, Value};
+use fred::types::{FromValue, Key, Value};
 use fred::util::sha1_hash;
 
 /// The script's text.
@@ -93,7 +93,8 @@ impl RedisLimits {
         let mut arguments: Vec<Value> = vec![Value::from(clock), Value::from(word)];
         arguments.extend(charges.iter().map(|charge| Value::Bytes(pack(charge, stamp_ms).into())));
         let hash = self.hash.clone();
-        let reply = self.connection.call("limit", |client| run(client, hash, keys, arguments)).await?;
+        let reply = self.connection.call("limit", |client| run(client, SCRIPT, hash, keys, arguments));
+        let reply: Bytes = reply.await?;
         unpack(&reply, charges).ok_or(StoreFailure::Malformed { what: "the limit script's reply" })
     }
 
@@ -108,9 +109,15 @@ impl RedisLimits {
 }
 
 /// EVALSHA, and EVAL once when the server has forgotten the script (restart, SCRIPT FLUSH, failover).
-async fn run(client: Client, hash: Str, keys: Vec<Key>, arguments: Vec<Value>) -> Result<Bytes, Error> {
-    match client.evalsha::<Bytes, _, _, _>(hash, keys.clone(), arguments.clone()).await {
-        Err(error) if error.details().starts_with("NOSCRIPT") => client.eval(SCRIPT, keys, arguments).await,
+pub(super) async fn run<R: FromValue>(
+    client: Client,
+    script: &'static str,
+    hash: Str,
+    keys: Vec<Key>,
+    arguments: Vec<Value>,
+) -> Result<R, Error> {
+    match client.evalsha::<R, _, _, _>(hash, keys.clone(), arguments.clone()).await {
+        Err(error) if error.details().starts_with("NOSCRIPT") => client.eval(script, keys, arguments).await,
         answer => answer,
     }
 }
