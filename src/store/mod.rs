@@ -10,6 +10,7 @@ pub mod memory_entries;
 pub mod memory_limits;
 mod parts;
 pub mod redis;
+pub mod slots;
 pub mod tiered;
 
 #[cfg(test)]
@@ -19,16 +20,19 @@ mod oracle_tests;
 #[cfg(test)]
 mod outage_tests;
 #[cfg(test)]
+mod slots_tests;
+#[cfg(test)]
 mod testing;
 
 pub use entries::{EntryStore, Found, Lookup};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
+pub use slots::{Held, SlotRefusal, Slots};
 pub use tiered::TieredEntries;
 
 use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
 use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
-use crate::store::redis::{Connection, RedisEntries, RedisLimits, Surroundings};
+use crate::store::redis::{Connection, RedisEntries, RedisLimits, RedisSlots, Surroundings};
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,10 +46,12 @@ const REPAY_EVERY: Duration = Duration::from_millis(100);
 /// Between two looks at a connection that is being made.
 const CONNECT_LOOK: Duration = Duration::from_millis(5);
 
-/// Both stores of a process.
+/// The stores of a process.
 pub struct Stores {
     /// Counts.
     pub limiter: Limiter,
+    /// Places of requests under way.
+    pub slots: Slots,
     /// Stored responses.
     pub entries: EntryStore,
 }
@@ -69,10 +75,13 @@ impl Stores {
             prefix: settings.prefix.clone(),
         };
         let open = |name, url: &Secret| Connection::open(name, url, around.clone());
-        let counts = match &settings.url {
-            StoreUrl::Memory => LimitStore::Memory,
+        let (counts, slots) = match &settings.url {
+            StoreUrl::Memory => (LimitStore::Memory, Slots::memory()),
             StoreUrl::Redis(url) => {
-                LimitStore::Redis(RedisLimits::new(open(StoreName::Redis, url)?, &settings.prefix))
+                let connection = open(StoreName::Redis, url)?;
+                let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
+                let counts = LimitStore::Redis(RedisLimits::new(connection, &settings.prefix));
+                (counts, Slots::shared(leases, tasks))
             }
         };
         let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
@@ -86,7 +95,8 @@ impl Stores {
                 EntryStore::Tiered(TieredEntries::new(memory, redis, clock, metrics, tasks.clone()))
             }
         };
-        let stores = Arc::new(Self { limiter: Limiter::new(counts, local, clock, settings), entries });
+        let limiter = Limiter::new(counts, local, clock, settings);
+        let stores = Arc::new(Self { limiter, slots, entries });
         let swept = Arc::clone(&stores);
         tasks.spawn_until_stop("sweep", async move {
             loop {

@@ -1,0 +1,65 @@
+-- Places of requests under way: for each identity under a policy a sorted set of leases, whose scores are their ends in
+-- milliseconds of Redis TIME.
+--
+-- KEYS       the sets, all in one Cluster slot
+-- ARGV[1]    operation: a(cquire, all or none), g(ive back), r(enew)
+-- ARGV[2]    length of a lease in milliseconds
+-- acquire    ARGV[3k], ARGV[3k+1], ARGV[3k+2] for KEYS[k]: the lease's id, how many places there are, 1 if enforced.
+--            Reply: for each set the places that are left, -1 where there was none.
+-- give back  ARGV[2+k] for KEYS[k]: the lease's id. Reply: how many there were.
+-- renew      ARGV[3...]: ids of leases in KEYS[1]. Reply: how many there still are.
+
+local call = redis.call
+local operation, lease = ARGV[1], tonumber(ARGV[2])
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- Drops what has ended. What is under the key and is no set of leases goes too: refusing to count would open the limit.
+local function drop_ended(key)
+  local dropped = redis.pcall('ZREMRANGEBYSCORE', key, '-inf', now)
+  if type(dropped) == 'table' and dropped.err then
+    if call('TYPE', key).ok == 'zset' then error(dropped.err) end
+    call('DEL', key)
+  end
+end
+
+local function acquire()
+  local replies = {}
+  for k = 1, #KEYS do
+    local key, id, limit, enforced = KEYS[k], ARGV[3 * k], tonumber(ARGV[3 * k + 1]), ARGV[3 * k + 2]
+    drop_ended(key)
+    local left = limit - call('ZCARD', key)
+    if left > 0 then
+      call('ZADD', key, now + lease, id)
+      call('PEXPIRE', key, lease)
+      replies[k] = left - 1
+    else
+      replies[k] = -1
+      if enforced == '1' then
+        for before = 1, k - 1 do
+          if replies[before] >= 0 then call('ZREM', KEYS[before], ARGV[3 * before]) end
+        end
+        for after = k + 1, #KEYS do replies[after] = 0 end
+        return replies
+      end
+    end
+  end
+  return replies
+end
+
+if operation == 'a' then return acquire() end
+local found = 0
+if operation == 'g' then
+  for k = 1, #KEYS do found = found + call('ZREM', KEYS[k], ARGV[2 + k]) end
+  return found
+end
+drop_ended(KEYS[1])
+for i = 3, #ARGV do
+  -- Only what is still there: a lease that was given back meanwhile must not come to life again.
+  if call('ZSCORE', KEYS[1], ARGV[i]) then
+    call('ZADD', KEYS[1], 'XX', now + lease, ARGV[i])
+    found = found + 1
+  end
+end
+if found > 0 then call('PEXPIRE', KEYS[1], lease) end
+return found

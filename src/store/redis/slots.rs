@@ -1,0 +1,108 @@
+//! Leases on places of requests under way, called: one script for acquiring, renewing and giving back.
+
+use crate::limit::{LimitKey, Mode, Slot};
+use crate::store::StoreFailure;
+use crate::store::redis::Connection;
+use crate::store::redis::limits::run;
+use crate::store::slots::Lease;
+use fred::bytes_utils::Str;
+use fred::types::{Key, Value};
+use fred::util::sha1_hash;
+use std::time::Duration;
+
+/// The script's text.
+const SCRIPT: &str = include_str!("slots.lua");
+
+/// Leases renewed in one call: some milliseconds of Redis time, the most that others should wait.
+pub const RENEWED_MAX: usize = 1_000;
+
+/// Places in Redis. Redis TIME is the only clock; a lease that is not renewed ends by itself.
+#[derive(Clone)]
+pub struct RedisSlots {
+    connection: Connection,
+    prefix: String,
+    hash: Str,
+    length: Duration,
+}
+
+impl RedisSlots {
+    /// Leases of `length` under `prefix` over `connection`.
+    #[must_use]
+    pub fn new(connection: Connection, prefix: &str, length: Duration) -> Self {
+        Self { connection, prefix: prefix.to_owned(), hash: sha1_hash(SCRIPT).into(), length }
+    }
+
+    /// How long a lease lasts unless it is renewed.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        self.length
+    }
+
+    /// Takes a place for each slot, under the lease beside it: all or none, as far as the policies are enforced. The
+    /// slots are of one identity, since Cluster decides no others in one call. Returns what is left of each, `None` where
+    /// there was no place.
+    ///
+    /// # Errors
+    /// [`StoreFailure`]; after a time-out the places may or may not have been taken.
+    pub async fn acquire(&self, slots: &[Slot], leases: &[Lease]) -> Result<Vec<Option<u32>>, StoreFailure> {
+        let keys = slots.iter().map(|slot| self.key(&slot.key)).collect();
+        let mut arguments = self.arguments("a");
+        for (slot, lease) in slots.iter().zip(leases) {
+            let is_enforced = slot.policy.mode == Mode::Enforce;
+            arguments.extend([id(lease.id), slot.limit.into(), u32::from(is_enforced).into()]);
+        }
+        let hash = self.hash.clone();
+        let left = self.connection.call("acquire", |client| run(client, SCRIPT, hash, keys, arguments));
+        let left: Vec<i64> = left.await?;
+        if left.len() != slots.len() {
+            return Err(StoreFailure::Malformed { what: "one number for each slot" });
+        }
+        Ok(left.into_iter().map(|left| u32::try_from(left).ok()).collect())
+    }
+
+    /// Renews leases on places of one identity under one policy, at most [`RENEWED_MAX`]. Returns how many were still
+    /// there: one that has ended stays so.
+    ///
+    /// # Errors
+    /// [`StoreFailure`].
+    pub async fn renew(&self, key: &LimitKey, ids: &[u128]) -> Result<u64, StoreFailure> {
+        let mut arguments = self.arguments("r");
+        arguments.extend(ids.iter().copied().map(id));
+        self.count("renew", vec![self.key(key)], arguments).await
+    }
+
+    /// Gives back places of one identity. Returns how many were still held.
+    ///
+    /// # Errors
+    /// [`StoreFailure`]; the leases then end by themselves.
+    pub async fn give_back(&self, leases: &[Lease]) -> Result<u64, StoreFailure> {
+        let keys = leases.iter().map(|lease| self.key(&lease.key)).collect();
+        let mut arguments = self.arguments("g");
+        arguments.extend(leases.iter().map(|lease| id(lease.id)));
+        self.count("release", keys, arguments).await
+    }
+
+    async fn count(
+        &self,
+        operation: &'static str,
+        keys: Vec<Key>,
+        arguments: Vec<Value>,
+    ) -> Result<u64, StoreFailure> {
+        let hash = self.hash.clone();
+        self.connection.call(operation, |client| run(client, SCRIPT, hash, keys, arguments)).await
+    }
+
+    /// `{prefix}if:{identity}:policy`: the braces as for logs, so that both lie in one Cluster slot.
+    fn key(&self, key: &LimitKey) -> Key {
+        format!("{}if:{{{}}}:{}", self.prefix, key.identity.short(), key.policy).into()
+    }
+
+    fn arguments(&self, operation: &str) -> Vec<Value> {
+        let length_ms = i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX);
+        vec![Value::from(operation), Value::from(length_ms)]
+    }
+}
+
+fn id(id: u128) -> Value {
+    format!("{id:032x}").into()
+}
