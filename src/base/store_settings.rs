@@ -1,6 +1,7 @@
 //! What the configuration says about the stores.
 
 use crate::base::Secret;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where a store is.
@@ -25,6 +26,8 @@ pub struct StoreSettings {
     pub memory_cache_bytes: u64,
     /// Bytes for counts in this process.
     pub memory_limits_bytes: u64,
+    /// Where counts of this process are kept from one run to the next; `None`: they end with it.
+    pub memory_snapshot: Option<PathBuf>,
     /// In front of every key.
     pub prefix: String,
 }
@@ -37,6 +40,7 @@ impl Default for StoreSettings {
             timeout: Duration::from_millis(50),
             memory_cache_bytes: 256 << 20,
             memory_limits_bytes: 128 << 20,
+            memory_snapshot: None,
             prefix: "tg:".to_owned(),
         }
     }

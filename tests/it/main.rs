@@ -27,4 +27,5 @@ mod passthrough;
 mod poisoning;
 mod reload;
 mod responses;
+mod restart;
 mod tenants;
