@@ -11,6 +11,7 @@ pub mod memory_limits;
 mod parts;
 pub mod redis;
 pub mod slots;
+pub mod snapshot;
 pub mod tiered;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::redis::{Connection, RedisEntries, RedisLimits, RedisSlots, Surroundings};
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +56,8 @@ pub struct Stores {
     pub slots: Slots,
     /// Stored responses.
     pub entries: EntryStore,
+    /// Where the counts of this process outlive it.
+    snapshot: Option<PathBuf>,
 }
 
 impl Stores {
@@ -85,6 +89,11 @@ impl Stores {
             }
         };
         let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
+        // What is in Redis needs none: there the counts of this process are a fallback, and soon out of date.
+        let snapshot = settings.memory_snapshot.clone().filter(|_| settings.url == StoreUrl::Memory);
+        if let Some(path) = &snapshot {
+            read_back(&local, path);
+        }
         let memory = MemoryEntries::new(Arc::clone(clock), settings.memory_cache_bytes);
         // A connection of its own: a large body must not stand in front of a decision.
         let entries = match settings.cache_url.as_ref().unwrap_or(&settings.url) {
@@ -96,7 +105,7 @@ impl Stores {
             }
         };
         let limiter = Limiter::new(counts, local, clock, settings);
-        let stores = Arc::new(Self { limiter, slots, entries });
+        let stores = Arc::new(Self { limiter, slots, entries, snapshot });
         let swept = Arc::clone(&stores);
         tasks.spawn_until_stop("sweep", async move {
             loop {
@@ -120,6 +129,19 @@ impl Stores {
         Arc::default()
     }
 
+    /// Writes the counts of this process to their file, if there is to be one. Blocks; call it when nothing is served any
+    /// more.
+    pub fn save(&self) {
+        let Some(path) = &self.snapshot else { return };
+        let file = path.display();
+        match self.limiter.local().save(path) {
+            Ok(logs) => tracing::info!(logs, %file, "counts saved"),
+            Err(error) => {
+                tracing::error!(%error, %file, "counts are not saved, the next start knows none of them");
+            }
+        }
+    }
+
     /// Waits until the stores answer, at most `budget`: requests before that would be counted by this instance alone.
     pub async fn connected(&self, budget: Duration) -> bool {
         let connected = async {
@@ -138,12 +160,24 @@ impl Stores {
         readings.push(Reading::LimitMemory {
             keys: count(local.keys()),
             bytes: count(local.bytes()),
-            evictions: local.evicted(),
+            expired: local.expired(),
+            evicted: local.evicted(),
         });
         readings.extend(self.limiter.fleet());
         readings.push(Reading::StoreUp { store: self.limiter.store_name(), up: self.limiter.is_connected() });
         if matches!(self.entries, EntryStore::Tiered(_)) {
             readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });
+        }
+    }
+}
+
+/// Counts of the process before this one. Without them every quota is whole again, which is no reason not to start.
+fn read_back(limits: &MemoryLimits, path: &Path) {
+    let file = path.display();
+    match limits.load(path) {
+        Ok(logs) => tracing::info!(logs, %file, "counts read back"),
+        Err(fault) => {
+            tracing::warn!(%fault, %file, "store.memory.snapshot is not used: all counts begin at 0");
         }
     }
 }

@@ -28,4 +28,5 @@ mod passthrough;
 mod poisoning;
 mod reload;
 mod responses;
+mod restart;
 mod tenants;
