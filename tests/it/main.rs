@@ -26,5 +26,6 @@ mod messages;
 mod passthrough;
 mod poisoning;
 mod reload;
+mod replay;
 mod responses;
 mod tenants;

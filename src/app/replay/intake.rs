@@ -91,8 +91,6 @@ pub struct Facts {
     pub is_whole_seconds: bool,
     /// Was there more than is kept?
     pub is_cut: bool,
-    /// Was anybody's usage above what is measured?
-    pub is_saturated: bool,
 }
 
 /// A log, read.

@@ -9,7 +9,7 @@ use crate::app::replay::percentile::{Percentile, per_cent, rounded_up};
 use crate::app::replay::plan::{Cast, Kind, Request};
 use crate::app::replay::simulation::{Limits, RouteTally, SeatTally, Tally, simulate};
 use crate::base::units::format_duration;
-use crate::limit::{Window, Windows};
+use crate::limit::{LIMIT_MAX, Window, Windows};
 use crate::telemetry::access::clean;
 use crate::telemetry::rfc3339::format_s;
 
@@ -197,6 +197,7 @@ pub fn report(name: &str, intake: &Intake, wanted: &Wanted<'_>) -> Report {
     let configured = cast.groups.iter().map(|group| group.windows.clone()).collect();
     let tally = simulate(cast, requests, &Limits::Windows(configured));
     let usage = usage(cast, &simulate(cast, requests, &Limits::None));
+    let is_saturated = usage.iter().flatten().flatten().any(|peak| *peak >= LIMIT_MAX);
     let total = count(requests.len());
     let suggest = |percentile: &Percentile| {
         let limits = cast.groups.iter().zip(&usage).map(|(group, usage)| match group.kind {
@@ -218,7 +219,7 @@ pub fn report(name: &str, intake: &Intake, wanted: &Wanted<'_>) -> Report {
         denied_percent: per_cent(tally.denied, total),
         policies: (0..cast.policies.len()).filter_map(|policy| about.policy(policy)).collect(),
         suggestions: wanted.percentiles.iter().map(suggest).collect(),
-        notes: super::notes::notes(intake, wanted),
+        notes: super::notes::notes(intake, wanted, is_saturated),
     }
 }
 

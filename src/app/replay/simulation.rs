@@ -104,6 +104,15 @@ struct Aftermath {
     refund_ms: Option<u64>,
 }
 
+/// What one policy says of a request, and the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Admitted,
+    Denied,
+    /// It would have been admitted.
+    RefusedByOthers,
+}
+
 struct Simulation<'a> {
     cast: &'a Cast,
     windows: Vec<Windows>,
@@ -144,9 +153,13 @@ impl Simulation<'_> {
         let is_denied = self.is_limited && is_denied(&stage.charges, &self.decisions);
         for (at, (charge, seat)) in stage.charges.iter().zip(&stage.seats).enumerate() {
             let Some(decision) = self.decisions.get(at) else { continue };
-            let is_admitted = decision.admitted || !self.is_limited;
-            self.count(plan, *seat, is_admitted, is_denied, request);
-            if is_admitted && !is_denied {
+            let verdict = match (decision.admitted || !self.is_limited, is_denied) {
+                (true, false) => Verdict::Admitted,
+                (true, true) => Verdict::RefusedByOthers,
+                (false, _) => Verdict::Denied,
+            };
+            self.count(plan, *seat, verdict, request);
+            if verdict == Verdict::Admitted {
                 self.charge(*seat, charge, request);
             }
         }
@@ -172,22 +185,24 @@ impl Simulation<'_> {
         Some((self.logs.get_mut(seat.log)?, self.windows.get(seat.group)?))
     }
 
-    fn count(&mut self, plan: &Plan, seat: usize, is_admitted: bool, is_refused: bool, request: &Request) {
+    fn count(&mut self, plan: &Plan, seat: usize, verdict: Verdict, request: &Request) {
         let Some(tally) = self.tally.seats.get_mut(seat) else { return };
         tally.requests += 1;
-        if !is_admitted {
-            tally.denied += 1;
-            if tally.denied == 1 {
-                tally.first_denied_us = request.start_us;
+        match verdict {
+            Verdict::Admitted => {}
+            Verdict::RefusedByOthers => tally.refused_by_others += 1,
+            Verdict::Denied => {
+                tally.denied += 1;
+                if tally.denied == 1 {
+                    tally.first_denied_us = request.start_us;
+                }
             }
-        } else if is_refused {
-            tally.refused_by_others += 1;
         }
         let group = self.cast.seats.get(seat).and_then(|seat| self.cast.groups.get(seat.group));
         let Some(policy) = group.map(|group| group.policy) else { return };
         if let Some(route) = self.tally.routes.get_mut(policy * self.cast.routes.len() + plan.route) {
             route.requests += 1;
-            route.denied += u64::from(!is_admitted);
+            route.denied += u64::from(verdict == Verdict::Denied);
         }
     }
 

@@ -37,7 +37,6 @@ fn log(report: &Report) -> String {
         (report.log.refused, "refused before limits are asked"),
         (report.log.no_route, "without a route"),
         (report.log.unlimited, "on routes without limits"),
-        (if report.log.is_without_denied { report.log.already_denied } else { 0 }, "denied in the log"),
     ];
     let passed: Vec<String> = passed
         .iter()

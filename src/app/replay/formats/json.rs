@@ -123,10 +123,7 @@ mod tests {
         for other in
             [r#"{"timestamp":"x","target":"tidegate::app","message":"access"}"#, "", "warning: odd", "{}"]
         {
-            assert_eq!(
-                read(other.as_bytes()),
-                Err(if other.contains("access") { Skip::Other } else { Skip::Other })
-            );
+            assert_eq!(read(other.as_bytes()), Err(Skip::Other), "{other}");
         }
         let without_route = LINE.replace("\"route\":\"/api/v1/dashboard/\",", "");
         let refused = |word: &str, line: &str| {
