@@ -7,10 +7,13 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::app::cli::{CheckArgs, Cli, Command, ExplainArgs, Global, HealthcheckArgs, LogStyle, RunArgs};
+use crate::app::cli::{
+    CheckArgs, Cli, Command, ExplainArgs, Global, HealthcheckArgs, LogStyle, ReplayArgs, RunArgs,
+};
 use crate::app::healthcheck::{Question, ask};
 use crate::app::origin::{Origin, Overrides, Refused};
 use crate::app::output::{complain, data};
+use crate::app::replay::replay;
 use crate::app::run::{RunFault, run};
 use crate::app::{check, demo};
 use crate::base::{Clock, SystemClock};
@@ -46,6 +49,7 @@ fn execute(command: Command, global: &Global) -> anyhow::Result<()> {
         Command::Demo(args) => runtime()?.block_on(demo::run(&args, &log(global)?)),
         Command::Check(args) => check_file(args, env),
         Command::Explain(args) => explain_request(args, env),
+        Command::Replay(args) => replay_log(args, env),
         Command::Schema => Ok(data(SCHEMA)?),
         Command::Healthcheck(args) => healthcheck(args, env),
         Command::Completions { shell } => {
@@ -102,6 +106,11 @@ fn explain_request(args: ExplainArgs, env: Env) -> anyhow::Result<()> {
         return Ok(data(&format!("{}\n", serde_json::to_string_pretty(&explanation)?))?);
     }
     Ok(data(&explanation.to_string())?)
+}
+
+fn replay_log(mut args: ReplayArgs, env: Env) -> anyhow::Result<()> {
+    let snapshot = Origin::file(args.config.take(), env)?.load(1)?.snapshot;
+    Ok(data(&replay(&args, &snapshot)?)?)
 }
 
 /// A field as curl takes it.
