@@ -235,7 +235,7 @@ impl Simulation<'_> {
             let Some((log, windows)) = self.log(next.seat) else { continue };
             match next.refund_ms {
                 Some(stamp_ms) => {
-                    log.refund(stamp_ms, next.cost);
+                    log.refund(Some(stamp_ms), next.cost);
                 }
                 None => {
                     log.consume(next.at_ms, windows, next.cost);
