@@ -16,6 +16,11 @@ pub const CONFIG_VARIABLE: &str = "TIDEGATE_CONFIG";
 
 const CONFIG_HELP: &str = "Configuration file [env: TIDEGATE_CONFIG] [default: config/tidegate.yaml]";
 
+const TOKEN_HELP: &str = "Token of the admin listener; better in the environment [env: TIDEGATE_ADMIN_TOKEN]";
+
+const IDENTITY_HELP: &str =
+    "Who is counted: user:ada, api_key:NAME, tenant:acme, ip:192.0.2.7, header:NAME:VALUE or global";
+
 /// Rate limits and tenant-safe caching in front of any HTTP backend.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, disable_help_subcommand = true, max_term_width = 100)]
@@ -134,8 +139,8 @@ pub struct AdminArgs {
     /// Admin listener, instead of reading a configuration
     #[arg(long, value_name = "ADDR", global = true)]
     pub admin: Option<SocketAddr>,
-    /// Token of the admin listener; better in the environment [env: TIDEGATE_ADMIN_TOKEN]
-    #[arg(long, value_name = "TOKEN", global = true)]
+    /// Token of the admin listener.
+    #[arg(help = TOKEN_HELP, long, value_name = "TOKEN", global = true)]
     pub token: Option<String>,
 }
 
@@ -161,7 +166,8 @@ pub struct LimitArgs {
 pub struct Who {
     /// Name of the policy
     pub policy: String,
-    /// Who is counted: user:ada, api_key:NAME, tenant:acme, ip:192.0.2.7, header:NAME:VALUE or global
+    /// Who is counted.
+    #[arg(help = IDENTITY_HELP)]
     pub identity: String,
 }
 
@@ -307,7 +313,8 @@ mod tests {
         let explain = |rest: &str| parse(&format!("tidegate explain GET /a {rest}"));
         assert!(explain("--live --admin 127.0.0.1:1 --token x").is_ok() && explain("--live").is_ok());
         assert!(explain("--admin 127.0.0.1:1").is_err() && explain("--token x").is_err());
-        let Command::Limit(limit) = parse("tidegate limit show p user:ada --admin 127.0.0.1:1 --json").expect("valid").command
+        let Command::Limit(limit) =
+            parse("tidegate limit show p user:ada --admin 127.0.0.1:1 --json").expect("valid").command
         else {
             panic!("not limit")
         };
@@ -320,11 +327,20 @@ mod tests {
             Command::Limit(LimitArgs { action: LimitAction::Override { what, .. }, .. }) => Ok(what),
             other => panic!("{other:?}"),
         };
-        let windows = parse("--windows 1m=500,1h=9000 --ttl 1h").map_err(|error: clap::Error| error).expect("valid");
+        let windows =
+            parse("--windows 1m=500,1h=9000 --ttl 1h").map_err(|error: clap::Error| error).expect("valid");
         assert_eq!(windows.windows, [("1m".to_owned(), 500), ("1h".to_owned(), 9_000)]);
         assert_eq!(windows.ttl.as_deref(), Some("1h"));
         assert!(parse("--unlimited").expect("valid").unlimited && parse("--remove").expect("valid").remove);
-        for odd in ["", "--ttl 1h", "--unlimited --remove", "--windows 1m=5 --remove", "--remove --ttl 1h", "--windows 1m", "--windows 1m=x"] {
+        for odd in [
+            "",
+            "--ttl 1h",
+            "--unlimited --remove",
+            "--windows 1m=5 --remove",
+            "--remove --ttl 1h",
+            "--windows 1m",
+            "--windows 1m=x",
+        ] {
             assert!(parse(odd).is_err(), "{odd}");
         }
     }

@@ -37,7 +37,9 @@ const BODY_BYTES_MAX: usize = 16 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum AskFailure {
     /// Nobody answers.
-    #[error("no answer from http://{address}: {source}; is Tidegate running, and is this its admin listener?")]
+    #[error(
+        "no answer from http://{address}: {source}; is Tidegate running, and is this its admin listener?"
+    )]
     Silent {
         /// Who was asked.
         address: SocketAddr,
@@ -92,11 +94,14 @@ impl Client {
     pub fn of(args: &AdminArgs, config: Option<PathBuf>, env: Env) -> Result<Self, Refused> {
         let stated = args.token.clone().or_else(|| env.get(TOKEN_VARIABLE).map(str::to_owned));
         let stated = stated.filter(|token| !token.is_empty()).map(Secret::new);
-        if let Some(address) = args.admin {
-            return Ok(Self::new(address, stated));
-        }
-        let admin = Origin::file(config, env)?.load(1)?.snapshot.admin;
-        Ok(Self::new(admin.listen, stated.or(admin.token)))
+        // A configuration that is named beside an address is there for its token.
+        let admin = match (args.admin, &stated, &config) {
+            (Some(_), Some(_), _) | (Some(_), None, None) => None,
+            (Some(_), None, Some(_)) | (None, ..) => Some(Origin::file(config, env)?.load(1)?.snapshot.admin),
+        };
+        let address =
+            args.admin.or_else(|| admin.as_ref().map(|admin| admin.listen)).ok_or(Refused::Nothing)?;
+        Ok(Self::new(address, stated.or_else(|| admin.and_then(|admin| admin.token))))
     }
 
     /// Sends one request with an optional JSON body, and returns the JSON of a good answer.
@@ -117,10 +122,18 @@ impl Client {
             return json.map_err(|_not_json| self.strange("something else than JSON"));
         }
         let detail = json.ok().and_then(|problem| told(&problem));
-        Err(AskFailure::Refused { status, detail: detail.unwrap_or_else(|| format!("the answer is {status}")) })
+        Err(AskFailure::Refused {
+            status,
+            detail: detail.unwrap_or_else(|| format!("the answer is {status}")),
+        })
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request<Full<Bytes>>, AskFailure> {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Request<Full<Bytes>>, AskFailure> {
         let mut request = Request::builder().method(method).uri(path);
         request = request.header(header::HOST, self.address.to_string());
         if body.is_some() {
@@ -249,10 +262,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_wrong_is_told_in_the_words_of_the_problem() {
-        let problem = "HTTP/1.1 404 Not Found\r\nContent-Length: 46\r\n\r\n{\"title\": \"No policy\", \"detail\": \"try `ai_chat\"}";
-        let problem = problem.replace("46", "47").leak();
+        let problem =
+            "HTTP/1.1 404 Not Found\r\n\r\n{\"title\": \"No policy\", \"detail\": \"did you mean `chat`?\"}";
         let (refused, _) = ask(problem).await;
-        assert_eq!(refused.expect_err("refused").to_string(), "No policy: try `ai_chat");
+        assert_eq!(refused.expect_err("refused").to_string(), "No policy: did you mean `chat`?");
         let (bare, _) = ask("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await;
         assert_eq!(bare.expect_err("refused").to_string(), "the answer is 502 Bad Gateway");
     }
@@ -281,6 +294,9 @@ mod tests {
     #[test]
     fn one_connects_to_loopback_where_one_listens_everywhere() {
         let of = |text: &str| reachable(text.parse().expect("an address")).to_string();
-        assert_eq!((of("0.0.0.0:1"), of("[::]:1"), of("10.0.0.1:1")), ("127.0.0.1:1".into(), "[::1]:1".into(), "10.0.0.1:1".into()));
+        assert_eq!(
+            (of("0.0.0.0:1"), of("[::]:1"), of("10.0.0.1:1")),
+            ("127.0.0.1:1".into(), "[::1]:1".into(), "10.0.0.1:1".into())
+        );
     }
 }

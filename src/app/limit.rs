@@ -279,9 +279,7 @@ mod tests {
 
     #[test]
     fn a_standing_is_a_table_and_a_verdict() {
-        let window = |window: &str, limit: u32, remaining: u32, reset_ms: u32| {
-            json!({"window": window, "length_ms": 1, "limit": limit, "used": limit - remaining, "remaining": remaining, "reset_ms": reset_ms})
-        };
+        let window = |window: &str, limit: u32, remaining: u32, reset_ms: u32| json!({"window": window, "length_ms": 1, "limit": limit, "used": limit - remaining, "remaining": remaining, "reset_ms": reset_ms});
         let standing = json!({
             "policy": "chat", "identity": "user:ada", "mode": "enforce", "applies": "live_override",
             "override": {"windows": [{"window": "1m", "length_ms": 60000, "limit": 5}], "ends_in_ms": 3_599_001},
@@ -320,7 +318,10 @@ mod tests {
             {"policy": "p", "identity": "user:ada", "count": 90, "overestimate": 0},
             {"policy": "p", "identity": "user:bob", "count": 40, "overestimate": 12},
         ]});
-        assert_eq!(top(read(list)), "DENIED    POLICY  IDENTITY\n90        p       user:ada\n28 to 40  p       user:bob\n");
+        assert_eq!(
+            top(read(list)),
+            "DENIED    POLICY  IDENTITY\n90        p       user:ada\n28 to 40  p       user:bob\n"
+        );
         assert_eq!(top(read(json!({"kind": "busiest", "top": []}))), "nobody yet (busiest)\n");
     }
 

@@ -116,8 +116,9 @@ impl Top {
             .chain(only_theirs.map(|row| (row, self)))
             .map(|(row, beside)| {
                 let unseen = beside.unseen_max();
-                let (more, over) =
-                    beside.find(&row.seen.key).map_or((unseen, unseen), |seen| (seen.count, seen.overestimate));
+                let (more, over) = beside
+                    .find(&row.seen.key)
+                    .map_or((unseen, unseen), |seen| (seen.count, seen.overestimate));
                 Seen {
                     count: row.seen.count.saturating_add(more),
                     overestimate: row.seen.overestimate.saturating_add(over),
@@ -125,7 +126,9 @@ impl Top {
                 }
             })
             .collect();
-        all.sort_by(|left, right| right.count.cmp(&left.count).then(left.overestimate.cmp(&right.overestimate)));
+        all.sort_by(|left, right| {
+            right.count.cmp(&left.count).then(left.overestimate.cmp(&right.overestimate))
+        });
         all.truncate(count);
         all
     }

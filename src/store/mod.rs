@@ -39,9 +39,8 @@ use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
 use crate::limit::Overrides;
 use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
-use crate::store::redis::{
-    Connection, RedisEntries, RedisLimits, RedisOverrides, RedisSlots, Surroundings,
-};
+use crate::store::overrides::OVERRIDES_MAX;
+use crate::store::redis::{Connection, RedisEntries, RedisLimits, RedisOverrides, RedisSlots, Surroundings};
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,14 +89,14 @@ impl Stores {
         let open = |name, url: &Secret| Connection::open(name, url, around.clone());
         let (counts, slots, live_overrides) = match &settings.url {
             StoreUrl::Memory => {
-                (LimitStore::Memory, Slots::memory(), LiveOverrides::memory(Arc::clone(clock)))
+                (LimitStore::Memory, Slots::memory(), LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX))
             }
             StoreUrl::Redis(url) => {
                 let connection = open(StoreName::Redis, url)?;
                 let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
                 let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
                 let counts = LimitStore::Redis(RedisLimits::new(connection, &settings.prefix));
-                let overrides = LiveOverrides::shared(overrides, Arc::clone(clock));
+                let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
                 (counts, Slots::shared(leases, tasks), overrides)
             }
         };

@@ -40,8 +40,8 @@ pub struct LiveOverride {
 /// Why an override was not set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSet {
-    /// There are [`OVERRIDES_MAX`] others.
-    #[error("there are {OVERRIDES_MAX} overrides already")]
+    /// There are as many others as there may be.
+    #[error("there are as many overrides as there may be")]
     Full,
     /// The store did not answer; what was asked may or may not have happened.
     #[error(transparent)]
@@ -75,6 +75,7 @@ struct State {
 pub struct LiveOverrides {
     home: Home,
     clock: Arc<dyn Clock>,
+    max: usize,
     state: Mutex<State>,
     current: ArcSwap<Overrides>,
     /// When the next one ends, in monotonic milliseconds.
@@ -83,23 +84,24 @@ pub struct LiveOverrides {
 }
 
 impl LiveOverrides {
-    /// Overrides of this process alone.
+    /// Overrides of this process alone, at most `max`.
     #[must_use]
-    pub fn memory(clock: Arc<dyn Clock>) -> Self {
-        Self::new(Home::Memory, clock)
+    pub fn memory(clock: Arc<dyn Clock>, max: usize) -> Self {
+        Self::new(Home::Memory, clock, max)
     }
 
-    /// Overrides that all instances share; none before the first [`LiveOverrides::refresh`].
+    /// Overrides that all instances share, at most `max`; none before the first [`LiveOverrides::refresh`].
     #[must_use]
-    pub fn shared(redis: RedisOverrides, clock: Arc<dyn Clock>) -> Self {
-        Self::new(Home::Redis(redis), clock)
+    pub fn shared(redis: RedisOverrides, clock: Arc<dyn Clock>, max: usize) -> Self {
+        Self::new(Home::Redis(redis), clock, max)
     }
 
-    fn new(home: Home, clock: Arc<dyn Clock>) -> Self {
+    fn new(home: Home, clock: Arc<dyn Clock>, max: usize) -> Self {
         let is_loaded = AtomicBool::new(matches!(home, Home::Memory));
         Self {
             home,
             clock,
+            max,
             state: Mutex::default(),
             current: ArcSwap::default(),
             next_end_ms: AtomicU64::new(NEVER),
@@ -136,7 +138,7 @@ impl LiveOverrides {
     ) -> Result<(), NotSet> {
         match &self.home {
             Home::Redis(redis) => {
-                if !redis.set((key, subject), &value, ttl, OVERRIDES_MAX).await? {
+                if !redis.set((key, subject), &value, ttl, self.max).await? {
                     return Err(NotSet::Full);
                 }
                 self.reread().await;
@@ -147,7 +149,7 @@ impl LiveOverrides {
                 let end_ms = ttl.map_or(NEVER, |ttl| now_ms.saturating_add(millis(ttl)));
                 let mut state = self.state.lock();
                 state.kept.retain(|_, kept| kept.end_ms > now_ms);
-                if state.kept.len() >= OVERRIDES_MAX && !state.kept.contains_key(key) {
+                if state.kept.len() >= self.max && !state.kept.contains_key(key) {
                     return Err(NotSet::Full);
                 }
                 state.kept.insert(key.clone(), Kept { subject: subject.clone(), value, end_ms });
@@ -239,7 +241,10 @@ impl LiveOverrides {
             return;
         }
         if loaded.unreadable > 0 {
-            tracing::warn!(overrides = loaded.unreadable, "overrides in Redis cannot be read and apply to nobody");
+            tracing::warn!(
+                overrides = loaded.unreadable,
+                "overrides in Redis cannot be read and apply to nobody"
+            );
         }
         state.answered = ticket;
         state.version = loaded.version;

@@ -3,11 +3,14 @@
 use crate::base::{ManualClock, SystemClock};
 use crate::limit::{LimitKey, Override, Subject};
 use crate::store::StoreFailure;
-use crate::store::overrides::{LiveOverrides, NotSet, OVERRIDES_MAX};
+use crate::store::overrides::{LiveOverrides, NotSet};
 use crate::store::redis::RedisOverrides;
 use crate::store::testing::{Redis, eventually, windows};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Few, so that a test can fill them.
+const MAX: usize = 3;
 
 fn named(name: &str) -> (Subject, LimitKey) {
     let subject = Subject::parse(&format!("user:{name}")).expect("an identity");
@@ -21,7 +24,7 @@ fn five() -> Override {
 
 async fn instance(server: &Redis) -> LiveOverrides {
     let redis = RedisOverrides::new(server.connection().await, "tg:");
-    let live = LiveOverrides::shared(redis, Arc::new(SystemClock::new()));
+    let live = LiveOverrides::shared(redis, Arc::new(SystemClock::new()), MAX);
     assert!(!live.is_loaded());
     live.refresh().await.expect("it answers");
     live
@@ -34,7 +37,7 @@ fn version(server: &Redis) -> String {
 #[tokio::test]
 async fn memory_keeps_them_until_their_end() {
     let clock = Arc::new(ManualClock::at(1_000));
-    let live = LiveOverrides::memory(Arc::clone(&clock) as _);
+    let live = LiveOverrides::memory(Arc::clone(&clock) as _, MAX);
     let ((ada, key), (bob, other)) = (named("ada"), named("bob"));
     live.set(&ada, &key, five(), Some(Duration::from_secs(10))).await.expect("there is room");
     live.set(&bob, &other, Override::Unlimited, None).await.expect("there is room");
@@ -52,16 +55,16 @@ async fn memory_keeps_them_until_their_end() {
 #[tokio::test]
 async fn memory_is_bounded_and_what_has_ended_makes_room() {
     let clock = Arc::new(ManualClock::at(0));
-    let live = LiveOverrides::memory(Arc::clone(&clock) as _);
-    for number in 0..OVERRIDES_MAX {
+    let live = LiveOverrides::memory(Arc::clone(&clock) as _, MAX);
+    for number in 0..MAX {
         let (subject, key) = named(&number.to_string());
-        let ttl = (number == 7).then_some(Duration::from_secs(1));
+        let ttl = (number == 1).then_some(Duration::from_secs(1));
         live.set(&subject, &key, Override::Unlimited, ttl).await.expect("there is room");
     }
     let (ada, key) = named("ada");
     assert_eq!(live.set(&ada, &key, five(), None).await, Err(NotSet::Full));
-    let (seven, known) = named("8");
-    live.set(&seven, &known, five(), None).await.expect("replaces one");
+    let (known, other) = named("2");
+    live.set(&known, &other, five(), None).await.expect("replaces one");
     clock.set(1_000);
     live.set(&ada, &key, five(), None).await.expect("one has ended");
 }

@@ -26,7 +26,8 @@ const TTL_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// Bytes of an identity: all instances hold all overrides in memory.
 const IDENTITY_BYTES_MAX: usize = 512;
 
-const HOW: &str = "send `{\"windows\": {\"1m\": 500}}` or `{\"unlimited\": true}`, with `\"ttl\": \"1h\"` if it shall end";
+const HOW: &str =
+    "send `{\"windows\": {\"1m\": 500}}` or `{\"unlimited\": true}`, with `\"ttl\": \"1h\"` if it shall end";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,7 +129,8 @@ async fn wanted(
     let odd = |detail: String| wrong(400, "invalid-body", "The body is not understood", detail);
     let wanted: Option<Wanted> = body::read(request).await?;
     let Some(Wanted { windows, unlimited, ttl }) = wanted else { return Err(odd(HOW.to_owned())) };
-    let ttl = ttl.as_deref().map(parse_duration).transpose().map_err(|fault| odd(format!("`ttl`: {fault}")))?;
+    let ttl =
+        ttl.as_deref().map(parse_duration).transpose().map_err(|fault| odd(format!("`ttl`: {fault}")))?;
     if ttl.is_some_and(|ttl| ttl.is_zero() || ttl > TTL_MAX) {
         return Err(odd("`ttl` is 1ms to 366d; leave it out for an override without an end".to_owned()));
     }

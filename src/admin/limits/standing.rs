@@ -81,10 +81,7 @@ pub(in crate::admin) async fn reset(State(parts): State<AdminParts>, names: Name
     match parts.stores.limiter.reset(&asked.key).await {
         Ok(()) => {
             tracing::info!(policy, ?identity, "limit reset");
-            answer::json(
-                StatusCode::OK,
-                &json!({ "policy": policy, "identity": identity, "reset": true }),
-            )
+            answer::json(StatusCode::OK, &json!({ "policy": policy, "identity": identity, "reset": true }))
         }
         Err(failure) => store_away(&failure),
     }

@@ -240,7 +240,11 @@ mod tests {
         for inside in ["", r#","windows":[[60000,5]],"unlimited":true"#, r#","windows":[[0,5]]"#] {
             let text = format!(r#"{{"expires_at":null,"identity":"user:bob"{inside}}}"#);
             let loaded = read(&reply(&field(&key), &text)).expect("a reply");
-            assert_eq!((loaded.list.len(), loaded.unreadable), (0, 1), "{text}: no misspelt name means no limit");
+            assert_eq!(
+                (loaded.list.len(), loaded.unreadable),
+                (0, 1),
+                "{text}: no misspelt name means no limit"
+            );
         }
         assert!(read(&[]).is_none() && read(&reply("a", "b")[..1]).is_none());
     }
