@@ -12,10 +12,14 @@ const ADA: &str = "/api/v1/limits/chat/user:ada";
 
 on_both_stores!(
     an_override_applies_at_once_to_its_identity_alone,
+    who_has_no_limit_is_not_counted_and_has_the_old_count_afterwards,
     an_override_ends_by_itself,
-    units_are_given_back_a_log_is_reset_and_looking_consumes_nothing,
+    looking_consumes_nothing,
+    units_are_given_back_and_a_log_is_reset,
     the_most_denied_are_known_by_name,
-    commands_say_what_the_instance_says,
+    the_commands_show_where_somebody_stands,
+    the_commands_forgive,
+    the_commands_give_other_limits_and_take_them_away,
     explain_live_knows_what_is_left,
 );
 
@@ -64,7 +68,11 @@ async fn an_override_applies_at_once_to_its_identity_alone(store: Store) {
     let ada = as_user(&gate, "ada").await;
     assert_eq!([60, 3_600].map(|window| ada.number(&format!("x-ratelimit-limit-{window}s"))), [5, 100]);
     assert_eq!(as_user(&gate, "bob").await.number("x-ratelimit-limit-60s"), 2);
+}
 
+async fn who_has_no_limit_is_not_counted_and_has_the_old_count_afterwards(store: Store) {
+    let (_origin, gate) = gate(&store).await;
+    as_user(&gate, "ada").await;
     assert_eq!(set(&gate, json!({"unlimited": true})).await.status, 200);
     for _ in 0..10 {
         let free = as_user(&gate, "ada").await;
@@ -77,7 +85,7 @@ async fn an_override_applies_at_once_to_its_identity_alone(store: Store) {
     assert_eq!(removed.json()["removed"], true);
     let after = as_user(&gate, "ada").await;
     let seen = (after.number("x-ratelimit-limit-60s"), after.number("x-ratelimit-remaining-60s"));
-    assert_eq!(seen, (2, 0), "what was counted before stays counted, what was free stays free");
+    assert_eq!(seen, (2, 0));
     assert_eq!(as_user(&gate, "ada").await.status, 429);
 }
 
@@ -91,28 +99,37 @@ async fn an_override_ends_by_itself(store: Store) {
     assert_eq!(standing(&gate).await["applies"], "policy");
 }
 
-async fn units_are_given_back_a_log_is_reset_and_looking_consumes_nothing(store: Store) {
-    let (_origin, gate) = gate(&store).await;
-    for status in [200, 200, 429, 429] {
-        assert_eq!(as_user(&gate, "ada").await.status, status);
+async fn statuses(gate: &Gate, count: usize) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for _ in 0..count {
+        statuses.push(as_user(gate, "ada").await.status);
     }
+    statuses
+}
+
+async fn looking_consumes_nothing(store: Store) {
+    let (_origin, gate) = gate(&store).await;
+    assert_eq!(statuses(&gate, 3).await, [200, 200, 429]);
     for _ in 0..5 {
         let standing = standing(&gate).await;
         assert_eq!((&standing["would_admit"], &standing["windows"][1]["used"]), (&json!(false), &json!(2)));
         let wait = standing["retry_after_s"].as_u64();
         assert!(wait.is_some_and(|wait| (1..=60).contains(&wait)), "{standing}");
     }
+}
+
+async fn units_are_given_back_and_a_log_is_reset(store: Store) {
+    let (_origin, gate) = gate(&store).await;
+    assert_eq!(statuses(&gate, 4).await, [200, 200, 429, 429]);
     let refund = async |units: u32| {
         let path = format!("{ADA}/refund");
         steer(&gate, Method::POST, &path, Some(json!({"units": units}))).await.json()["given_back"].clone()
     };
     assert_eq!(refund(1).await, 1);
-    assert_eq!([as_user(&gate, "ada").await.status, as_user(&gate, "ada").await.status], [200, 429]);
+    assert_eq!(statuses(&gate, 2).await, [200, 429]);
     assert_eq!(refund(7).await, 2, "no more than there were");
     assert_eq!(standing(&gate).await["windows"][1]["used"], 0);
-    for status in [200, 200, 429] {
-        assert_eq!(as_user(&gate, "ada").await.status, status);
-    }
+    assert_eq!(statuses(&gate, 3).await, [200, 200, 429]);
     assert_eq!(steer(&gate, Method::DELETE, ADA, None).await.json()["reset"], true);
     assert_eq!(as_user(&gate, "ada").await.number("x-ratelimit-remaining-60s"), 1);
 }
@@ -142,56 +159,60 @@ async fn the_most_denied_are_known_by_name(store: Store) {
     assert!(!metrics.contains("ada"), "no identity is a label");
 }
 
-async fn commands_say_what_the_instance_says(store: Store) {
+/// `tidegate limit` with these words.
+async fn limit(gate: &Gate, words: &[&str]) -> String {
+    command(gate, &[&["limit"], words].concat()).await
+}
+
+async fn the_commands_show_where_somebody_stands(store: Store) {
     let (_origin, gate) = gate(&store).await;
-    for _ in 0..3 {
-        as_user(&gate, "ada").await;
-    }
-    let ada = ["chat", "user:ada"];
-    let run = async |words: &[&str]| command(&gate, &[&["limit"], words].concat()).await;
-    let show = run(&[&["show"], &ada[..]].concat()).await;
-    assert!(
-        show.starts_with(
-            "user:ada under chat (enforce)\nWINDOW  LIMIT  USED  LEFT  RESETS IN\n1m      2      2     0     "
-        ),
-        "{show}"
-    );
+    assert_eq!(statuses(&gate, 3).await, [200, 200, 429]);
+    let show = limit(&gate, &["show", "chat", "user:ada"]).await;
+    let table = "user:ada under chat (enforce)\n\
+        WINDOW  LIMIT  USED  LEFT  RESETS IN\n\
+        1m      2      2     0     ";
+    assert!(show.starts_with(table), "{show}");
     assert!(show.contains("a request now would be denied, one in "), "{show}");
-    assert_eq!(run(&["top", "-n", "5"]).await, "DENIED  POLICY  IDENTITY\n1       chat    user:ada\n");
-    assert_eq!(run(&["top", "--busiest"]).await, "ASKED  POLICY  IDENTITY\n3      chat    user:ada\n");
-    assert_eq!(
-        run(&["refund", "chat", "user:ada", "1"]).await,
-        "gave 1 of 1 units back to user:ada under chat\n"
-    );
-    let set = run(&["override", "chat", "user:ada", "--windows", "1m=500,1d=9000", "--ttl", "1h"]).await;
-    assert!(
-        set.starts_with("user:ada under chat (enforce, by an override (500 in 1m, 9000 in 1d, ends in "),
-        "{set}"
-    );
+    let denied = limit(&gate, &["top", "-n", "5"]).await;
+    assert_eq!(denied, "DENIED  POLICY  IDENTITY\n1       chat    user:ada\n");
+    let busiest = limit(&gate, &["top", "--busiest"]).await;
+    assert_eq!(busiest, "ASKED  POLICY  IDENTITY\n3      chat    user:ada\n");
+    let json = limit(&gate, &["show", "chat", "user:ada", "--json"]).await;
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["windows"][0]["used"], &json["applies"]), (&json!(2), &json!("policy")));
+}
+
+async fn the_commands_forgive(store: Store) {
+    let (_origin, gate) = gate(&store).await;
+    assert_eq!(statuses(&gate, 3).await, [200, 200, 429]);
+    let refunded = limit(&gate, &["refund", "chat", "user:ada", "1"]).await;
+    assert_eq!(refunded, "gave 1 of 1 units back to user:ada under chat\n");
+    assert_eq!(statuses(&gate, 2).await, [200, 429]);
+    let reset = limit(&gate, &["reset", "chat", "user:ada"]).await;
+    assert_eq!(reset, "user:ada starts afresh under chat\n");
+    assert_eq!(statuses(&gate, 3).await, [200, 200, 429]);
+}
+
+async fn the_commands_give_other_limits_and_take_them_away(store: Store) {
+    let (_origin, gate) = gate(&store).await;
+    as_user(&gate, "ada").await;
+    let words = ["override", "chat", "user:ada", "--windows", "1m=500,1d=9000", "--ttl", "1h"];
+    let set = limit(&gate, &words).await;
+    let head = "user:ada under chat (enforce, by an override (500 in 1m, 9000 in 1d, ends in ";
+    assert!(set.starts_with(head), "{set}");
     assert!(
         set.contains("\n1m      500    1     499   ") && set.contains("\n1h      100    1     99    "),
         "{set}"
     );
-    let list = run(&["list"]).await;
+    let list = limit(&gate, &["list"]).await;
     assert!(list.starts_with("POLICY  COUNTS") && list.contains("2 in 1m, 100 in 1h"), "{list}");
     assert!(list.contains("\nchat         user:ada  500 in 1m, 9000 in 1d  ends in "), "{list}");
-    assert_eq!(
-        run(&["override", "chat", "user:ada", "--remove"]).await,
-        "user:ada has no override under chat any more\n"
-    );
-    assert_eq!(
-        run(&["override", "chat", "user:ada", "--remove"]).await,
-        "user:ada had no override under chat\n"
-    );
-    let network = run(&["override", "chat", "ip:2001:db8::/64", "--unlimited"]).await;
-    assert!(
-        network.contains("ip:2001:db8::/64 under chat (enforce, by an override (no limit, for good))"),
-        "{network}"
-    );
-    assert_eq!(run(&["reset", "chat", "user:ada"]).await, "user:ada starts afresh under chat\n");
-    let json: Value =
-        serde_json::from_str(&run(&["show", "chat", "user:ada", "--json"]).await).expect("JSON");
-    assert_eq!((&json["windows"][0]["used"], &json["applies"]), (&json!(0), &json!("policy")));
+    let remove = ["override", "chat", "user:ada", "--remove"];
+    assert_eq!(limit(&gate, &remove).await, "user:ada has no override under chat any more\n");
+    assert_eq!(limit(&gate, &remove).await, "user:ada had no override under chat\n");
+    let network = limit(&gate, &["override", "chat", "ip:2001:db8::/64", "--unlimited"]).await;
+    let head = "ip:2001:db8::/64 under chat (enforce, by an override (no limit, for good))\n";
+    assert!(network.starts_with(head), "{network}");
 }
 
 async fn explain_live_knows_what_is_left(store: Store) {
@@ -264,27 +285,33 @@ async fn without_redis_overrides_stay_in_force_and_none_is_set() {
 }
 
 #[tokio::test]
-async fn commands_say_what_is_wrong_and_end_with_1() {
+async fn the_commands_have_the_token_from_an_option_or_the_file() {
     let origin = Origin::counting().await;
     let text = Setup::new(origin.address()).with(SECTIONS).text();
     let text =
         text.replace("admin: {listen: \"127.0.0.1:0\"}", "admin: {listen: \"127.0.0.1:0\", token: s3cret}");
     let gate = Gate::start_with(&text).await;
     let (admin, file) = (gate.admin.to_string(), gate.file().to_string_lossy().into_owned());
-    let run = async |words: &[&str]| Gate::run(&[&["limit"], words, &["--admin", &admin]].concat()).await;
-    let (code, _, stderr) = run(&["list"]).await;
+    let list = async |more: &[&str]| Gate::run(&[&["limit", "list", "--admin", &admin], more].concat()).await;
+    let (code, _, stderr) = list(&[]).await;
     assert!(code == Some(1) && stderr.contains("A token is needed"), "{stderr}");
-    let (code, stdout, _) = run(&["list", "--token", "s3cret"]).await;
-    assert!(code == Some(0) && stdout.contains("chat"), "{stdout}");
-    let (code, stdout, stderr) = run(&["list", "--config", &file]).await;
-    assert!(code == Some(0) && stdout.contains("chat"), "the file knows the token: {stderr}");
-    for (words, says) in [
-        (["show", "chta", "user:ada"], "There is no such policy: did you mean `chat`"),
-        (["show", "chat", "ada"], "write the identity as KIND:VALUE"),
-        (["override", "chat", "user:ada"], "--windows"),
+    for more in [["--token", "s3cret"], ["--config", &file]] {
+        let (code, stdout, stderr) = list(&more).await;
+        assert!(code == Some(0) && stdout.contains("chat"), "{more:?}: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn the_commands_say_what_is_wrong_and_fail() {
+    let (_origin, gate) = gate(&Store::Memory).await;
+    let admin = gate.admin.to_string();
+    for (words, code, says) in [
+        (["show", "chta", "user:ada"], 1, "There is no such policy: did you mean `chat`"),
+        (["show", "chat", "ada"], 1, "write the identity as KIND:VALUE"),
+        (["override", "chat", "user:ada"], 2, "--windows"),
     ] {
-        let (code, stdout, stderr) = run(&[&words[..], &["--token", "s3cret"]].concat()).await;
-        assert!(code != Some(0) && stdout.is_empty() && stderr.contains(says), "{words:?}: {stderr}");
+        let run = Gate::run(&[&["limit"], &words[..], &["--admin", &admin]].concat()).await;
+        assert!(run.0 == Some(code) && run.1.is_empty() && run.2.contains(says), "{words:?}: {run:?}");
     }
     let (code, _, stderr) = Gate::run(&["limit", "list", "--admin", "127.0.0.1:1"]).await;
     assert!(code == Some(1) && stderr.contains("no answer from http://127.0.0.1:1"), "{stderr}");
