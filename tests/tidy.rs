@@ -98,9 +98,11 @@ fn sources_keep_the_house_rules() {
     for (name, text) in sources(&root.join("src")) {
         faults.extend(product_faults(&name, &text));
     }
-    for (name, text) in sources(&root.join("tests/it")) {
-        faults.extend(size_faults(&name, &text));
-        faults.extend(text_faults(&name, &text));
+    for beside in ["tests/it", "benches"] {
+        for (name, text) in sources(&root.join(beside)) {
+            faults.extend(size_faults(&name, &text));
+            faults.extend(text_faults(&name, &text));
+        }
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }

@@ -411,6 +411,54 @@ fn an_override_is_in_force_until_it_is_removed() {
 }
 
 #[test]
+fn an_override_of_a_policy_that_is_gone_can_be_removed() {
+    let admin = Admin::open();
+    assert_eq!(admin.ask(&format!("PUT {ADA}/override"), &[JSON], r#"{"unlimited": true}"#).status, 200);
+    let text = CONFIG.replace("ai_chat", "other");
+    let source = Source::Text { name: "t.yaml".to_owned(), text };
+    let snapshot = load(&source, &Env::default(), 8).expect("a valid configuration").snapshot;
+    admin.parts.current.store(Arc::new(snapshot));
+    assert_eq!(admin.get(ADA).problem(), "no-policy");
+    let remove = || admin.ask(&format!("DELETE {ADA}/override"), &[], "");
+    assert_eq!(remove().json()["removed"], true);
+    assert_eq!(remove().problem(), "no-policy");
+}
+
+/// Does `answer` have the shape that the document promises under `pointer`?
+fn assert_promised(answer: &Answer, pointer: &str) {
+    let document: Value = serde_json::from_str(include_str!("openapi.json")).expect("JSON");
+    assert!(document.pointer(pointer).is_some(), "{pointer}");
+    let schema = json!({"$ref": format!("#{pointer}"), "components": document["components"], "paths": document["paths"]});
+    let fault = jsonschema::validate(&schema, &answer.json()).err().map(|fault| fault.to_string());
+    assert_eq!(fault, None, "{answer:?}");
+}
+
+#[test]
+fn answers_about_limits_have_the_promised_shape() {
+    let admin = Admin::open();
+    charge_ada(&admin, 12);
+    let of = |path: &str, method: &str| {
+        let path = path.replace('/', "~1");
+        format!("/paths/{path}/{method}/responses/200/content/application~1json/schema")
+    };
+    assert_promised(&admin.get("/api/v1/limits"), &of("/api/v1/limits", "get"));
+    assert_promised(&admin.get(ADA), "/components/schemas/Standing");
+    assert_promised(&admin.get("/api/v1/limits/top"), &of("/api/v1/limits/top", "get"));
+    for body in [r#"{"unlimited": true}"#, r#"{"windows": {"1m": 5}, "ttl": "1h"}"#] {
+        let set = admin.ask(&format!("PUT {ADA}/override"), &[JSON], body);
+        assert_promised(&set, "/components/schemas/Standing");
+        assert_promised(&admin.get("/api/v1/limits/overrides"), &of("/api/v1/limits/overrides", "get"));
+    }
+    let refund = "/api/v1/limits/{policy}/{identity}/refund";
+    let refunded = admin.ask(&format!("POST {ADA}/refund"), &[JSON], r#"{"units": 3}"#);
+    assert_promised(&refunded, &of(refund, "post"));
+    let removed = admin.ask(&format!("DELETE {ADA}/override"), &[], "");
+    assert_promised(&removed, &of("/api/v1/limits/{policy}/{identity}/override", "delete"));
+    let told = admin.ask("POST /api/v1/explain", &[JSON], r#"{"method": "GET", "url": "/"}"#);
+    assert_promised(&told, &of("/api/v1/explain", "post"));
+}
+
+#[test]
 fn an_override_that_is_not_understood_changes_nothing() {
     let admin = Admin::open();
     let put = |body: &str| {

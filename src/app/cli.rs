@@ -8,6 +8,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::app::replay::formats::LogKind;
+use crate::app::replay::formats::csv::ColumnChoice;
+use crate::app::replay::percentile::Percentile;
+
 /// The configuration that is read when neither `--config` nor `TIDEGATE_CONFIG` names one.
 pub const DEFAULT_CONFIG: &str = "config/tidegate.yaml";
 
@@ -62,6 +66,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Say which route, identity, limits and cache key a request would get, and why
     Explain(ExplainArgs),
+    /// Say what the configured limits would have denied of the requests in an access log
+    Replay(ReplayArgs),
     /// Print the JSON Schema of the configuration
     Schema,
     /// Run with a sample backend, in memory; prints tokens and requests to try
@@ -246,6 +252,35 @@ fn window(text: &str) -> Result<(String, u32), String> {
     Ok((length.to_owned(), units))
 }
 
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The log, gzipped or not; - reads standard input
+    pub log: PathBuf,
+    /// The configuration file, when one is named.
+    #[arg(help = CONFIG_HELP, short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What its lines are
+    #[arg(long, value_enum, default_value_t = LogKind::Auto)]
+    pub format: LogKind,
+    /// Which CSV column tells what, such as time=ts,path=url,ip=client,user=uid
+    #[arg(long, value_name = "FACT=COLUMN", value_delimiter = ',')]
+    pub columns: Vec<ColumnChoice>,
+    /// Replay requests too that the log shows as denied
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub include_denied: bool,
+    /// How many denied identities of each policy are named
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    pub top: usize,
+    /// Suggest limits under which so many per cent of the identities are never denied
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "95,99,99.9")]
+    pub percentiles: Vec<Percentile>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Options of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -342,6 +377,27 @@ mod tests {
             "--windows 1m=x",
         ] {
             assert!(parse(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn replay_takes_lists_and_a_switch_that_is_on() {
+        let of = |line: &str| match parse(line).expect("is valid").command {
+            Command::Replay(asked) => asked,
+            other => panic!("{other:?}"),
+        };
+        let plain = of("tidegate replay access.log");
+        assert!(plain.include_denied && plain.columns.is_empty() && plain.format == LogKind::Auto);
+        assert_eq!(
+            plain.percentiles.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["95", "99", "99.9"]
+        );
+        let asked =
+            of("tidegate replay - --include-denied=false --columns time=ts,ip=client --percentiles 50");
+        assert_eq!((asked.include_denied, asked.columns.len(), asked.percentiles.len()), (false, 2, 1));
+        for wrong in ["--columns agent=ua", "--percentiles 101", "--format xml", ""] {
+            let refused = parse(&format!("tidegate replay {wrong}")).expect_err(wrong);
+            assert_eq!(refused.exit_code(), 2, "{wrong}");
         }
     }
 

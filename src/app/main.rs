@@ -10,12 +10,13 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::app::cli::{
-    CheckArgs, Cli, Command, ExplainArgs, Global, HealthcheckArgs, LimitArgs, LogStyle, RunArgs,
+    CheckArgs, Cli, Command, ExplainArgs, Global, HealthcheckArgs, LimitArgs, LogStyle, ReplayArgs, RunArgs,
 };
 use crate::app::client::Client;
 use crate::app::healthcheck::{Question, ask};
 use crate::app::origin::{Origin, Overrides, Refused};
 use crate::app::output::{complain, data};
+use crate::app::replay::replay;
 use crate::app::run::{RunFault, run};
 use crate::app::{check, demo, limit};
 use crate::base::{Clock, SystemClock};
@@ -51,6 +52,7 @@ fn execute(command: Command, global: &Global) -> anyhow::Result<()> {
         Command::Demo(args) => runtime()?.block_on(demo::run(&args, &log(global)?)),
         Command::Check(args) => check_file(args, env),
         Command::Explain(args) => explain_request(args, env),
+        Command::Replay(args) => replay_log(args, env),
         Command::Schema => Ok(data(SCHEMA)?),
         Command::Healthcheck(args) => healthcheck(args, env),
         Command::Limit(args) => limits(args, env),
@@ -138,6 +140,11 @@ fn limits(args: LimitArgs, env: Env) -> anyhow::Result<()> {
     let client = Client::of(&args.admin, args.config, env)?;
     let done = small_runtime()?.block_on(limit::run(&client, &args.action, args.json));
     Ok(data(&done?)?)
+}
+
+fn replay_log(mut args: ReplayArgs, env: Env) -> anyhow::Result<()> {
+    let snapshot = Origin::file(args.config.take(), env)?.load(1)?.snapshot;
+    Ok(data(&replay(&args, &snapshot)?)?)
 }
 
 /// A field as curl takes it.

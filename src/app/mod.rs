@@ -14,6 +14,7 @@ pub mod origin;
 pub mod output;
 pub mod panics;
 pub mod reload;
+pub mod replay;
 pub mod run;
 pub mod signals;
 pub mod table;

@@ -116,13 +116,19 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
     let around = (Arc::clone(&current), Arc::clone(&metrics), Arc::clone(&clock));
     let reloader = Arc::new(Reloader::new(origin, text, around));
     reload::start(&reloader, orders, &tasks);
-    let parts = Parts { current: Arc::clone(&current), stores, metrics, clock, tasks: tasks.clone() };
+    let parts = Parts {
+        current: Arc::clone(&current),
+        stores: Arc::clone(&stores),
+        metrics,
+        clock,
+        tasks: tasks.clone(),
+    };
     let plane = DataPlane::prepare(sockets.data, parts)?;
 
     let signals = Signals::install()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "{listening}");
     ready(&listening);
-    Running { current, readiness, reloader, tasks }.serve(plane, signals).await
+    Running { current, stores, readiness, reloader, tasks }.serve(plane, signals).await
 }
 
 fn metrics(clock: &dyn Clock, logging: &Logging) -> Result<Arc<Metrics>, MetricsFault> {
@@ -167,6 +173,7 @@ impl Sockets {
 /// What the running process is steered by.
 struct Running {
     current: Current,
+    stores: Arc<Stores>,
     readiness: Arc<Readiness>,
     reloader: Arc<Reloader>,
     tasks: Tasks,
@@ -206,6 +213,8 @@ impl Running {
             () = second_stop(&mut signals) => return Err(RunFault::CutShort),
         }
         self.tasks.drain(TASKS_BUDGET).await;
+        // Blocks this thread: there is nothing left that it could do meanwhile.
+        self.stores.save();
         tracing::info!("stopped");
         Ok(())
     }

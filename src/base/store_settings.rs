@@ -1,6 +1,7 @@
 //! What the configuration says about the stores.
 
 use crate::base::Secret;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where a store is.
@@ -29,6 +30,8 @@ pub struct StoreSettings {
     pub deny_cache_entries: usize,
     /// The longest time that one is remembered; zero: none is.
     pub deny_cache_life: Duration,
+    /// Where counts of this process are kept from one run to the next; `None`: they end with it.
+    pub memory_snapshot: Option<PathBuf>,
     /// In front of every key.
     pub prefix: String,
 }
@@ -43,6 +46,7 @@ impl Default for StoreSettings {
             memory_limits_bytes: 128 << 20,
             deny_cache_entries: 100_000,
             deny_cache_life: Duration::from_mins(1),
+            memory_snapshot: None,
             prefix: "tg:".to_owned(),
         }
     }

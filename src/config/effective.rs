@@ -55,6 +55,7 @@ pub fn effective(snapshot: &Snapshot) -> Value {
             "memory": {
                 "cache": format_size(store.memory_cache_bytes),
                 "limits": format_size(store.memory_limits_bytes),
+                "snapshot": store.memory_snapshot,
             },
         },
         "upstreams": named(upstreams, |upstream| (&upstream.name, upstream_value(upstream))),

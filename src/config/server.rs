@@ -323,6 +323,13 @@ fn memory(reader: &mut Reader<'_>, taken: Option<Taken>, settings: &mut StoreSet
     if let Some(bytes) = section.take("limits").and_then(|taken| reader.size(&taken)) {
         settings.memory_limits_bytes = bytes;
     }
+    if let Some(taken) = section.take("snapshot") {
+        settings.memory_snapshot = reader.path(&taken);
+        if settings.url != StoreUrl::Memory {
+            let remedy = "remove it, or count in this process (`store.url: \"memory:\"`)";
+            reader.warn(taken.key_at, &taken.path, "counts are in Redis, it is not used", remedy);
+        }
+    }
     reader.finish(&section);
 }
 

@@ -1,7 +1,7 @@
 //! What the client is told: `X-RateLimit-*-Ns`, and `RateLimit-Policy` and `RateLimit` of
 //! draft-ietf-httpapi-ratelimit-headers-10.
 
-use crate::limit::policy::{FieldStyle, Mode};
+use crate::limit::policy::{FieldStyle, Mode, Policy};
 use crate::limit::verdict::{Charge, Decision, WindowState};
 use crate::limit::windows::Window;
 use http::{HeaderName, HeaderValue};
@@ -36,9 +36,24 @@ pub fn denial(charges: &[Charge], decisions: &[Decision]) -> Denial {
     }
 }
 
+/// The places of one identity under one policy, after the request took one.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// How many there are.
+    pub limit: u32,
+    /// How many are left.
+    pub remaining: u32,
+}
+
 /// The fields for an answer to a limited request, refused or not.
 #[must_use]
-pub fn fields(charges: &[Charge], decisions: &[Decision]) -> Vec<(HeaderName, HeaderValue)> {
+pub fn fields(
+    charges: &[Charge],
+    decisions: &[Decision],
+    places: &[Places<'_>],
+) -> Vec<(HeaderName, HeaderValue)> {
     let mut fields = legacy_fields(charges, decisions);
     let is_denied = enforced(charges, decisions).any(|(_, decision)| !decision.admitted);
     let (mut policies, mut states) = (Vec::new(), Vec::new());
@@ -54,6 +69,14 @@ pub fn fields(charges: &[Charge], decisions: &[Decision]) -> Vec<(HeaderName, He
             if !is_denied || (!decision.admitted && state.remaining < charge.cost) {
                 states.push(format!("{name};r={};t={}", state.remaining, seconds_up(state.reset_ms)));
             }
+        }
+    }
+    let is_shown = |places: &Places<'_>| matches!(places.policy.fields, FieldStyle::Ietf | FieldStyle::Both);
+    for Places { policy, limit, remaining } in places.iter().filter(|places| is_shown(places)) {
+        let name = &policy.name;
+        policies.push(format!("\"{name}-in-flight\";q={limit};qu=\"concurrent-requests\""));
+        if !is_denied {
+            states.push(format!("\"{name}-in-flight\";r={remaining}"));
         }
     }
     push(&mut fields, RATE_LIMIT_POLICY, &policies.join(", "));
@@ -129,7 +152,7 @@ mod tests {
     use super::*;
     use crate::identity::Caller;
     use crate::limit::ring::RingLog;
-    use crate::limit::{Overrides, Policy, Sender, Windows};
+    use crate::limit::{Overrides, Sender, Windows};
     use http::HeaderMap;
     use std::sync::Arc;
 
@@ -165,7 +188,7 @@ mod tests {
             policy("tight", &[(60_000, 10)], Mode::Enforce),
         ];
         let (charges, decisions) = ask(&both, 3);
-        let fields = fields(&charges, &decisions);
+        let fields = fields(&charges, &decisions, &[]);
         assert_eq!(text(&fields, "x-ratelimit-limit-60s").as_deref(), Some("10"));
         assert_eq!(text(&fields, "x-ratelimit-remaining-60s").as_deref(), Some("7"));
         assert_eq!(text(&fields, "x-ratelimit-remaining-3600s").as_deref(), Some("997"));
@@ -180,7 +203,10 @@ mod tests {
     fn a_refusal_lists_only_what_is_spent_and_rounds_the_wait_up() {
         let two = [policy("p", &[(10_500, 5), (60_000, 100)], Mode::Enforce)];
         let (charges, decisions) = ask(&two, 5);
-        assert_eq!(text(&fields(&charges, &decisions), "ratelimit").as_deref(), Some(r#""p-11s";r=0;t=11"#));
+        assert_eq!(
+            text(&fields(&charges, &decisions, &[]), "ratelimit").as_deref(),
+            Some(r#""p-11s";r=0;t=11"#)
+        );
         let denial = denial(&charges, &decisions);
         assert_eq!(
             (denial.status, denial.retry_after_s, denial.policies),
@@ -189,8 +215,17 @@ mod tests {
     }
 
     #[test]
+    fn places_are_announced_as_concurrent_requests() {
+        let policy = Policy::new("p", Windows::none());
+        let fields = fields(&[], &[], &[Places { policy: &policy, limit: 5, remaining: 3 }]);
+        let policy = text(&fields, "ratelimit-policy");
+        assert_eq!(policy.as_deref(), Some("\"p-in-flight\";q=5;qu=\"concurrent-requests\""));
+        assert_eq!(text(&fields, "ratelimit").as_deref(), Some("\"p-in-flight\";r=3"));
+    }
+
+    #[test]
     fn a_shadow_policy_shows_nothing() {
         let (charges, decisions) = ask(&[policy("p", &[(60_000, 1)], Mode::Shadow)], 5);
-        assert!(fields(&charges, &decisions).is_empty());
+        assert!(fields(&charges, &decisions, &[]).is_empty());
     }
 }

@@ -18,7 +18,7 @@ pub use charges::{Bill, Sender, Slot, Stage, bill, charge};
 pub use counting::{Cost, Count, StatusSet};
 pub use denials::Denials;
 pub use exempt::{Bypass, Override, Overrides};
-pub use fields::{Denial, denial, fields};
+pub use fields::{Denial, Places, denial, fields};
 pub use policy::{FieldStyle, Mode, OnStoreFailure, Per, Policy};
 pub use ring::RingLog;
 pub use subject::{Subject, subject};

@@ -106,6 +106,26 @@ impl RingLog {
         self.base_ms.saturating_add(u64::from(self.newest))
     }
 
+    /// The units for a file: a base in milliseconds, and offsets to it, the oldest first.
+    #[must_use]
+    pub fn parts(&self) -> (u64, impl ExactSizeIterator<Item = u32>) {
+        (self.base_ms, self.stamps.iter().copied())
+    }
+
+    /// A log of what [`RingLog::parts`] and [`RingLog::newest_ms`] told; `None` for what no log can have told.
+    #[must_use]
+    pub fn from_parts(base_ms: u64, newest_ms: u64, units: &[u32]) -> Option<Self> {
+        let newest = u32::try_from(newest_ms.checked_sub(base_ms)?).ok()?;
+        let is_in_order = units.is_sorted() && units.last().is_none_or(|last| *last <= newest);
+        if !is_in_order || units.len() > UNITS_MAX {
+            return None;
+        }
+        let capacity = units.len().max(CAPACITY_MIN);
+        let mut stamps = VecDeque::with_capacity(capacity);
+        stamps.extend(units);
+        Some(Self { base_ms, newest, capacity, stamps })
+    }
+
     /// Units in the log, counted by some window or not.
     #[must_use]
     pub fn len(&self) -> usize {

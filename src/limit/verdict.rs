@@ -59,8 +59,7 @@ pub struct Decision {
     /// Milliseconds after which the same charge would pass if nobody else asks: 0 when admitted,
     /// `None` when the cost is above a limit, so that it never can.
     pub retry_ms: Option<u32>,
-    /// The store's time of the decision, epoch milliseconds in Redis and process milliseconds in memory; names the
-    /// consumed units for a refund.
+    /// The store's time of the decision in epoch milliseconds; names the consumed units for a refund.
     pub stamp_ms: u64,
     /// One state a window, in the order of the charge's windows. After a decision that consumed, the units are
     /// counted; otherwise the log is as before.

@@ -6,8 +6,8 @@ use crate::config::{Route, Snapshot};
 use crate::identity::Caller;
 use crate::limit::{Charge, Decision, Stage};
 use crate::proxy::pool::{Attempt, Pool};
-use crate::store::Source;
-use crate::telemetry::Held;
+use crate::store::{Held, Source};
+use crate::telemetry::Held as Gauged;
 use http::{HeaderMap, Version};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub(super) struct RequestCtx {
     /// When the first part of the body arrived, monotonic milliseconds.
     pub(super) body_started_ms: Option<u64>,
     /// Counts the request as under way until it ends.
-    pub(super) in_flight: Option<Held>,
+    pub(super) in_flight: Option<Gauged>,
     /// Why the request was refused or failed, for the log: the `type` of the problem.
     pub(super) problem: Option<&'static str>,
 }
@@ -81,6 +81,12 @@ pub(super) struct Limits {
     pub(super) source: Option<Source>,
     /// What is decided only when no stored answer does.
     pub(super) upstream: Stage,
+    /// Places that it holds while it is under way.
+    pub(super) held: Vec<Held>,
+    /// The policy that had no place for it.
+    pub(super) refused_by: Option<Arc<str>>,
+    /// A policy in shadow that would have had none.
+    pub(super) shadow_refused: Option<Arc<str>>,
     /// Does the answer change what was consumed?
     pub(super) settled: Settled,
     /// The store was away and the policies say `allow`.

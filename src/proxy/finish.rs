@@ -1,7 +1,7 @@
 //! The end of every request: metrics, statistics, the access line, what was taken is given back.
 
 use crate::cache::Outcome;
-use crate::limit::Mode;
+use crate::limit::{Charge, Decision, Mode};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::failure;
 use crate::proxy::gate::Gate;
@@ -85,11 +85,10 @@ fn limit_decision(ctx: &RequestCtx) -> Option<LimitDecision> {
         return Some(LimitDecision::Degraded);
     }
     let source = limits.source?;
-    let shadow = limits
-        .charges
-        .iter()
-        .zip(&limits.decisions)
-        .any(|(charge, decision)| charge.policy.mode == Mode::Shadow && !decision.admitted);
+    let is_refused =
+        |(charge, decision): (&Charge, &Decision)| charge.policy.mode == Mode::Shadow && !decision.admitted;
+    let shadow =
+        limits.shadow_refused.is_some() || limits.charges.iter().zip(&limits.decisions).any(is_refused);
     Some(match (limits.is_denied, source) {
         (true, Source::Store | Source::Remembered) => LimitDecision::Deny,
         (true, Source::Local) => LimitDecision::LocalDeny,

@@ -2,11 +2,12 @@
 //! is charged or given back once the answer is known.
 
 use crate::config::Route;
-use crate::limit::{Charge, Decision, Mode, Sender, Stage};
+use crate::limit::{Charge, Decision, Mode, Sender, Slot, Stage};
 use crate::proxy::context::{RequestCtx, Settled};
 use crate::proxy::gate::Gate;
 use crate::proxy::refusal::Refusal;
-use crate::store::{Admission, Source};
+use crate::store::slots::{Place, Standing};
+use crate::store::{Admission, Held, SlotRefusal, Source};
 use crate::telemetry::LimitDecision as Counted;
 use http::HeaderMap;
 use pingora::proxy::Session;
@@ -57,7 +58,10 @@ pub(super) async fn go_upstream(gate: &Gate, ctx: &mut RequestCtx) -> Result<(),
 
 /// Decides one stage: places first, since they cost nothing lasting.
 async fn decide(gate: &Gate, ctx: &mut RequestCtx, stage: Stage) -> Result<(), Refusal> {
-    let Stage { charges, .. } = stage;
+    let Stage { charges, slots } = stage;
+    if !slots.is_empty() {
+        hold(gate, ctx, &slots).await?;
+    }
     if charges.is_empty() {
         return Ok(());
     }
@@ -72,8 +76,56 @@ async fn decide(gate: &Gate, ctx: &mut RequestCtx, stage: Stage) -> Result<(), R
     let taken = take(ctx, charges, admission);
     if taken.is_err() {
         ctx.limits.settled = Settled::Nothing;
+        let_go(ctx).await;
     }
     taken
+}
+
+/// Takes the places that the request needs while it is under way.
+async fn hold(gate: &Gate, ctx: &mut RequestCtx, slots: &[Slot]) -> Result<(), Refusal> {
+    let taken = gate.stores.slots.acquire(slots, gate.stores.limiter.instances()).await;
+    let held = match taken {
+        Ok(held) => held,
+        Err(SlotRefusal::Unavailable { policy }) => {
+            gate.metrics.limit_decision(&policy.name, Counted::Unavailable);
+            let_go(ctx).await;
+            return Err(Refusal::StoreAway { policy: policy.name.to_string() });
+        }
+        Err(SlotRefusal::Full { policy, source, .. }) => {
+            let counted = if source == Source::Local { Counted::LocalDeny } else { Counted::Deny };
+            gate.metrics.limit_decision(&policy.name, counted);
+            ctx.limits.source = Some(source);
+            ctx.limits.is_denied = true;
+            ctx.limits.refused_by = Some(Arc::clone(&policy.name));
+            let_go(ctx).await;
+            return Err(Refusal::InFlight { status: policy.status, policy: policy.name.to_string() });
+        }
+    };
+    for policy in held.shadow_refused() {
+        gate.metrics.limit_decision(&policy.name, Counted::ShadowDeny);
+        ctx.limits.shadow_refused = Some(Arc::clone(&policy.name));
+    }
+    // A policy that counts over time as well is counted by that decision.
+    let is_alone = |place: &&Place| place.slot.policy.windows.as_slice().is_empty();
+    for place in held.places().iter().filter(is_alone) {
+        let counted = match (place.standing, held.source()) {
+            (Standing::Taken { .. }, Source::Local) => Counted::LocalAllow,
+            (Standing::Taken { .. }, _) => Counted::Allow,
+            (Standing::Uncounted, _) => Counted::Degraded,
+            (Standing::WouldRefuse, _) => continue,
+        };
+        gate.metrics.limit_decision(&place.slot.policy.name, counted);
+    }
+    ctx.limits.source.get_or_insert(held.source());
+    ctx.limits.held.push(held);
+    Ok(())
+}
+
+/// Frees the request's places, before the next request on its connection asks for them.
+async fn let_go(ctx: &mut RequestCtx) {
+    for held in std::mem::take(&mut ctx.limits.held) {
+        held.release().await;
+    }
 }
 
 /// Keeps what was decided for the answer.
@@ -165,6 +217,7 @@ pub(super) async fn abandon(gate: &Gate, ctx: &mut RequestCtx, status: u16) {
         ctx.limits.upstream = Stage::default();
         settle(gate, ctx, status, &HeaderMap::new()).await;
     }
+    let_go(ctx).await;
 }
 
 fn has_consumed(charge: &Charge, decision: &Decision) -> bool {
@@ -213,9 +266,17 @@ fn record(gate: &Gate, charges: &[Charge], admission: &Admission) {
 
 /// The policy that decided, for the access line: the one that refused, or would have; else the first.
 pub(super) fn decisive(ctx: &RequestCtx) -> Option<&Arc<str>> {
-    let asked = || ctx.limits.charges.iter().zip(&ctx.limits.decisions);
-    let refused =
-        |mode: Mode| asked().find(|(charge, decision)| !decision.admitted && charge.policy.mode == mode);
-    let decisive = refused(Mode::Enforce).or_else(|| refused(Mode::Shadow)).or_else(|| asked().next());
-    decisive.map(|(charge, _)| &charge.policy.name)
+    let limits = &ctx.limits;
+    let asked = || limits.charges.iter().zip(&limits.decisions);
+    let refused = |mode: Mode| {
+        let found = asked().find(|(charge, decision)| !decision.admitted && charge.policy.mode == mode);
+        found.map(|(charge, _)| &charge.policy.name)
+    };
+    let held = limits.held.iter().flat_map(Held::places).map(|place| &place.slot.policy.name);
+    (limits.refused_by.as_ref())
+        .or_else(|| refused(Mode::Enforce))
+        .or_else(|| refused(Mode::Shadow))
+        .or(limits.shadow_refused.as_ref())
+        .or_else(|| asked().next().map(|(charge, _)| &charge.policy.name))
+        .or_else(|| held.last())
 }

@@ -28,6 +28,13 @@ pub(super) enum Refusal {
         /// Whole seconds until the same request would pass; `None`: never, its cost is above the limit.
         retry_after_s: Option<u32>,
     },
+    /// Too many requests of the same identity are under way.
+    InFlight {
+        /// Configured status, usually 429.
+        status: u16,
+        /// The policy.
+        policy: String,
+    },
     /// The store that counts is away and the policy says `deny`.
     StoreAway {
         /// The policy.
@@ -106,6 +113,7 @@ impl Refusal {
             Self::NoRoute => "no-route",
             Self::Identity(_) => "invalid-credential",
             Self::Limit { .. } => "limit",
+            Self::InFlight { .. } => "in-flight",
             Self::StoreAway { .. } => "store-away",
             Self::OnlyIfCached => "only-if-cached",
             Self::NoServer { .. } => "no-server",
@@ -120,7 +128,7 @@ impl Refusal {
     fn retry_after_s(&self) -> Option<u32> {
         match self {
             Self::Limit { retry_after_s, .. } => *retry_after_s,
-            Self::StoreAway { .. } | Self::NoServer { .. } => Some(1),
+            Self::InFlight { .. } | Self::StoreAway { .. } | Self::NoServer { .. } => Some(1),
             _ => None,
         }
     }
@@ -138,6 +146,14 @@ impl Refusal {
             }
             Self::Limit { status, policies, retry_after_s } => {
                 limit_problem(*status, policies, *retry_after_s)
+            }
+            Self::InFlight { status, policy } => {
+                let detail =
+                    format!("{policy} lets no more requests be under way at once; wait for one to end");
+                let mut problem =
+                    Problem::of_type(*status, QUOTA_EXCEEDED, "Too many requests at once").detail(detail);
+                problem.violated_policies = vec![policy.clone()];
+                problem
             }
             Self::StoreAway { policy } => {
                 let mut problem =

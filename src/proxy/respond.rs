@@ -1,8 +1,11 @@
 //! The way back: fields that every answer carries, refusals, and answers of our own.
 
 use crate::cache::{CacheStatus, Outcome, Scope};
+use crate::limit::Places;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::refusal::Refusal;
+use crate::store::Held;
+use crate::store::slots::Standing;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::Result;
@@ -70,10 +73,17 @@ fn add_limit_fields(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<(
         response.insert_header("X-RateLimit-Status", "degraded")?;
         return Ok(());
     }
-    if limits.decisions.is_empty() {
+    if limits.decisions.is_empty() && limits.held.is_empty() {
         return Ok(());
     }
-    for (name, value) in crate::limit::fields(&limits.charges, &limits.decisions) {
+    let places = limits.held.iter().flat_map(Held::places).filter_map(|place| match place.standing {
+        Standing::Taken { remaining } => {
+            Some(Places { policy: &place.slot.policy, limit: place.slot.limit, remaining })
+        }
+        Standing::WouldRefuse | Standing::Uncounted => None,
+    });
+    let places: Vec<Places<'_>> = places.collect();
+    for (name, value) in crate::limit::fields(&limits.charges, &limits.decisions, &places) {
         // A backend's own RateLimit items stay in front of ours: an intermediary must not drop them.
         if name.as_str().starts_with("ratelimit") {
             response.append_header(name, value)?;

@@ -163,6 +163,44 @@ async fn scenarios_15_and_16_limits_changed_live(store: &Store) {
     assert_eq!(remaining(&store.ask(10_000, &with_hour).await), [0, 10], "a new window knows the history");
 }
 
+async fn what_is_only_judged_denies_like_the_rest_and_costs_nothing(store: &Store) {
+    let judged = Charge { consumes: false, ..charge_of("judged", 18, &[(60, 2)], Mode::Enforce) };
+    let beside = charge_of("beside", 18, &[(60, 100)], Mode::Enforce);
+    let both = [judged.clone(), beside];
+    for left in [99, 98, 97] {
+        let decisions = store.run(0, &both, Operation::Consume).await;
+        assert_eq!((remaining(&decisions[0]), remaining(&decisions[1])), (vec![2], vec![left]));
+    }
+    let forced = store.run(0, &both[..1], Operation::Force).await.remove(0);
+    assert_eq!(remaining(&forced), [1], "after the response it counts");
+    let forced = store.run(0, &[Charge { cost: 5, ..judged }], Operation::Force).await.remove(0);
+    assert_eq!((forced.admitted, remaining(&forced)), (true, vec![0]));
+    let decisions = store.run(0, &both, Operation::Consume).await;
+    assert_eq!((decisions[0].admitted, decisions[1].admitted), (false, true));
+    assert_eq!(remaining(&decisions[1]), [97], "a denial by what is only judged costs nothing elsewhere");
+}
+
+async fn units_are_given_back_by_stamp_or_from_the_newest(store: &Store) {
+    let five = charge_of("refund", 19, &[(60, 5)], Mode::Enforce);
+    let of = |cost: u32| Charge { cost, ..five.clone() };
+    let mut stamps = Vec::new();
+    for (at, cost) in [(0, 1), (1_000, 2), (2_000, 2)] {
+        stamps.push(store.ask(at, &of(cost)).await.stamp_ms);
+    }
+    assert!(!store.ask(3_000, &five).await.admitted);
+    let (after, given) = store.refund(3_000, &of(9), Some(stamps[1])).await;
+    assert_eq!((remaining(&after), given), (vec![2], 2), "no more than was consumed then");
+    let (after, given) = store.refund(3_000, &of(9), Some(stamps[1])).await;
+    assert_eq!((remaining(&after), given), (vec![2], 0), "once only");
+    let (after, given) = store.refund(3_000, &of(2), None).await;
+    assert_eq!((remaining(&after), resets(&after), given), (vec![4], vec![57_000], 2), "the oldest stays");
+    let (after, given) = store.refund(3_000, &of(9), None).await;
+    assert_eq!((remaining(&after), given), (vec![5], 1));
+    assert_eq!(remaining(&store.ask(3_000, &of(5)).await), [0]);
+    store.reset(&five.key).await;
+    assert_eq!(remaining(&store.ask(3_000, &of(5)).await), [0]);
+}
+
 async fn all_scenarios(store: &Store) {
     scenarios_1_and_2(store).await;
     scenarios_3_to_6(store).await;
@@ -170,6 +208,8 @@ async fn all_scenarios(store: &Store) {
     scenario_12_a_clock_that_steps_back(store).await;
     scenario_13_all_or_nothing(store).await;
     scenarios_15_and_16_limits_changed_live(store).await;
+    what_is_only_judged_denies_like_the_rest_and_costs_nothing(store).await;
+    units_are_given_back_by_stamp_or_from_the_newest(store).await;
 }
 
 #[tokio::test]
@@ -181,4 +221,41 @@ async fn memory_keeps_the_acceptance_list() {
 async fn redis_keeps_the_acceptance_list() {
     let server = Redis::start().await;
     all_scenarios(&Store::redis(&server).await).await;
+}
+
+#[tokio::test]
+async fn a_log_in_redis_takes_few_bytes() {
+    let server = Redis::start().await;
+    let store = Store::redis(&server).await;
+    let day = charge(&[(60, 10_000), (3_600, 10_000), (86_400, 10_000)]);
+    for (units, bytes_max) in [(10, 260), (1_000, 5_632), (10_000, 48_000)] {
+        store.reset(&day.key).await;
+        for at in 0..units {
+            assert!(store.ask(at, &day).await.admitted);
+        }
+        let bytes: u32 =
+            server.cli(&["MEMORY", "USAGE", &day.key.redis_key("tg:")]).parse().expect("a number");
+        assert!(bytes <= bytes_max, "{bytes} bytes for {units} units");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_off_counts_as_empty_wherever_that_is_found() {
+    let server = Redis::start().await;
+    let store = Store::redis(&server).await;
+    let hundred = charge_of("cut", 22, &[(1, 50), (60, 100)], Mode::Enforce);
+    let key = hundred.key.redis_key("tg:");
+    let cut = "redis.call('SET', KEYS[1], redis.call('GETRANGE', KEYS[1], 0, 83))";
+    // The ring is full and rewritten; a unit has left the short window; the wait is looked up.
+    for (at, cost, remaining_after) in [(10, 1, [49, 99]), (1_001, 1, [49, 99]), (500, 45, [5, 55])] {
+        store.reset(&hundred.key).await;
+        for unit in 0..8 {
+            assert!(store.ask(unit, &hundred).await.admitted);
+        }
+        server.cli(&["EVAL", cut, "1", &key]);
+        let decision = store.ask(at, &Charge { cost, ..hundred.clone() }).await;
+        assert_eq!((decision.admitted, remaining(&decision)), (true, remaining_after.to_vec()), "at {at}");
+        let whole: u32 = server.cli(&["STRLEN", &key]).parse().expect("a number");
+        assert_eq!(whole, if cost == 1 { 80 + 8 * 4 } else { 80 + 45 * 4 });
+    }
 }

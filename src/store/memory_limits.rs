@@ -22,15 +22,15 @@ const SHARD_BYTES_MIN: usize = 512 << 10;
 
 /// One identity's log and what its worth is judged by.
 #[derive(Debug)]
-struct Kept {
-    key: LimitKey,
-    log: RingLog,
+pub(super) struct Kept {
+    pub(super) key: LimitKey,
+    pub(super) log: RingLog,
     /// The longest window that ever counted its units.
-    longest_ms: u32,
+    pub(super) longest_ms: u32,
     /// When it was last asked for.
-    seen_ms: u64,
+    pub(super) seen_ms: u64,
     /// Until then it denies.
-    barred_until_ms: u64,
+    pub(super) barred_until_ms: u64,
 }
 
 impl Kept {
@@ -44,7 +44,8 @@ impl Kept {
         SLOT.saturating_add(self.log.heap_bytes())
     }
 
-    fn is_spent(&self, now_ms: u64) -> bool {
+    /// Does no window count any of its units?
+    pub(super) fn is_spent(&self, now_ms: u64) -> bool {
         self.log.newest_ms().saturating_add(u64::from(self.longest_ms)) <= now_ms
     }
 
@@ -61,13 +62,19 @@ impl Kept {
     }
 }
 
-/// The embedded limiter. Time is monotonic milliseconds of the clock it was made with.
+/// The embedded limiter. Its time is wall milliseconds, read once when it is made, and monotonic milliseconds since: it
+/// never runs back, and says of units that were consumed before the process began how old they are.
 pub struct MemoryLimits {
     shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
     clock: Arc<dyn Clock>,
+    /// The clock's monotonic reading at the start.
+    began_ms: u64,
+    /// The time at that moment.
+    base_ms: AtomicU64,
     shard_bytes_max: usize,
     evicted: AtomicU64,
+    expired: AtomicU64,
     next_sweep: AtomicUsize,
 }
 
@@ -88,9 +95,12 @@ impl MemoryLimits {
         Self {
             shards: std::iter::repeat_with(Mutex::default).take(shards).collect(),
             hasher: RandomState::new(),
+            began_ms: clock.monotonic_ms(),
+            base_ms: AtomicU64::new(clock.wall_ms()),
             clock,
             shard_bytes_max: bytes_max.checked_div(shards).unwrap_or(bytes_max),
             evicted: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
             next_sweep: AtomicUsize::new(0),
         }
     }
@@ -101,7 +111,7 @@ impl MemoryLimits {
         let places = self.places(charges);
         let mut locked = self.lock(&places);
         // Read under the locks: two requests on one log then see time in the order in which they are decided.
-        let now_ms = self.clock.monotonic_ms();
+        let now_ms = self.now_ms();
         let asked = || charges.iter().zip(&places);
         let mut decisions: Vec<Decision> =
             asked().map(|(charge, place)| locked.shard(*place).judge(place.hash, charge, now_ms)).collect();
@@ -119,7 +129,7 @@ impl MemoryLimits {
     pub fn force(&self, charge: &Charge) -> Decision {
         let place = self.place(&charge.key);
         let mut locked = self.lock(&[place]);
-        let now_ms = self.clock.monotonic_ms();
+        let now_ms = self.now_ms();
         self.consume(locked.shard(place), place.hash, charge, now_ms)
     }
 
@@ -156,12 +166,51 @@ impl MemoryLimits {
         self.evicted.load(Ordering::Relaxed)
     }
 
+    /// Logs that left because no window counted them any more.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
+    }
+
     /// Drops what no window counts any more from the next shard; call it now and then.
     pub fn sweep(&self) {
         let turn = self.next_sweep.fetch_add(1, Ordering::Relaxed);
         if let Some(shard) = self.shards.get(turn % self.shards.len()) {
-            shard.lock().drop_spent(self.clock.monotonic_ms(), &self.hasher);
+            let left = shard.lock().drop_spent(self.now_ms(), &self.hasher);
+            self.expired.fetch_add(left, Ordering::Relaxed);
         }
+    }
+
+    /// The time by which units are stamped.
+    pub(super) fn now_ms(&self) -> u64 {
+        let since_ms = self.clock.monotonic_ms().saturating_sub(self.began_ms);
+        self.base_ms.load(Ordering::Relaxed).saturating_add(since_ms)
+    }
+
+    /// Lets the time be `at_ms` or later: where logs say that it was, it must not run back.
+    pub(super) fn not_before(&self, at_ms: u64) {
+        self.base_ms.fetch_add(at_ms.saturating_sub(self.now_ms()), Ordering::Relaxed);
+    }
+
+    /// Shows all logs, some at a time.
+    pub(super) fn each<E>(&self, mut show: impl FnMut(&Kept) -> Result<(), E>) -> Result<(), E> {
+        self.shards.iter().try_for_each(|shard| shard.lock().table.iter().try_for_each(&mut show))
+    }
+
+    /// Forgets all logs.
+    pub(super) fn clear(&self) {
+        self.shards.iter().for_each(|shard| *shard.lock() = Shard::default());
+    }
+
+    /// Puts a log in place of the one with the same key. Something else leaves when there is no room.
+    pub(super) fn restore(&self, kept: Kept) {
+        let place = self.place(&kept.key);
+        let mut locked = self.lock(&[place]);
+        let shard = locked.shard(place);
+        self.make_room(shard, &kept.key, self.now_ms());
+        shard.remove(place.hash, &kept.key);
+        shard.bytes = shard.bytes.saturating_add(kept.bytes());
+        shard.table.insert_unique(place.hash, kept, |kept| self.hasher.hash_one(&kept.key));
     }
 
     fn place(&self, key: &LimitKey) -> Place {
@@ -185,19 +234,26 @@ impl MemoryLimits {
     }
 
     fn consume(&self, shard: &mut Shard, hash: u64, charge: &Charge, now_ms: u64) -> Decision {
-        if shard.bytes > self.shard_bytes_max {
-            let left = shard.make_room(self.shard_bytes_max, now_ms, &charge.key, &self.hasher);
-            let before = self.evicted.fetch_add(left, Ordering::Relaxed);
-            let after = before.saturating_add(left);
-            // Once for each doubling: it is to be noticed, not to fill the log.
-            if before.checked_ilog2() != after.checked_ilog2() {
-                tracing::warn!(
-                    evicted = after,
-                    "store.memory.limits is full: logs that still counted were dropped"
-                );
-            }
-        }
+        self.make_room(shard, &charge.key, now_ms);
         shard.consume(hash, charge, now_ms, &self.hasher)
+    }
+
+    /// Lets logs leave a shard that is full; never `keep`.
+    fn make_room(&self, shard: &mut Shard, keep: &LimitKey, now_ms: u64) {
+        if shard.bytes <= self.shard_bytes_max {
+            return;
+        }
+        self.expired.fetch_add(shard.drop_spent(now_ms, &self.hasher), Ordering::Relaxed);
+        let left = shard.drop_least(self.shard_bytes_max, now_ms, keep);
+        let before = self.evicted.fetch_add(left, Ordering::Relaxed);
+        let after = before.saturating_add(left);
+        // Once for each doubling: it is to be noticed, not to fill the log.
+        if before.checked_ilog2() != after.checked_ilog2() {
+            tracing::warn!(
+                evicted = after,
+                "store.memory.limits is full: logs that still counted were dropped"
+            );
+        }
     }
 }
 
@@ -260,17 +316,18 @@ impl Shard {
         decision
     }
 
-    fn drop_spent(&mut self, now_ms: u64, hasher: &RandomState) {
-        self.drop_if(|kept| kept.is_spent(now_ms));
+    /// Drops what no window counts any more. Returns how many left.
+    fn drop_spent(&mut self, now_ms: u64, hasher: &RandomState) -> u64 {
+        let left = self.drop_if(|kept| kept.is_spent(now_ms));
         if self.table.len().saturating_mul(4) < self.table.capacity() {
             self.table.shrink_to(self.table.len().saturating_mul(2), |kept| hasher.hash_one(&kept.key));
         }
+        left
     }
 
     /// Empties the shard to seven eighths, so that the next time is far away: it looks at all logs. Returns how many
     /// left that still counted. `keep` stays: it is being charged.
-    fn make_room(&mut self, bytes_max: usize, now_ms: u64, keep: &LimitKey, hasher: &RandomState) -> u64 {
-        self.drop_spent(now_ms, hasher);
+    fn drop_least(&mut self, bytes_max: usize, now_ms: u64, keep: &LimitKey) -> u64 {
         let surplus = self.bytes.saturating_sub(bytes_max.saturating_sub(bytes_max / 8));
         let mut by_worth: Vec<_> = self.table.iter().map(|kept| (kept.worth(now_ms), kept.bytes())).collect();
         by_worth.sort_unstable();
@@ -391,7 +448,8 @@ mod tests {
         for _ in 0..SHARDS_MAX {
             limits.sweep();
         }
-        assert_eq!((limits.keys(), limits.bytes(), limits.evicted()), (0, 0, 0));
+        assert_eq!((limits.keys(), limits.bytes()), (0, 0));
+        assert_eq!((limits.evicted(), limits.expired()), (0, 1_000));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod overrides;
 mod parts;
 pub mod redis;
 pub mod slots;
+pub mod snapshot;
 pub mod tiered;
 pub mod top;
 
@@ -42,6 +43,7 @@ use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
 use crate::store::redis::{Connection, RedisEntries, RedisLimits, RedisOverrides, RedisSlots, Surroundings};
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +68,8 @@ pub struct Stores {
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
     pub top: TopLists,
+    /// Where the counts of this process outlive it.
+    snapshot: Option<PathBuf>,
 }
 
 impl Stores {
@@ -101,6 +105,11 @@ impl Stores {
             }
         };
         let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
+        // What is in Redis needs none: there the counts of this process are a fallback, and soon out of date.
+        let snapshot = settings.memory_snapshot.clone().filter(|_| settings.url == StoreUrl::Memory);
+        if let Some(path) = &snapshot {
+            read_back(&local, path);
+        }
         let memory = MemoryEntries::new(Arc::clone(clock), settings.memory_cache_bytes);
         // A connection of its own: a large body must not stand in front of a decision.
         let entries = match settings.cache_url.as_ref().unwrap_or(&settings.url) {
@@ -113,7 +122,7 @@ impl Stores {
         };
         let limiter = Limiter::new(counts, local, clock, settings);
         let top = TopLists::default();
-        let stores = Arc::new(Self { limiter, slots, entries, live_overrides, top });
+        let stores = Arc::new(Self { limiter, slots, entries, live_overrides, top, snapshot });
         stores.start(tasks);
         Ok(stores)
     }
@@ -136,9 +145,11 @@ impl Stores {
         });
         let looking = Arc::clone(self);
         tasks.spawn_until_stop("overrides", async move {
+            // The first look comes soon after the store answers: the start waits for it.
+            let mut pause = CONNECT_LOOK;
             loop {
-                let is_loaded = looking.live_overrides.is_loaded();
-                tokio::time::sleep(if is_loaded { overrides::POLL_EVERY } else { CONNECT_LOOK }).await;
+                tokio::time::sleep(pause).await;
+                pause = pause.saturating_mul(2).min(overrides::POLL_EVERY);
                 if let Err(failure) = looking.live_overrides.refresh().await {
                     tracing::trace!(%failure, "overrides not read");
                 }
@@ -157,6 +168,19 @@ impl Stores {
     #[must_use]
     pub fn overrides(&self) -> Arc<Overrides> {
         self.live_overrides.current()
+    }
+
+    /// Writes the counts of this process to their file, if there is to be one. Blocks; call it when nothing is served any
+    /// more.
+    pub fn save(&self) {
+        let Some(path) = &self.snapshot else { return };
+        let file = path.display();
+        match self.limiter.local().save(path) {
+            Ok(logs) => tracing::info!(logs, %file, "counts saved"),
+            Err(error) => {
+                tracing::error!(%error, %file, "counts are not saved, the next start knows none of them");
+            }
+        }
     }
 
     /// Waits until the stores answer, at most `budget`: requests before that would be counted by this instance alone.
@@ -180,12 +204,24 @@ impl Stores {
         readings.push(Reading::LimitMemory {
             keys: count(local.keys()),
             bytes: count(local.bytes()),
-            evictions: local.evicted(),
+            expired: local.expired(),
+            evicted: local.evicted(),
         });
         readings.extend(self.limiter.fleet());
         readings.push(Reading::StoreUp { store: self.limiter.store_name(), up: self.limiter.is_connected() });
         if matches!(self.entries, EntryStore::Tiered(_)) {
             readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });
+        }
+    }
+}
+
+/// Counts of the process before this one. Without them every quota is whole again, which is no reason not to start.
+fn read_back(limits: &MemoryLimits, path: &Path) {
+    let file = path.display();
+    match limits.load(path) {
+        Ok(logs) => tracing::info!(logs, %file, "counts read back"),
+        Err(fault) => {
+            tracing::warn!(%fault, %file, "store.memory.snapshot is not used: all counts begin at 0");
         }
     }
 }

@@ -192,11 +192,22 @@ async fn agrees(store: &Store, script: &[Step]) -> Result<(), TestCaseError> {
         let want = match operation {
             Operation::Force => oracle.consume(at, list, charge.cost),
             Operation::Refund { stamp_ms } => {
-                // Both may have forgotten what counts nowhere; the oracle forgets nothing.
-                let sure =
-                    if stamp_ms.is_none() { oracle.younger(at, 30_000).min(charge.cost) } else { given };
+                // What counts nowhere may be forgotten; the oracle forgets nothing.
+                let counted = oracle.younger(at, 30_000);
+                let is_young = |stamp| at.max(oracle.newest).saturating_sub(stamp) < 30_000;
+                let is_sure = stamp_ms.is_some_and(is_young);
                 let most = oracle.refund(stamp_ms, charge.cost);
-                prop_assert!((sure..=most).contains(&given), "step {number}: {given} of {sure} to {most}");
+                let least = match stamp_ms {
+                    Some(_) => {
+                        if is_sure {
+                            most
+                        } else {
+                            0
+                        }
+                    }
+                    None => counted.min(charge.cost),
+                };
+                prop_assert!((least..=most).contains(&given), "step {number}: {given} of {least} to {most}");
                 oracle.judge(at, list, 0)
             }
             Operation::Consume => {

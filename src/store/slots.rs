@@ -190,6 +190,27 @@ impl Held {
         self.places.iter().any(|place| place.standing == Standing::Uncounted)
     }
 
+    /// Frees all places and waits until Redis knows, at most its time-out for each identity: whoever comes after this
+    /// finds them free.
+    pub async fn release(mut self) {
+        let leases = self.free();
+        let inner = Arc::clone(&self.inner);
+        drop(self);
+        inner.give_back_now(leases).await;
+    }
+
+    fn free(&mut self) -> Vec<Lease> {
+        let mut leases = std::mem::take(&mut self.asked);
+        if !self.places.is_empty() {
+            let mut here = self.inner.here.lock();
+            for place in self.places.drain(..) {
+                here.free(&place);
+                leases.extend(place.lease.map(|id| Lease { key: place.slot.key, id }));
+            }
+        }
+        leases
+    }
+
     /// Takes places of this process in one critical section, where `is_counted`: each policy has its limit divided by
     /// `share`.
     fn take_here(
@@ -274,14 +295,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut leases = std::mem::take(&mut self.asked);
-        if !self.places.is_empty() {
-            let mut here = self.inner.here.lock();
-            for place in self.places.drain(..) {
-                here.free(&place);
-                leases.extend(place.lease.map(|id| Lease { key: place.slot.key, id }));
-            }
-        }
+        let leases = self.free();
         self.inner.give_back(leases);
     }
 }
@@ -292,20 +306,23 @@ fn full(slot: &Slot, source: Source) -> SlotRefusal {
 
 impl Inner {
     /// Frees places in Redis without keeping anybody waiting. What fails ends by itself.
-    fn give_back(&self, leases: Vec<Lease>) {
+    fn give_back(self: &Arc<Self>, leases: Vec<Lease>) {
         // Outside of a runtime nothing can be sent: the process is ending.
         if leases.is_empty() || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
-        let Some(Shared { redis, tasks }) = &self.shared else { return };
-        let redis = redis.clone();
-        tasks.spawn("lease release", async move {
-            for leases in leases.chunk_by(|left, right| left.key.identity == right.key.identity) {
-                if let Err(failure) = redis.give_back(leases).await {
-                    tracing::debug!(%failure, "a place is not given back, its lease will end");
-                }
+        let Some(Shared { tasks, .. }) = &self.shared else { return };
+        let inner = Arc::clone(self);
+        tasks.spawn("lease release", async move { inner.give_back_now(leases).await });
+    }
+
+    async fn give_back_now(&self, leases: Vec<Lease>) {
+        let Some(Shared { redis, .. }) = &self.shared else { return };
+        for leases in leases.chunk_by(|left, right| left.key.identity == right.key.identity) {
+            if let Err(failure) = redis.give_back(leases).await {
+                tracing::debug!(%failure, "a place is not given back, its lease will end");
             }
-        });
+        }
     }
 
     async fn keep_renewing(self: Arc<Self>) {

@@ -170,8 +170,8 @@ families! {
         => "Identities whose counts this process keeps.";
     limit_memory_bytes: IntGauge "tidegate_limit_memory_bytes"
         => "Memory of the counts in this process, by estimate.";
-    limit_memory_evictions: IntCounter "tidegate_limit_memory_evictions_total"
-        => "Counts that left memory although they still mattered; above 0 means that store.memory.limits is too small.";
+    limit_memory_evictions: IntCounterVec "tidegate_limit_memory_evictions_total" ["reason"]
+        => "Counts that left memory: expired (no window counted them any more), full (they still mattered; above 0 means that store.memory.limits is too small).";
     cache_requests: IntCounterVec "tidegate_cache_requests_total" ["namespace", "result"]
         => "Requests of cached routes: hit, miss, stale, revalidated, bypass.";
     cache_stored: IntCounterVec "tidegate_cache_stored_total" ["namespace"]

@@ -256,10 +256,12 @@ impl Metrics {
             Reading::BreakerOpen { upstream, servers } => {
                 self.families.breaker_open.with_label_values(&[upstream.as_ref()]).set(gauge_value(*servers));
             }
-            Reading::LimitMemory { keys, bytes, evictions } => {
+            Reading::LimitMemory { keys, bytes, expired, evicted } => {
                 self.families.limit_memory_keys.set(gauge_value(*keys));
                 self.families.limit_memory_bytes.set(gauge_value(*bytes));
-                raise_to(&self.families.limit_memory_evictions, *evictions);
+                for (reason, count) in [("expired", expired), ("full", evicted)] {
+                    raise_to(&self.families.limit_memory_evictions.with_label_values(&[reason]), *count);
+                }
             }
             Reading::LimitFleet { instances, feed_up, denials, owed, owed_dropped } => {
                 self.families.limit_instances.set(gauge_value(*instances));
@@ -333,7 +335,7 @@ mod tests {
                     healthy: true,
                 },
                 Reading::BreakerOpen { upstream, servers: 0 },
-                Reading::LimitMemory { keys: 1, bytes: 2, evictions: 0 },
+                Reading::LimitMemory { keys: 1, bytes: 2, expired: 3, evicted: 0 },
                 Reading::LimitFleet { instances: 3, feed_up: true, denials: 4, owed: 0, owed_dropped: 0 },
                 Reading::LogLinesDropped(5),
             ]);

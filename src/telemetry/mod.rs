@@ -9,9 +9,9 @@ pub mod labels;
 pub mod log;
 pub mod metrics;
 pub mod readings;
+pub mod rfc3339;
 
 mod breakdown;
-mod rfc3339;
 
 pub use access::{AccessRecord, access};
 pub use cache_stats::{CacheReport, CacheStats, CacheStatsBy};

@@ -49,8 +49,10 @@ pub enum Reading {
         keys: u64,
         /// Memory, by estimate.
         bytes: u64,
+        /// Counts that left because no window counted them any more, since the start; never falls.
+        expired: u64,
         /// Counts that left although they still mattered, since the start; never falls.
-        evictions: u64,
+        evicted: u64,
     },
     /// How this instance stands to the others that share its store of counts.
     LimitFleet {

@@ -4,7 +4,7 @@ use crate::base::calendar::civil;
 
 /// `2026-07-01T12:00:00Z`.
 #[must_use]
-pub(super) fn format_s(unix_s: u64) -> String {
+pub fn format_s(unix_s: u64) -> String {
     let (days, second) = (unix_s / 86_400, unix_s % 86_400);
     let (year, month, day) = civil(i64::try_from(days).unwrap_or(i64::MAX));
     let (hour, minute) = (second / 3_600, second / 60 % 60);

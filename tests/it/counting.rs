@@ -22,6 +22,7 @@ on_both_stores!(
     exempt_senders_are_not_counted,
     overrides_of_the_file_beat_tier_and_policy,
     a_shadow_policy_becomes_enforced_with_its_history,
+    a_request_holds_its_place_until_its_answer_is_complete,
 );
 
 async fn gate(store: &Store, origin: &Origin, sections: &str) -> Gate {
@@ -298,4 +299,40 @@ async fn a_flood_of_refused_requests_makes_no_call() {
     let hits = gate.metric("tidegate_limit_deny_cache_hits_total", &[]).await - before;
     assert_eq!(hits, f64::from(flood));
     assert_eq!(decisions(&gate, "p", "deny").await, f64::from(flood) + 1.0);
+}
+
+async fn a_request_holds_its_place_until_its_answer_is_complete(store: Store) {
+    let gate_of_origin = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let waits = std::sync::Arc::clone(&gate_of_origin);
+    let origin =
+        Origin::start(
+            move |seen| {
+                if seen.target == "/slow" { Reply::ok("late").when(&waits) } else { Reply::ok("x") }
+            },
+        )
+        .await;
+    let sections = "limits: {p: {in_flight: 2}, w: {windows: {1m: 100}}}\nroutes: [{path: /, limit: [p, w]}]";
+    let gate = gate(&store, &origin, sections).await;
+    for left in [100 - 1, 100 - 2] {
+        let answer = gate.get("/").fetch().await;
+        assert_eq!((answer.status, remaining(&answer)), (200, left), "one after the other");
+        assert!(answer.header("ratelimit").contains(r#""p-in-flight";r=1"#), "{answer:?}");
+    }
+    let slow: Vec<_> = (0..2).map(|_| tokio::spawn(gate.get("/slow").fetch())).collect();
+    crate::support::eventually("both are under way", async || origin.count() == 4).await;
+    let refused = gate.get("/").fetch().await;
+    assert_eq!((refused.problem().0, refused.number("retry-after")), (429, 1));
+    assert_eq!(refused.json()["violated-policies"], serde_json::json!(["p"]));
+    gate_of_origin.add_permits(2);
+    for slow in slow {
+        assert_eq!(slow.await.expect("it ends").status, 200);
+    }
+    let mut answer = gate.get("/").fetch().await;
+    crate::support::eventually("the places are free", async || {
+        answer = gate.get("/").fetch().await;
+        answer.status == 200
+    })
+    .await;
+    assert!(remaining(&answer) < 97, "the refused request cost nothing elsewhere");
+    assert!(decisions(&gate, "p", "deny").await >= 1.0);
 }

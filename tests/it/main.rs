@@ -28,5 +28,7 @@ mod messages;
 mod passthrough;
 mod poisoning;
 mod reload;
+mod replay;
 mod responses;
+mod restart;
 mod tenants;

@@ -10,9 +10,9 @@ use crate::base::Problem;
 use crate::base::clock::millis;
 use crate::base::units::parse_duration;
 use crate::config::windows::length_ms;
-use crate::limit::{Override, Policy, Window, Windows};
+use crate::limit::{LimitKey, Override, Policy, Window, Windows};
 use crate::store::{LiveOverride, NotSet};
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -97,14 +97,25 @@ pub(in crate::admin) async fn set(
     }
 }
 
-/// `DELETE /api/v1/limits/{policy}/{identity}/override`.
+/// `DELETE /api/v1/limits/{policy}/{identity}/override`. Also of a policy that is no longer configured: what can be
+/// listed can be removed.
 pub(in crate::admin) async fn remove(State(parts): State<AdminParts>, names: Names) -> Response {
-    let asked = match Asked::of(&parts, names) {
-        Ok(asked) => asked,
-        Err(refusal) => return problem(&refusal),
+    let listed = names.as_ref().ok().and_then(|Path((policy, identity))| {
+        let mut list = parts.stores.live_overrides.list().into_iter();
+        list.find(|live| *live.policy == **policy && live.subject.to_string() == *identity)
+    });
+    let (key, identity) = match listed {
+        Some(live) => {
+            let key = LimitKey { identity: live.subject.digest(), policy: live.policy };
+            (key, live.subject.to_string())
+        }
+        None => match Asked::of(&parts, names) {
+            Ok(asked) => (asked.key, asked.subject.to_string()),
+            Err(refusal) => return problem(&refusal),
+        },
     };
-    let (policy, identity) = (&*asked.policy.name, asked.subject.to_string());
-    match parts.stores.live_overrides.remove(&asked.key).await {
+    let policy = &*key.policy;
+    match parts.stores.live_overrides.remove(&key).await {
         Ok(removed) => {
             tracing::info!(policy, ?identity, removed, "override removed");
             answer::json(

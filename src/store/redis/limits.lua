@@ -24,6 +24,7 @@
 -- packed thing from and into a table at once.
 
 local call, decode, encode = redis.call, struct.unpack, struct.pack
+local KEYS, ARGV = KEYS, ARGV
 local operation, count = ARGV[2], #KEYS
 local given
 
@@ -33,7 +34,7 @@ if operation == 'r' or operation == 'd' then
     local from = 80 + 4 * (unit % capacity)
     local behind, wall = from + 4 * units, 80 + 4 * capacity
     if behind <= wall then return call('GETRANGE', key, from, behind - 1) end
-    return call('GETRANGE', key, from, wall - 1) .. call('GETRANGE', key, 80, 80 + behind - wall - 1)
+    return call('GETRANGE', key, from, wall - 1) .. call('GETRANGE', key, 80, 79 + behind - wall)
   end
   -- The first unit from `out` on that is stamped later than `edge`; `head` when there is none.
   local function first_later(key, capacity, out, head, edge)
@@ -65,9 +66,13 @@ if operation == 'r' or operation == 'd' then
     local is_log, behind, units, log = pcall(find, key, stamp, cost)
     if not is_log or units == 0 then return 0 end
     local capacity, head = log[2], log[3]
-    for unit = behind, head - 1 do
-      local at = 80 + 4 * ((unit - units) % capacity)
-      call('SETRANGE', key, at, read_units(key, capacity, unit, 1))
+    if behind < head then
+      local younger = read_units(key, capacity, behind, head - behind)
+      if #younger < 4 * (head - behind) then return 0 end
+      local first = (behind - units) % capacity
+      local room = 4 * (capacity - first)
+      call('SETRANGE', key, 80 + 4 * first, string.sub(younger, 1, room))
+      if #younger > room then call('SETRANGE', key, 80, string.sub(younger, room + 1)) end
     end
     log[3], log[6] = head - units, 0
     call('SETRANGE', key, '0', encode('<dI4I4I4I4I4I4', unpack(log)))
@@ -250,10 +255,10 @@ for k = 1, count do
   end
 
   for i = 8, last, 2 do
-    local counted, limit, reset = head - log[i], ask[i + 1], 0
-    if counted > 0 then reset = log[i + 1] + ask[i] - at end
-    ask[i], ask[i + 1] = 0, reset
-    if counted < limit then ask[i] = limit - counted end
+    local free, reset = ask[i + 1] - head + log[i], 0
+    if log[i] < head then reset = log[i + 1] + ask[i] - at end
+    if free < 0 then free = 0 end
+    ask[i], ask[i + 1] = free, reset
   end
   ask[4], ask[6], ask[7] = given and given[k] or cost, 0, 0
   local answer = encode(shape, unpack(ask))

@@ -273,8 +273,12 @@ impl Reader<'_> {
 mod tests {
     use super::*;
     use crate::limit::Window;
-    use crate::store::testing::charge_of;
+    use crate::store::testing::{Redis, charge_of};
+    use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+    use fred::types::Builder;
+    use fred::types::config::Config;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     #[test]
     fn a_list_of_lengths_has_a_signature_whatever_the_limits() {
@@ -285,6 +289,39 @@ mod tests {
         assert_eq!(of(&[(1_000, 1), (60_000, 2)]), of(&[(60_000, 7), (1_000, 9)]));
         assert_ne!(of(&[(1_000, 1), (60_000, 2)]), of(&[(1_000, 1)]));
         assert_ne!(of(&[(1_000, 1)]), 0);
+    }
+
+    #[tokio::test]
+    async fn all_instances_are_told_of_what_was_given_back_or_reset() {
+        let server = Redis::start().await;
+        let limits = RedisLimits::new(server.connection().await, "tg:");
+        let config = Config::from_url(&format!("redis://127.0.0.1:{}", server.port)).expect("a valid URL");
+        let listener = Builder::from_config(config).build().expect("a client");
+        listener.init().await.expect("it connects");
+        listener.subscribe("tg:feed").await.expect("it listens");
+        let mut heard = listener.message_rx();
+
+        let charge = charge_of("p:1", 1, &[(60, 2)], Mode::Enforce);
+        let one = std::slice::from_ref(&charge);
+        assert_eq!(limits.refund(&charge, None).await, Ok(0), "nothing to give back, nothing to tell");
+        for _ in 0..2 {
+            assert!(limits.decide(one, Operation::Consume).await.expect("it answers")[0].admitted);
+        }
+        assert_eq!(limits.refund(&Charge { cost: 5, ..charge.clone() }, None).await, Ok(2));
+        limits.reset(&charge.key).await.expect("it answers");
+        limits.reset(&charge_of("gone", 2, &[(60, 2)], Mode::Enforce).key).await.expect("it answers");
+        for (identity, policy) in [(1, "p:1"), (1, "p:1"), (2, "gone")] {
+            let message = tokio::time::timeout(Duration::from_secs(10), heard.recv()).await;
+            let text = message.expect("in time").expect("it is told").value.into_string();
+            let digest = charge_of("p", identity, &[(60, 2)], Mode::Enforce).key.identity.short();
+            assert_eq!(text, Some(format!("forget {digest}:{policy}")));
+        }
+
+        server.cli(&["ACL", "SETUSER", "default", "resetchannels"]);
+        limits.decide(one, Operation::Consume).await.expect("it answers");
+        assert_eq!(limits.refund(&charge, None).await, Ok(1), "it works also where nobody may be told");
+        limits.reset(&charge.key).await.expect("it answers");
+        listener.quit().await.expect("it leaves");
     }
 
     proptest! {
