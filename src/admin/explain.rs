@@ -23,7 +23,7 @@ struct Question {
     ip: Option<IpAddr>,
 }
 
-/// Explains by the configuration in force.
+/// Explains by the configuration, the overrides and the counts in force.
 pub(super) async fn explain(State(parts): State<AdminParts>, request: Request) -> Response {
     match explained(&parts, request).await {
         Ok(explanation) => json(StatusCode::OK, &explanation),
@@ -43,6 +43,18 @@ async fn explained(parts: &AdminParts, request: Request) -> Result<Explanation, 
         ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         now_s: parts.clock.wall_ms() / 1_000,
     };
-    let explanation = crate::config::explain(&parts.current.load(), &asked);
-    explanation.map_err(|why| wrong(400, "refused", "Such a request would be refused", why))
+    let explained = crate::config::explain(&parts.current.load(), &asked, &parts.stores.overrides());
+    let mut explanation =
+        explained.map_err(|why| wrong(400, "refused", "Such a request would be refused", why))?;
+    let charges = explanation.charges();
+    if charges.is_empty() {
+        explanation.tell(&[]);
+        return Ok(explanation);
+    }
+    match parts.stores.limiter.peek(&charges).await {
+        Ok(decisions) => explanation.tell(&decisions),
+        // The rest is worth knowing all the same.
+        Err(failure) => explanation.unknown = Some(failure.to_string()),
+    }
+    Ok(explanation)
 }

@@ -6,7 +6,7 @@ use crate::admin::{cache, configuration, explain, health, limits};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use http::StatusCode;
 
 /// Everything that is answered, as `openapi.json` says it too.
@@ -20,8 +20,13 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/api/v1/config/reload"),
     ("POST", "/api/v1/explain"),
     ("GET", "/api/v1/limits"),
+    ("GET", "/api/v1/limits/top"),
+    ("GET", "/api/v1/limits/overrides"),
     ("GET", "/api/v1/limits/{policy}/{identity}"),
     ("DELETE", "/api/v1/limits/{policy}/{identity}"),
+    ("POST", "/api/v1/limits/{policy}/{identity}/refund"),
+    ("PUT", "/api/v1/limits/{policy}/{identity}/override"),
+    ("DELETE", "/api/v1/limits/{policy}/{identity}/override"),
 ];
 
 const OPENAPI: &str = include_str!("openapi.json");
@@ -39,7 +44,14 @@ pub(super) fn router(door: Door) -> Router {
         .route("/api/v1/config/reload", post(configuration::reload))
         .route("/api/v1/explain", post(explain::explain))
         .route("/api/v1/limits", get(limits::list))
+        .route("/api/v1/limits/top", get(limits::top))
+        .route("/api/v1/limits/overrides", get(limits::overrides))
         .route("/api/v1/limits/{policy}/{identity}", get(limits::standing).delete(limits::reset))
+        .route("/api/v1/limits/{policy}/{identity}/refund", post(limits::refund))
+        .route(
+            "/api/v1/limits/{policy}/{identity}/override",
+            put(limits::set_override).delete(limits::remove_override),
+        )
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(door, guard))

@@ -4,7 +4,7 @@ use crate::admin::server::{BOUNDS, Bounds, serve_within};
 use crate::admin::{AdminParts, AdminServer, ROUTES, ReloadOrder, Reloaded};
 use crate::base::{Clock, SystemClock, Tasks};
 use crate::config::{Env, Fault, Faults, Position, Source, load};
-use crate::store::Stores;
+use crate::store::{Admission, Stores};
 use crate::telemetry::{CacheResult, Metrics};
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
@@ -346,6 +346,192 @@ fn a_standing_shows_what_requests_consumed() {
     let reset = admin.ask("DELETE /api/v1/limits/ai_chat/user:ada", &[], "").json();
     assert_eq!(reset, json!({"policy": "ai_chat", "identity": "user:ada", "reset": true}));
     assert_eq!(admin.get("/api/v1/limits/ai_chat/user:ada").json()["windows"][0]["used"], 0);
+}
+
+/// Charges `user:ada` under `ai_chat` so many times.
+fn charge_ada(admin: &Admin, times: usize) {
+    let policy = Arc::clone(&admin.parts.current.load().policies[0]);
+    let subject = crate::limit::Subject::parse("user:ada").expect("an identity");
+    let charge = crate::limit::charge(&policy, &Arc::new(subject), None, &crate::limit::Overrides::new());
+    let charges = [charge.expect("a limit")];
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for _ in 0..times {
+        let admission = runtime.block_on(admin.parts.stores.limiter.admit(&charges));
+        if let Admission::Admitted { decisions, .. } | Admission::Denied { decisions, .. } = admission {
+            admin.parts.stores.top.record(&charges, &decisions);
+        }
+    }
+}
+
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+const ADA: &str = "/api/v1/limits/ai_chat/user:ada";
+
+#[test]
+fn the_newest_units_are_given_back_and_no_more_than_there_were() {
+    let admin = Admin::open();
+    charge_ada(&admin, 4);
+    let refund = |body: &str| admin.ask(&format!("POST {ADA}/refund"), &[JSON], body);
+    let given = json!({"policy": "ai_chat", "identity": "user:ada", "units": 3, "given_back": 3});
+    assert_eq!(refund(r#"{"units": 3}"#).json(), given);
+    assert_eq!(admin.get(ADA).json()["windows"][0]["used"], 1);
+    assert_eq!(refund(r#"{"units": 3}"#).json()["given_back"], 1);
+    for body in ["", "{}", r#"{"units": 0}"#, r#"{"units": -1}"#, r#"{"units": 1, "unit": 1}"#] {
+        assert_eq!(refund(body).problem(), "invalid-body", "{body}");
+    }
+}
+
+#[test]
+fn an_override_is_in_force_until_it_is_removed() {
+    let admin = Admin::open();
+    let put = |body: &str| admin.ask(&format!("PUT {ADA}/override"), &[JSON], body);
+    let set = put(r#"{"windows": {"1m": 500}, "ttl": "1h"}"#);
+    let standing = set.json();
+    assert_eq!((set.status, &standing["applies"]), (200, &json!("live_override")));
+    let limits = |standing: &Value| [0, 1].map(|window| standing["windows"][window]["limit"].clone());
+    assert_eq!(limits(&standing), [500, 100], "what is not named stays");
+    assert_eq!(standing["override"]["windows"], json!([{"window": "1m", "length_ms": 60_000, "limit": 500}]));
+    let left = standing["override"]["ends_in_ms"].as_u64();
+    assert!(left.is_some_and(|left| (3_590_000..=3_600_000).contains(&left)), "{standing}");
+    assert_eq!(limits(&admin.get(&format!("{ADA}?tier=pro")).json()), [500, 100], "it beats the tier");
+
+    let unlimited = put(r#"{"unlimited": true}"#).json();
+    assert_eq!((&unlimited["windows"], &unlimited["would_admit"]), (&json!([]), &json!(true)));
+    assert_eq!(unlimited["override"], json!({"unlimited": true}));
+    let list = admin.get("/api/v1/limits/overrides").json();
+    assert_eq!(
+        list,
+        json!({"overrides": [{"policy": "ai_chat", "identity": "user:ada", "unlimited": true}]})
+    );
+    for removed in [true, false] {
+        let answer = admin.ask(&format!("DELETE {ADA}/override"), &[], "").json();
+        assert_eq!(answer, json!({"policy": "ai_chat", "identity": "user:ada", "removed": removed}));
+    }
+    let after = admin.get(ADA).json();
+    assert_eq!((limits(&after), &after["applies"]), ([json!(10), json!(100)], &json!("policy")));
+}
+
+#[test]
+fn an_override_of_a_policy_that_is_gone_can_be_removed() {
+    let admin = Admin::open();
+    assert_eq!(admin.ask(&format!("PUT {ADA}/override"), &[JSON], r#"{"unlimited": true}"#).status, 200);
+    let text = CONFIG.replace("ai_chat", "other");
+    let source = Source::Text { name: "t.yaml".to_owned(), text };
+    let snapshot = load(&source, &Env::default(), 8).expect("a valid configuration").snapshot;
+    admin.parts.current.store(Arc::new(snapshot));
+    assert_eq!(admin.get(ADA).problem(), "no-policy");
+    let remove = || admin.ask(&format!("DELETE {ADA}/override"), &[], "");
+    assert_eq!(remove().json()["removed"], true);
+    assert_eq!(remove().problem(), "no-policy");
+}
+
+/// Does `answer` have the shape that the document promises under `pointer`?
+fn assert_promised(answer: &Answer, pointer: &str) {
+    let document: Value = serde_json::from_str(include_str!("openapi.json")).expect("JSON");
+    assert!(document.pointer(pointer).is_some(), "{pointer}");
+    let schema = json!({"$ref": format!("#{pointer}"), "components": document["components"], "paths": document["paths"]});
+    let fault = jsonschema::validate(&schema, &answer.json()).err().map(|fault| fault.to_string());
+    assert_eq!(fault, None, "{answer:?}");
+}
+
+#[test]
+fn answers_about_limits_have_the_promised_shape() {
+    let admin = Admin::open();
+    charge_ada(&admin, 12);
+    let of = |path: &str, method: &str| {
+        let path = path.replace('/', "~1");
+        format!("/paths/{path}/{method}/responses/200/content/application~1json/schema")
+    };
+    assert_promised(&admin.get("/api/v1/limits"), &of("/api/v1/limits", "get"));
+    assert_promised(&admin.get(ADA), "/components/schemas/Standing");
+    assert_promised(&admin.get("/api/v1/limits/top"), &of("/api/v1/limits/top", "get"));
+    for body in [r#"{"unlimited": true}"#, r#"{"windows": {"1m": 5}, "ttl": "1h"}"#] {
+        let set = admin.ask(&format!("PUT {ADA}/override"), &[JSON], body);
+        assert_promised(&set, "/components/schemas/Standing");
+        assert_promised(&admin.get("/api/v1/limits/overrides"), &of("/api/v1/limits/overrides", "get"));
+    }
+    let refund = "/api/v1/limits/{policy}/{identity}/refund";
+    let refunded = admin.ask(&format!("POST {ADA}/refund"), &[JSON], r#"{"units": 3}"#);
+    assert_promised(&refunded, &of(refund, "post"));
+    let removed = admin.ask(&format!("DELETE {ADA}/override"), &[], "");
+    assert_promised(&removed, &of("/api/v1/limits/{policy}/{identity}/override", "delete"));
+    let told = admin.ask("POST /api/v1/explain", &[JSON], r#"{"method": "GET", "url": "/"}"#);
+    assert_promised(&told, &of("/api/v1/explain", "post"));
+}
+
+#[test]
+fn an_override_that_is_not_understood_changes_nothing() {
+    let admin = Admin::open();
+    let put = |body: &str| {
+        let answer = admin.ask(&format!("PUT {ADA}/override"), &[JSON], body);
+        (answer.problem(), answer.json()["detail"].as_str().unwrap_or_default().to_owned())
+    };
+    for (body, hint) in [
+        ("", "unlimited"),
+        ("{}", "unlimited"),
+        (r#"{"unlimited": false}"#, "unlimited"),
+        (r#"{"unlimited": true, "windows": {"1m": 5}}"#, "unlimited"),
+        (r#"{"windows": {}}"#, "1 to 6 windows"),
+        (r#"{"windows": {"1x": 5}}"#, "`1x`"),
+        (r#"{"windows": {"60": 5, "1m": 5}}"#, "same length"),
+        (r#"{"windows": {"1m": 1000001}}"#, "1000000"),
+        (r#"{"windows": {"1s": 1, "2s": 1, "3s": 1, "4s": 1, "5s": 1}}"#, "1 to 6 windows"),
+        (r#"{"windows": {"1m": 5}, "ttl": "1y"}"#, "`1y`"),
+        (r#"{"windows": {"1m": 5}, "ttl": "0"}"#, "366d"),
+        (r#"{"windows": {"1m": 5}, "tll": "1h"}"#, "tll"),
+    ] {
+        let (problem, detail) = put(body);
+        assert_eq!(problem, "invalid-body", "{body}");
+        assert!(detail.contains(hint), "{body}: {detail}");
+    }
+    assert_eq!(admin.get("/api/v1/limits/overrides").json(), json!({"overrides": []}));
+    let long = format!("PUT /api/v1/limits/ai_chat/user:{}/override", "a".repeat(600));
+    assert_eq!(admin.ask(&long, &[JSON], r#"{"unlimited": true}"#).problem(), "invalid-identity");
+}
+
+#[test]
+fn a_network_is_named_in_the_path_as_one_segment() {
+    let admin = Admin::open();
+    let line = "PUT /api/v1/limits/ai_chat/ip%3A2001%3Adb8%3A%3A%2F64/override";
+    assert_eq!(admin.ask(line, &[JSON], r#"{"unlimited": true}"#).json()["identity"], "ip:2001:db8::/64");
+}
+
+#[test]
+fn the_most_denied_and_the_busiest_are_listed() {
+    let admin = Admin::open();
+    charge_ada(&admin, 13);
+    let row = |count| json!({"policy": "ai_chat", "identity": "user:ada", "count": count, "overestimate": 0});
+    let top = |query: &str| admin.get(&format!("/api/v1/limits/top{query}")).json();
+    assert_eq!(top(""), json!({"kind": "denied", "scope": "instance", "top": [row(3)]}));
+    assert_eq!(top("?kind=busiest&count=1")["top"], json!([row(13)]));
+    for query in ["?kind=worst", "?count=x", "?n=3"] {
+        assert_eq!(admin.get(&format!("/api/v1/limits/top{query}")).problem(), "invalid-query", "{query}");
+    }
+}
+
+#[test]
+fn an_explanation_says_what_the_limits_would_do_now_and_consumes_nothing() {
+    let admin = Admin::open();
+    let ask = || {
+        let body = r#"{"method": "GET", "url": "/x", "ip": "192.0.2.7"}"#;
+        admin.ask("POST /api/v1/explain", &[JSON], body).json()
+    };
+    let told = ask();
+    let limit = &told["limits"][0];
+    assert_eq!((&limit["counts"], &limit["applies"]), (&json!("ip:192.0.2.7"), &json!("policy")));
+    assert_eq!(
+        (&limit["now"]["windows"][0]["remaining"], &told["now"]),
+        (&json!(10), &json!({"would_admit": true}))
+    );
+    assert_eq!(ask()["limits"][0]["now"]["windows"][0]["remaining"], 10);
+
+    let set = "PUT /api/v1/limits/ai_chat/ip:192.0.2.7/override";
+    assert_eq!(admin.ask(set, &[JSON], r#"{"windows": {"1m": 0}}"#).status, 200);
+    let told = ask();
+    assert_eq!(told["limits"][0]["applies"], "live_override");
+    assert_eq!(told["limits"][0]["windows"], json!({"1m": 0, "1h": 100}));
+    let why = told["limits"][0]["now"]["why"].as_str().expect("a reason");
+    assert!(why.contains("never passes") && why.contains("0 of 0 left in 1m"), "{why}");
+    assert_eq!(told["now"], json!({"would_admit": false, "refused_by": ["ai_chat"], "status": 429}));
 }
 
 #[test]

@@ -20,6 +20,11 @@ pub const CONFIG_VARIABLE: &str = "TIDEGATE_CONFIG";
 
 const CONFIG_HELP: &str = "Configuration file [env: TIDEGATE_CONFIG] [default: config/tidegate.yaml]";
 
+const TOKEN_HELP: &str = "Token of the admin listener; better in the environment [env: TIDEGATE_ADMIN_TOKEN]";
+
+const IDENTITY_HELP: &str =
+    "Who is counted: user:ada, api_key:NAME, tenant:acme, ip:192.0.2.7, header:NAME:VALUE or global";
+
 /// Rate limits and tenant-safe caching in front of any HTTP backend.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, disable_help_subcommand = true, max_term_width = 100)]
@@ -69,6 +74,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Ask a running instance whether it is ready (exit code 0 or 1)
     Healthcheck(HealthcheckArgs),
+    /// Look at the limits of a running instance, and change them for single identities
+    Limit(LimitArgs),
     /// Print a completion script
     Completions {
         /// For which shell
@@ -106,6 +113,7 @@ pub struct CheckArgs {
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
+#[command(mut_arg("admin", |arg| arg.requires("live")), mut_arg("token", |arg| arg.requires("live")))]
 pub struct ExplainArgs {
     /// Request method, such as GET
     pub method: String,
@@ -123,6 +131,125 @@ pub struct ExplainArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Ask the running instance, which also knows what is left of the limits
+    #[arg(long)]
+    pub live: bool,
+    /// Which instance.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+/// Which running instance is asked.
+#[derive(Debug, Clone, Default, Args)]
+pub struct AdminArgs {
+    /// Admin listener, instead of reading a configuration
+    #[arg(long, value_name = "ADDR", global = true)]
+    pub admin: Option<SocketAddr>,
+    /// Token of the admin listener.
+    #[arg(help = TOKEN_HELP, long, value_name = "TOKEN", global = true)]
+    pub token: Option<String>,
+}
+
+/// Options of `limit`.
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// Which instance.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// The configuration file that names the admin listener, when one is named.
+    #[arg(help = CONFIG_HELP, short, long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub action: LimitAction,
+}
+
+/// Somebody under a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Who {
+    /// Name of the policy
+    pub policy: String,
+    /// Who is counted.
+    #[arg(help = IDENTITY_HELP)]
+    pub identity: String,
+}
+
+/// The commands of `limit`.
+#[derive(Debug, Subcommand)]
+pub enum LimitAction {
+    /// The policies in force, and the overrides that were set while running
+    List,
+    /// Where somebody stands; consumes nothing
+    Show {
+        /// Who.
+        #[command(flatten)]
+        who: Who,
+        /// Look at the windows of this tier
+        #[arg(long, value_name = "NAME")]
+        tier: Option<String>,
+    },
+    /// Forget what somebody has consumed
+    Reset {
+        /// Who.
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Give back the newest units that somebody has consumed
+    Refund {
+        /// Who.
+        #[command(flatten)]
+        who: Who,
+        /// How many
+        units: u32,
+    },
+    /// Give somebody limits of their own, on all instances, or take them away
+    Override {
+        /// Who.
+        #[command(flatten)]
+        who: Who,
+        /// What.
+        #[command(flatten)]
+        what: OverrideArgs,
+    },
+    /// Who is denied most, or asks most, within the last hour or two
+    Top {
+        /// Who is denied most (the default)
+        #[arg(long, conflicts_with = "busiest")]
+        denied: bool,
+        /// Who asks most
+        #[arg(long)]
+        busiest: bool,
+        /// How many
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=256))]
+        count: u16,
+    },
+}
+
+/// What an override says; one of the first three.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct OverrideArgs {
+    /// Windows, such as 1m=500,1h=9000; those that are not named stay as they are
+    #[arg(long, value_name = "LENGTH=UNITS", value_delimiter = ',', value_parser = window, required_unless_present_any = ["unlimited", "remove"])]
+    pub windows: Vec<(String, u32)>,
+    /// No limit under this policy
+    #[arg(long, conflicts_with = "windows")]
+    pub unlimited: bool,
+    /// Take the override away
+    #[arg(long, conflicts_with_all = ["windows", "unlimited", "ttl"])]
+    pub remove: bool,
+    /// For how long, such as 1h; without it for good
+    #[arg(long, value_name = "DURATION")]
+    pub ttl: Option<String>,
+}
+
+/// `1m=500`. What a length is, the instance says.
+fn window(text: &str) -> Result<(String, u32), String> {
+    let (length, units) = text.split_once('=').ok_or("write LENGTH=UNITS, such as 1m=500")?;
+    let units = units.parse().map_err(|_not_a_number| format!("`{units}` is no number of units"))?;
+    Ok((length.to_owned(), units))
 }
 
 /// Options of `replay`.
@@ -214,6 +341,43 @@ mod tests {
         let Command::Explain(asked) = cli.command else { panic!("not explain") };
         assert_eq!(asked.headers, ["Authorization: Bearer x", "Accept: */*"]);
         assert_eq!((asked.ip.to_string().as_str(), asked.json), ("10.0.0.1", true));
+    }
+
+    #[test]
+    fn a_running_instance_is_named_where_it_is_asked_only() {
+        let explain = |rest: &str| parse(&format!("tidegate explain GET /a {rest}"));
+        assert!(explain("--live --admin 127.0.0.1:1 --token x").is_ok() && explain("--live").is_ok());
+        assert!(explain("--admin 127.0.0.1:1").is_err() && explain("--token x").is_err());
+        let Command::Limit(limit) =
+            parse("tidegate limit show p user:ada --admin 127.0.0.1:1 --json").expect("valid").command
+        else {
+            panic!("not limit")
+        };
+        assert_eq!((limit.admin.admin.map(|at| at.port()), limit.json), (Some(1), true));
+    }
+
+    #[test]
+    fn an_override_says_exactly_one_thing() {
+        let parse = |rest: &str| match parse(&format!("tidegate limit override p user:ada {rest}"))?.command {
+            Command::Limit(LimitArgs { action: LimitAction::Override { what, .. }, .. }) => Ok(what),
+            other => panic!("{other:?}"),
+        };
+        let windows =
+            parse("--windows 1m=500,1h=9000 --ttl 1h").map_err(|error: clap::Error| error).expect("valid");
+        assert_eq!(windows.windows, [("1m".to_owned(), 500), ("1h".to_owned(), 9_000)]);
+        assert_eq!(windows.ttl.as_deref(), Some("1h"));
+        assert!(parse("--unlimited").expect("valid").unlimited && parse("--remove").expect("valid").remove);
+        for odd in [
+            "",
+            "--ttl 1h",
+            "--unlimited --remove",
+            "--windows 1m=5 --remove",
+            "--remove --ttl 1h",
+            "--windows 1m",
+            "--windows 1m=x",
+        ] {
+            assert!(parse(odd).is_err(), "{odd}");
+        }
     }
 
     #[test]

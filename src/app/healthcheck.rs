@@ -3,8 +3,10 @@
 //! One request over a plain socket: an image needs no curl.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+
+use crate::app::client::reachable;
 
 /// For connecting, and for each read and write.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -78,16 +80,6 @@ fn status_line(address: SocketAddr, path: &str) -> io::Result<String> {
     stream.take(HEAD_BYTES_MAX).read_to_end(&mut head)?;
     let text = String::from_utf8_lossy(&head);
     Ok(text.lines().next().unwrap_or_default().to_owned())
-}
-
-/// `0.0.0.0` and `[::]` are where one listens, not where one connects.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 #[cfg(test)]

@@ -1,23 +1,26 @@
 //! From the command line to the exit code: 0 done, 1 failed, 2 the configuration or the command line is at fault.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::app::cli::{
-    CheckArgs, Cli, Command, ExplainArgs, Global, HealthcheckArgs, LogStyle, ReplayArgs, RunArgs,
+    CheckArgs, Cli, Command, ExplainArgs, Global, HealthcheckArgs, LimitArgs, LogStyle, ReplayArgs, RunArgs,
 };
+use crate::app::client::Client;
 use crate::app::healthcheck::{Question, ask};
 use crate::app::origin::{Origin, Overrides, Refused};
 use crate::app::output::{complain, data};
 use crate::app::replay::replay;
 use crate::app::run::{RunFault, run};
-use crate::app::{check, demo};
+use crate::app::{check, demo, limit};
 use crate::base::{Clock, SystemClock};
-use crate::config::{Asked, Env, SCHEMA, Source, explain};
+use crate::config::{Asked, Env, Explanation, SCHEMA, Source, explain};
 use crate::telemetry::{LogFormat, Logging, install};
 
 /// Exit code of a refused configuration; clap uses the same for a refused command line.
@@ -52,6 +55,7 @@ fn execute(command: Command, global: &Global) -> anyhow::Result<()> {
         Command::Replay(args) => replay_log(args, env),
         Command::Schema => Ok(data(SCHEMA)?),
         Command::Healthcheck(args) => healthcheck(args, env),
+        Command::Limit(args) => limits(args, env),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
@@ -71,6 +75,11 @@ fn log(global: &Global) -> anyhow::Result<Logging> {
 
 fn runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().thread_name("tidegate").build()
+}
+
+/// For commands that ask a question and end.
+fn small_runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }
 
 fn serve(args: RunArgs, env: Env, logging: &Logging) -> anyhow::Result<()> {
@@ -96,16 +105,41 @@ fn check_file(args: CheckArgs, env: Env) -> anyhow::Result<()> {
 }
 
 fn explain_request(args: ExplainArgs, env: Env) -> anyhow::Result<()> {
+    let is_json = args.json;
+    let explanation = if args.live { explain_live(args, env)? } else { explain_offline(args, env)? };
+    if is_json {
+        return Ok(data(&format!("{}\n", serde_json::to_string_pretty(&explanation)?))?);
+    }
+    Ok(data(&explanation.to_string())?)
+}
+
+fn explain_offline(args: ExplainArgs, env: Env) -> anyhow::Result<Explanation> {
     let snapshot = Origin::file(args.config, env)?.load(1)?.snapshot;
     let headers = args.headers.iter().map(|line| field(line)).collect::<anyhow::Result<_>>()?;
     let now_s = SystemClock::new().wall_ms() / 1_000;
     let asked = Asked { method: args.method, url: args.url, headers, ip: args.ip, now_s };
-    let explained = explain(&snapshot, &asked);
-    let explanation = explained.map_err(|fault| anyhow::anyhow!("such a request is refused: {fault}"))?;
-    if args.json {
-        return Ok(data(&format!("{}\n", serde_json::to_string_pretty(&explanation)?))?);
+    let explained = explain(&snapshot, &asked, &crate::limit::Overrides::new());
+    explained.map_err(|fault| anyhow::anyhow!("such a request is refused: {fault}"))
+}
+
+fn explain_live(args: ExplainArgs, env: Env) -> anyhow::Result<Explanation> {
+    let client = Client::of(&args.admin, args.config, env)?;
+    let mut headers: BTreeMap<String, String> = BTreeMap::new();
+    for line in &args.headers {
+        let (name, value) = field(line)?;
+        // A list in several lines is the same list in one (RFC 9110 section 5.3).
+        let line = headers.entry(name.to_ascii_lowercase()).or_default();
+        *line = if line.is_empty() { value } else { format!("{line}, {value}") };
     }
-    Ok(data(&explanation.to_string())?)
+    let question = json!({"method": args.method, "url": args.url, "headers": headers, "ip": args.ip});
+    let asked = client.ask(http::Method::POST, "/api/v1/explain", Some(&question));
+    Ok(serde_json::from_value(small_runtime()?.block_on(asked)?)?)
+}
+
+fn limits(args: LimitArgs, env: Env) -> anyhow::Result<()> {
+    let client = Client::of(&args.admin, args.config, env)?;
+    let done = small_runtime()?.block_on(limit::run(&client, &args.action, args.json));
+    Ok(data(&done?)?)
 }
 
 fn replay_log(mut args: ReplayArgs, env: Env) -> anyhow::Result<()> {

@@ -3,10 +3,12 @@
 pub mod bind;
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod demo;
 pub mod drain;
 pub mod files;
 pub mod healthcheck;
+pub mod limit;
 pub mod main;
 pub mod origin;
 pub mod output;

@@ -1,17 +1,17 @@
 //! What would become of a request, and why: route, identity, limits, cache key. Nothing is consumed.
 
 use crate::cache::{KeyInput, parts};
-use crate::config::effective::{cost_value, windows_value};
+use crate::config::explain_limits::{self, LimitExplained};
 use crate::config::snapshot::{Route, Snapshot};
+use crate::config::standing::RequestNow;
 use crate::identity::{Caller, TokenEvidence};
-use crate::limit::{Overrides, Policy};
+use crate::limit::{Charge, Decision, Overrides, Sender};
 use crate::message::{RequestHead, check_request, is_websocket};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// A request to explain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Asked {
 }
 
 /// What would become of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Explanation {
     /// The route, or why there is none.
     pub route: Value,
@@ -40,26 +40,42 @@ pub struct Explanation {
     /// Who is asking, and why we think so.
     pub identity: Value,
     /// Each policy with whom it counts and its windows.
-    pub limits: Vec<Value>,
+    pub limits: Vec<LimitExplained>,
+    /// Whether the limits would let it pass now; only a running instance knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<RequestNow>,
+    /// Why a running instance does not know either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
     /// The namespace with the parts of the key, or why there is none.
     pub cache: Value,
     /// Where the request goes on a miss.
     pub upstream: Option<String>,
 }
 
-/// Explains a request.
+impl Explanation {
+    /// What the store has to be asked to know where everybody stands.
+    #[must_use]
+    pub fn charges(&self) -> Vec<Charge> {
+        explain_limits::charges(&self.limits)
+    }
+
+    /// Adds what the store said about [`Explanation::charges`].
+    pub fn tell(&mut self, decisions: &[Decision]) {
+        self.now = Some(explain_limits::tell(&mut self.limits, decisions));
+    }
+}
+
+/// Explains a request; `overrides` are those that were set while running.
 ///
 /// # Errors
 /// Why it would be refused before any route is looked for.
-pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String> {
+pub fn explain(snapshot: &Snapshot, asked: &Asked, overrides: &Overrides) -> Result<Explanation, String> {
     let method = Method::try_from(&*asked.method.to_uppercase())
         .map_err(|error| format!("the method is malformed: {error}"))?;
     let headers = fields(asked, &method)?;
-    let target = if asked.url.starts_with('/') || asked.url.contains("://") {
-        asked.url.clone()
-    } else {
-        format!("/{}", asked.url)
-    };
+    let is_target = asked.url.starts_with('/') || asked.url.contains("://");
+    let target = if is_target { asked.url.clone() } else { format!("/{}", asked.url) };
     let limits = &snapshot.server.request;
     let head = RequestHead {
         method: &method,
@@ -84,28 +100,25 @@ pub fn explain(snapshot: &Snapshot, asked: &Asked) -> Result<Explanation, String
     let Some(chosen) = found.chosen else {
         let route = serde_json::json!({"found": false, "status": 404, "others": lost});
         let cache = Value::Null;
-        return Ok(Explanation { route, host, path, identity, limits: Vec::new(), cache, upstream: None });
+        let (limits, now, unknown) = (Vec::new(), None, None);
+        return Ok(Explanation { route, host, path, identity, limits, now, unknown, cache, upstream: None });
     };
     let route = chosen.value;
     let kind = chosen.kind.to_string();
-    let cache = cache(
-        route,
-        &caller,
-        &KeyRequest {
-            method: &method,
-            host: &host,
-            path: &path,
-            query: checked.query,
-            headers: &headers,
-            has_body: checked.has_body,
-        },
-    );
+    let is_trusted = snapshot.identifier.is_trusted(asked.ip);
+    let sender = Sender { caller: &caller, headers: &headers, is_trusted };
+    let (query, has_body) = (checked.query, checked.has_body);
+    let request =
+        KeyRequest { method: &method, host: &host, path: &path, query, headers: &headers, has_body };
+    let cache = cache(route, &caller, &request);
     Ok(Explanation {
         route: serde_json::json!({"found": true, "route": &*route.name, "line": route.line, "match": kind, "others": lost}),
         host,
         path,
         identity,
-        limits: policies(route, &caller, &headers),
+        limits: explain_limits::limits(route, &sender, overrides),
+        now: None,
+        unknown: None,
         cache,
         upstream: Some(route.target.name(&snapshot.upstreams).to_owned()),
     })
@@ -156,22 +169,6 @@ fn identify(snapshot: &Snapshot, asked: &Asked, headers: &HeaderMap) -> Result<(
         "rejected_credential": caller.rejected_credential,
     });
     Ok((caller, identity))
-}
-
-fn policies(route: &Route, caller: &Caller, headers: &HeaderMap) -> Vec<Value> {
-    let of = |policy: &Arc<Policy>| {
-        let subject = Arc::new(crate::limit::subject(&policy.per, caller, headers));
-        let charge = crate::limit::charge(policy, &subject, caller.tier.as_deref(), &Overrides::new());
-        let charge = charge.filter(|_| !policy.bypass.covers(caller));
-        serde_json::json!({
-            "policy": &*policy.name,
-            "counts": subject.to_string(),
-            "windows": charge.map_or(Value::from("none"), |charge| windows_value(&charge.windows)),
-            "cost": cost_value(&policy.cost),
-            "mode": policy.mode.as_str(),
-        })
-    };
-    route.policies.iter().map(of).collect()
 }
 
 struct KeyRequest<'a> {
@@ -242,14 +239,12 @@ impl fmt::Display for Explanation {
                 writeln!(f, "{fact:<9} {known}")?;
             }
         }
-        for limit in &self.limits {
-            let (windows, mode) = (of(limit, "windows"), of(limit, "mode"));
-            writeln!(
-                f,
-                "limit     {} counts {}: {windows} ({mode})",
-                of(limit, "policy"),
-                of(limit, "counts")
-            )?;
+        self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))?;
+        if let Some(now) = &self.now {
+            writeln!(f, "now       {now}")?;
+        }
+        if let Some(unknown) = &self.unknown {
+            writeln!(f, "now       not known: {unknown}")?;
         }
         match word(&self.cache, "key") {
             Some(key) => writeln!(f, "cache     {} by {key}", of(&self.cache, "namespace"))?,

@@ -4,6 +4,7 @@ mod counting;
 mod effective;
 pub mod env;
 pub mod explain;
+mod explain_limits;
 pub mod fault;
 #[cfg(test)]
 mod fault_tests;
@@ -17,11 +18,12 @@ mod routes;
 mod schema_tests;
 mod server;
 pub mod snapshot;
+pub mod standing;
 pub mod tree;
 pub mod upstreams;
 pub mod watch;
 mod who;
-mod windows;
+pub mod windows;
 
 /// The configuration's JSON Schema (draft 2020-12).
 pub const SCHEMA: &str = include_str!("../../config/schema.json");
@@ -29,9 +31,11 @@ pub const SCHEMA: &str = include_str!("../../config/schema.json");
 pub use effective::effective;
 pub use env::Env;
 pub use explain::{Asked, Explanation, explain};
+pub use explain_limits::LimitExplained;
 pub use fault::{Fault, Faults, Position};
 pub use load::{Loaded, Source, load};
 pub use snapshot::{
     AdminSettings, Compression, Connections, Current, Listen, ListenTls, RequestLimits, Route,
     ServerSettings, Snapshot, Target,
 };
+pub use standing::{LimitNow, RequestNow, WindowNow};

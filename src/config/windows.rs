@@ -11,20 +11,10 @@ pub(super) fn windows(reader: &mut Reader<'_>, taken: &Taken) -> Option<Windows>
     let mut section = reader.section(&taken.node, &taken.path);
     let mut list = Vec::new();
     for (key, limit) in section.take_all() {
-        let length = key.name.parse::<u64>().ok().and_then(|seconds| seconds.checked_mul(1_000));
-        let parsed = parse_duration(&key.name).map(crate::base::clock::millis);
-        let length_ms = match length.map_or(parsed, Ok) {
-            Ok(ms) => u32::try_from(ms).unwrap_or(u32::MAX),
-            Err(_) => {
-                let says = format!("`{}` is no length of a window", key.name);
-                reader.fault(
-                    key.at,
-                    &limit.path,
-                    says,
-                    "write one such as 10s, 1m, 1h, 1d, or whole seconds",
-                );
-                continue;
-            }
+        let Some(length_ms) = length_ms(&key.name) else {
+            let says = format!("`{}` is no length of a window", key.name);
+            reader.fault(key.at, &limit.path, says, "write one such as 10s, 1m, 1h, 1d, or whole seconds");
+            continue;
         };
         if let Some(limit) = reader.number(&limit, 0, u64::from(LIMIT_MAX)) {
             list.push(Window { length_ms, limit: u32::try_from(limit).unwrap_or(LIMIT_MAX) });
@@ -44,6 +34,15 @@ pub(super) fn windows(reader: &mut Reader<'_>, taken: &Taken) -> Option<Windows>
             None
         }
     }
+}
+
+/// A window's length in milliseconds as it is written: `1m`, or whole seconds. Whether it is not too long is for
+/// [`Windows::new`] to say.
+#[must_use]
+pub fn length_ms(text: &str) -> Option<u32> {
+    let seconds = text.parse::<u64>().ok().and_then(|seconds| seconds.checked_mul(1_000));
+    let ms = seconds.or_else(|| parse_duration(text).ok().map(crate::base::clock::millis))?;
+    Some(u32::try_from(ms).unwrap_or(u32::MAX))
 }
 
 /// A longer window with a smaller limit makes the shorter one idle.

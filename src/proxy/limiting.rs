@@ -243,6 +243,7 @@ fn record(gate: &Gate, charges: &[Charge], admission: &Admission) {
     if *source == Source::Remembered {
         gate.metrics.limit_deny_cache_hit();
     }
+    gate.stores.top.record(charges, decisions);
     for (charge, decision) in charges.iter().zip(decisions) {
         if !decision.is_asked() {
             if !is_denied {

@@ -8,11 +8,13 @@ mod fallback;
 pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
+pub mod overrides;
 mod parts;
 pub mod redis;
 pub mod slots;
 pub mod snapshot;
 pub mod tiered;
+pub mod top;
 
 #[cfg(test)]
 mod contract_tests;
@@ -21,19 +23,25 @@ mod oracle_tests;
 #[cfg(test)]
 mod outage_tests;
 #[cfg(test)]
+mod overrides_tests;
+#[cfg(test)]
 mod slots_tests;
 #[cfg(test)]
 mod testing;
 
 pub use entries::{EntryStore, Found, Lookup};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
+pub use overrides::{LiveOverride, LiveOverrides, NotSet};
 pub use slots::{Held, SlotRefusal, Slots};
 pub use tiered::TieredEntries;
+pub use top::{Ranking, TopLists};
 
 use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
+use crate::limit::Overrides;
 use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
-use crate::store::redis::{Connection, RedisEntries, RedisLimits, RedisSlots, Surroundings};
+use crate::store::overrides::OVERRIDES_MAX;
+use crate::store::redis::{Connection, RedisEntries, RedisLimits, RedisOverrides, RedisSlots, Surroundings};
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,6 +64,10 @@ pub struct Stores {
     pub slots: Slots,
     /// Stored responses.
     pub entries: EntryStore,
+    /// Limits that single identities were given while running.
+    pub live_overrides: LiveOverrides,
+    /// Who asks most and who is denied most.
+    pub top: TopLists,
     /// Where the counts of this process outlive it.
     snapshot: Option<PathBuf>,
 }
@@ -79,13 +91,17 @@ impl Stores {
             prefix: settings.prefix.clone(),
         };
         let open = |name, url: &Secret| Connection::open(name, url, around.clone());
-        let (counts, slots) = match &settings.url {
-            StoreUrl::Memory => (LimitStore::Memory, Slots::memory()),
+        let (counts, slots, live_overrides) = match &settings.url {
+            StoreUrl::Memory => {
+                (LimitStore::Memory, Slots::memory(), LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX))
+            }
             StoreUrl::Redis(url) => {
                 let connection = open(StoreName::Redis, url)?;
                 let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
+                let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
                 let counts = LimitStore::Redis(RedisLimits::new(connection, &settings.prefix));
-                (counts, Slots::shared(leases, tasks))
+                let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
+                (counts, Slots::shared(leases, tasks), overrides)
             }
         };
         let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
@@ -105,28 +121,53 @@ impl Stores {
             }
         };
         let limiter = Limiter::new(counts, local, clock, settings);
-        let stores = Arc::new(Self { limiter, slots, entries, snapshot });
-        let swept = Arc::clone(&stores);
+        let top = TopLists::default();
+        let stores = Arc::new(Self { limiter, slots, entries, live_overrides, top, snapshot });
+        stores.start(tasks);
+        Ok(stores)
+    }
+
+    /// Starts what has to be done now and then.
+    fn start(self: &Arc<Self>, tasks: &Tasks) {
+        let swept = Arc::clone(self);
         tasks.spawn_until_stop("sweep", async move {
             loop {
                 tokio::time::sleep(SWEEP_EVERY).await;
                 swept.limiter.local().sweep();
             }
         });
-        let owing = Arc::clone(&stores);
+        let owing = Arc::clone(self);
         tasks.spawn_until_stop("repay", async move {
             loop {
                 tokio::time::sleep(REPAY_EVERY).await;
                 owing.limiter.repay().await;
             }
         });
-        Ok(stores)
+        let looking = Arc::clone(self);
+        tasks.spawn_until_stop("overrides", async move {
+            // The first look comes soon after the store answers: the start waits for it.
+            let mut pause = CONNECT_LOOK;
+            loop {
+                tokio::time::sleep(pause).await;
+                pause = pause.saturating_mul(2).min(overrides::POLL_EVERY);
+                if let Err(failure) = looking.live_overrides.refresh().await {
+                    tracing::trace!(%failure, "overrides not read");
+                }
+            }
+        });
+        let turning = Arc::clone(self);
+        tasks.spawn_until_stop("top", async move {
+            loop {
+                tokio::time::sleep(top::GENERATION).await;
+                turning.top.turn();
+            }
+        });
     }
 
     /// The limits that single identities were given while running.
     #[must_use]
-    pub fn overrides(&self) -> Arc<crate::limit::Overrides> {
-        Arc::default()
+    pub fn overrides(&self) -> Arc<Overrides> {
+        self.live_overrides.current()
     }
 
     /// Writes the counts of this process to their file, if there is to be one. Blocks; call it when nothing is served any
@@ -145,7 +186,10 @@ impl Stores {
     /// Waits until the stores answer, at most `budget`: requests before that would be counted by this instance alone.
     pub async fn connected(&self, budget: Duration) -> bool {
         let connected = async {
-            while !(self.limiter.is_connected() && self.entries.is_connected()) {
+            let is_ready = || {
+                self.limiter.is_connected() && self.entries.is_connected() && self.live_overrides.is_loaded()
+            };
+            while !is_ready() {
                 tokio::time::sleep(CONNECT_LOOK).await;
             }
         };

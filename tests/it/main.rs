@@ -14,6 +14,7 @@
 mod support;
 
 mod admin;
+mod admin_limits;
 mod cache;
 mod counting;
 mod demo;
