@@ -5,6 +5,7 @@ pub mod entries;
 pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
+mod places;
 pub mod redis;
 pub mod slots;
 pub mod snapshot;
