@@ -10,6 +10,7 @@ pub mod memory_entries;
 pub mod memory_limits;
 pub mod overrides;
 mod parts;
+mod places;
 pub mod redis;
 pub mod slots;
 pub mod snapshot;

@@ -13,8 +13,8 @@ use std::time::Duration;
 /// The script's text.
 const SCRIPT: &str = include_str!("slots.lua");
 
-/// Leases renewed in one call: some milliseconds of Redis time, the most that others should wait.
-pub const RENEWED_MAX: usize = 1_000;
+/// Leases renewed or given back in one call: some milliseconds of Redis time, the most that others should wait.
+pub const LEASES_MAX: usize = 1_000;
 
 /// Places in Redis. Redis TIME is the only clock; a lease that is not renewed ends by itself.
 #[derive(Clone)]
@@ -38,18 +38,25 @@ impl RedisSlots {
         self.length
     }
 
-    /// Takes a place for each slot, under the lease beside it: all or none, as far as the policies are enforced. The
-    /// slots are of one identity, since Cluster decides no others in one call. Returns what is left of each, `None` where
-    /// there was no place.
+    /// Takes a place for each slot, under the lease beside it: all or none, as far as the policies are enforced. What is
+    /// beside it in `leaving` is free before. The slots are of one identity, since Cluster decides no others in one call.
+    /// Returns what is left of each, `None` where there was no place.
     ///
     /// # Errors
     /// [`StoreFailure`]; after a time-out the places may or may not have been taken.
-    pub async fn acquire(&self, slots: &[Slot], leases: &[Lease]) -> Result<Vec<Option<u32>>, StoreFailure> {
+    pub async fn acquire(
+        &self,
+        slots: &[Slot],
+        leases: &[Lease],
+        leaving: &[Vec<u128>],
+    ) -> Result<Vec<Option<u32>>, StoreFailure> {
         let keys = slots.iter().map(|slot| self.key(&slot.key)).collect();
         let mut arguments = self.arguments("a");
-        for (slot, lease) in slots.iter().zip(leases) {
-            let is_enforced = slot.policy.mode == Mode::Enforce;
-            arguments.extend([id(lease.id), slot.limit.into(), u32::from(is_enforced).into()]);
+        for ((slot, lease), leaving) in slots.iter().zip(leases).zip(leaving) {
+            let is_enforced = u32::from(slot.policy.mode == Mode::Enforce);
+            let count = u32::try_from(leaving.len()).unwrap_or(0);
+            arguments.extend([id(lease.id), slot.limit.into(), is_enforced.into(), count.into()]);
+            arguments.extend(leaving.iter().copied().map(id));
         }
         let hash = self.hash.clone();
         let left = self.connection.call("acquire", |client| run(client, SCRIPT, hash, keys, arguments));
@@ -60,7 +67,7 @@ impl RedisSlots {
         Ok(left.into_iter().map(|left| u32::try_from(left).ok()).collect())
     }
 
-    /// Renews leases on places of one identity under one policy, at most [`RENEWED_MAX`]. Returns how many were still
+    /// Renews leases on places of one identity under one policy, at most [`LEASES_MAX`]. Returns how many were still
     /// there: one that has ended stays so.
     ///
     /// # Errors
@@ -71,7 +78,7 @@ impl RedisSlots {
         self.count("renew", vec![self.key(key)], arguments).await
     }
 
-    /// Gives back places of one identity. Returns how many were still held.
+    /// Gives back places of one identity, at most [`LEASES_MAX`]. Returns how many were still held.
     ///
     /// # Errors
     /// [`StoreFailure`]; the leases then end by themselves.
