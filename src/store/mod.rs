@@ -9,6 +9,8 @@ pub mod redis;
 pub mod tiered;
 
 #[cfg(test)]
+mod cluster_tests;
+#[cfg(test)]
 mod contract_tests;
 #[cfg(test)]
 mod oracle_tests;

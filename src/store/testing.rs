@@ -11,6 +11,18 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+// The servers of the scenarios in `tests/it`, for the store alone.
+#[path = "../../tests/it/support/cli.rs"]
+mod cli;
+#[path = "../../tests/it/support/cluster.rs"]
+pub(super) mod cluster;
+#[path = "../../tests/it/support/process.rs"]
+mod process;
+#[path = "../../tests/it/support/sentinel.rs"]
+pub(super) mod sentinel;
+#[path = "../../tests/it/support/wait.rs"]
+pub(super) mod wait;
+
 /// A running server.
 pub(super) struct Redis {
     child: Child,
