@@ -1,4 +1,4 @@
-//! The acceptance list, on the embedded store and on Redis.
+//! The acceptance list, on the embedded store and on Redis; on a Cluster in `cluster_tests.rs`.
 //!
 //! Scenario numbers are those of the acceptance list in `docs/limits.md`.
 
@@ -163,7 +163,7 @@ async fn scenarios_15_and_16_limits_changed_live(store: &Store) {
     assert_eq!(remaining(&store.ask(10_000, &with_hour).await), [0, 10], "a new window knows the history");
 }
 
-async fn all_scenarios(store: &Store) {
+pub(super) async fn all_scenarios(store: &Store) {
     scenarios_1_and_2(store).await;
     scenarios_3_to_6(store).await;
     scenarios_7_to_10(store).await;

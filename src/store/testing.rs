@@ -16,6 +16,7 @@ use std::time::Duration;
 mod cli;
 #[path = "../../tests/it/support/cluster.rs"]
 pub(super) mod cluster;
+#[expect(dead_code, reason = "the output of children is read by `tests/it` alone")]
 #[path = "../../tests/it/support/process.rs"]
 mod process;
 #[path = "../../tests/it/support/sentinel.rs"]
@@ -115,11 +116,16 @@ pub(super) fn free_port() -> u16 {
 
 /// A connection that has just begun to connect.
 pub(super) fn connection(url: &str) -> Connection {
+    connection_within(url, Duration::from_millis(200))
+}
+
+/// The same with so much time for each call.
+pub(super) fn connection_within(url: &str, timeout: Duration) -> Connection {
     let around = Surroundings {
         clock: Arc::new(SystemClock::new()),
         metrics: Arc::new(Metrics::new(0).expect("valid")),
         tasks: Tasks::new(),
-        timeout: Duration::from_millis(200),
+        timeout,
         prefix: "tg:".to_owned(),
     };
     Connection::open(StoreName::Redis, &Secret::new(url), around).expect("a valid URL")

@@ -15,6 +15,7 @@ mod support;
 
 mod admin;
 mod cache;
+mod cluster;
 mod demo;
 mod failure;
 mod fleet;
@@ -27,4 +28,5 @@ mod passthrough;
 mod poisoning;
 mod reload;
 mod responses;
+mod sentinel;
 mod tenants;

@@ -3,13 +3,11 @@
 use crate::limit::{Charge, Decision, LimitKey, Mode, WindowState, Windows};
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
+use crate::store::redis::script::Script;
 use bytes::Bytes;
-use fred::bytes_utils::Str;
 use fred::clients::Client;
-use fred::error::Error;
-use fred::interfaces::{KeysInterface, LuaInterface};
+use fred::interfaces::KeysInterface;
 use fred::types::{Key, Value};
-use fred::util::sha1_hash;
 
 /// The script's text.
 pub const SCRIPT: &str = include_str!("limits.lua");
@@ -36,14 +34,14 @@ pub enum Operation {
 pub struct RedisLimits {
     connection: Connection,
     prefix: String,
-    hash: Str,
+    script: Script,
 }
 
 impl RedisLimits {
     /// Counts under `prefix` over `connection`.
     #[must_use]
     pub fn new(connection: Connection, prefix: &str) -> Self {
-        Self { connection, prefix: prefix.to_owned(), hash: sha1_hash(SCRIPT).into() }
+        Self { connection, prefix: prefix.to_owned(), script: Script::new(SCRIPT) }
     }
 
     /// Does Redis answer, as far as is known?
@@ -92,8 +90,10 @@ impl RedisLimits {
         };
         let mut arguments: Vec<Value> = vec![Value::from(clock), Value::from(word)];
         arguments.extend(charges.iter().map(|charge| Value::Bytes(pack(charge, stamp_ms).into())));
-        let hash = self.hash.clone();
-        let reply = self.connection.call("limit", |client| run(client, hash, keys, arguments)).await?;
+        // All keys of one call lie in one slot; the first says which.
+        let slot = charges.first().map(|charge| charge.key.redis_key(&self.prefix)).unwrap_or_default();
+        let run = |client| self.script.run::<Bytes>(client, keys.clone(), arguments.clone());
+        let reply = self.connection.call("limit", &slot, run).await?;
         unpack(&reply, charges).ok_or(StoreFailure::Malformed { what: "the limit script's reply" })
     }
 
@@ -103,15 +103,7 @@ impl RedisLimits {
     /// [`StoreFailure`].
     pub async fn reset(&self, key: &LimitKey) -> Result<(), StoreFailure> {
         let key = key.redis_key(&self.prefix);
-        self.connection.call("reset", |client| async move { client.del::<(), _>(key).await }).await
-    }
-}
-
-/// EVALSHA, and EVAL once when the server has forgotten the script (restart, SCRIPT FLUSH, failover).
-async fn run(client: Client, hash: Str, keys: Vec<Key>, arguments: Vec<Value>) -> Result<Bytes, Error> {
-    match client.evalsha::<Bytes, _, _, _>(hash, keys.clone(), arguments.clone()).await {
-        Err(error) if error.details().starts_with("NOSCRIPT") => client.eval(SCRIPT, keys, arguments).await,
-        answer => answer,
+        self.connection.call("reset", &key, async |client: Client| client.del::<(), _>(key.as_str()).await).await
     }
 }
 

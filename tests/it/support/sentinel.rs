@@ -59,14 +59,22 @@ impl Sentinel {
         for number in 0..SERVERS {
             self.launch_server(number, (number > 0).then_some(primary));
         }
+        let is_linked = |server: &Member| ask(server.port, &["INFO", "replication"]).contains("master_link_status:up");
+        let servers = &mut self.servers;
+        let mut has_ended = false;
+        eventually("the replicas follow", async || {
+            has_ended = servers.iter_mut().any(|server| server.running().ended().is_some());
+            has_ended || servers.iter().skip(1).all(is_linked)
+        })
+        .await;
+        // Only now: a sentinel asks the primary for its replicas at once, and again after ten seconds.
         for sentinel in &mut self.sentinels {
             launch_sentinel(sentinel, primary);
         }
-        let mut has_ended = false;
         let members = self.servers.iter_mut().chain(&mut self.sentinels);
         let mut members: Vec<&mut Member> = members.collect();
         eventually("the sentinels know everybody", async || {
-            has_ended = members.iter_mut().any(|member| member.running().ended().is_some());
+            has_ended |= members.iter_mut().any(|member| member.running().ended().is_some());
             has_ended || members.iter().skip(SERVERS).all(|sentinel| knows_all(sentinel.port))
         })
         .await;
@@ -96,6 +104,11 @@ impl Sentinel {
 
     /// Which server do the sentinels call the primary, as soon as it says so itself?
     pub(crate) fn primary(&self) -> Option<usize> {
+        self.primary_but(usize::MAX)
+    }
+
+    /// The same while server `hung` must not be asked.
+    pub(crate) fn primary_but(&self, hung: usize) -> Option<usize> {
         let told = |sentinel: &Member| {
             let words = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE];
             ask(sentinel.port, &words).lines().last().and_then(|port| port.parse::<u16>().ok())
@@ -104,6 +117,9 @@ impl Sentinel {
             self.sentinels.iter().filter(|member| member.process.is_some()).map(told).collect();
         let port = ports.first().copied().flatten()?;
         let number = self.servers.iter().position(|server| server.port == port)?;
+        if number == hung {
+            return None;
+        }
         let is_primary = ask(port, &["ROLE"]).starts_with("master");
         (is_primary && ports.iter().all(|other| *other == Some(port))).then_some(number)
     }
@@ -111,7 +127,7 @@ impl Sentinel {
     /// Waits until another server than `number` is the primary.
     pub(crate) async fn failed_over(&self, number: usize) {
         eventually("a replica takes over", async || {
-            self.primary().is_some_and(|primary| primary != number)
+            self.primary_but(number).is_some()
         })
         .await;
     }
