@@ -210,7 +210,6 @@ pub(super) async fn abandon(gate: &Gate, ctx: &mut RequestCtx, status: u16) {
         ctx.limits.upstream = Stage::default();
         settle(gate, ctx, status, &HeaderMap::new()).await;
     }
-    ctx.limits.held.clear();
 }
 
 fn has_consumed(charge: &Charge, decision: &Decision) -> bool {

@@ -3,11 +3,9 @@
 use crate::limit::{LimitKey, Mode, Slot};
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
-use crate::store::redis::limits::run;
+use crate::store::redis::script::Script;
 use crate::store::slots::Lease;
-use fred::bytes_utils::Str;
-use fred::types::{Key, Value};
-use fred::util::sha1_hash;
+use fred::types::{FromValue, Key, Value};
 use std::time::Duration;
 
 /// The script's text.
@@ -21,7 +19,7 @@ pub const LEASES_MAX: usize = 1_000;
 pub struct RedisSlots {
     connection: Connection,
     prefix: String,
-    hash: Str,
+    script: Script,
     length: Duration,
 }
 
@@ -29,7 +27,7 @@ impl RedisSlots {
     /// Leases of `length` under `prefix` over `connection`.
     #[must_use]
     pub fn new(connection: Connection, prefix: &str, length: Duration) -> Self {
-        Self { connection, prefix: prefix.to_owned(), hash: sha1_hash(SCRIPT).into(), length }
+        Self { connection, prefix: prefix.to_owned(), script: Script::new(SCRIPT), length }
     }
 
     /// How long a lease lasts unless it is renewed.
@@ -58,9 +56,7 @@ impl RedisSlots {
             arguments.extend([id(lease.id), slot.limit.into(), is_enforced.into(), count.into()]);
             arguments.extend(leaving.iter().copied().map(id));
         }
-        let hash = self.hash.clone();
-        let left = self.connection.call("acquire", |client| run(client, SCRIPT, hash, keys, arguments));
-        let left: Vec<i64> = left.await?;
+        let left: Vec<i64> = self.call("acquire", keys, arguments).await?;
         if left.len() != slots.len() {
             return Err(StoreFailure::Malformed { what: "one number for each slot" });
         }
@@ -75,7 +71,7 @@ impl RedisSlots {
     pub async fn renew(&self, key: &LimitKey, ids: &[u128]) -> Result<u64, StoreFailure> {
         let mut arguments = self.arguments("r");
         arguments.extend(ids.iter().copied().map(id));
-        self.count("renew", vec![self.key(key)], arguments).await
+        self.call("renew", vec![self.key(key)], arguments).await
     }
 
     /// Gives back places of one identity, at most [`LEASES_MAX`]. Returns how many were still held.
@@ -86,22 +82,25 @@ impl RedisSlots {
         let keys = leases.iter().map(|lease| self.key(&lease.key)).collect();
         let mut arguments = self.arguments("g");
         arguments.extend(leases.iter().map(|lease| id(lease.id)));
-        self.count("release", keys, arguments).await
+        self.call("release", keys, arguments).await
     }
 
-    async fn count(
+    async fn call<R: FromValue>(
         &self,
         operation: &'static str,
-        keys: Vec<Key>,
+        keys: Vec<String>,
         arguments: Vec<Value>,
-    ) -> Result<u64, StoreFailure> {
-        let hash = self.hash.clone();
-        self.connection.call(operation, |client| run(client, SCRIPT, hash, keys, arguments)).await
+    ) -> Result<R, StoreFailure> {
+        // All are of one identity, so the first says where they are.
+        let slot = keys.first().cloned().unwrap_or_default();
+        let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
+        let run = |client| self.script.run::<R>(client, keys.clone(), arguments.clone());
+        self.connection.call(operation, &slot, run).await
     }
 
     /// `{prefix}if:{identity}:policy`: the braces as for logs, so that both lie in one Cluster slot.
-    fn key(&self, key: &LimitKey) -> Key {
-        format!("{}if:{{{}}}:{}", self.prefix, key.identity.short(), key.policy).into()
+    fn key(&self, key: &LimitKey) -> String {
+        format!("{}if:{{{}}}:{}", self.prefix, key.identity.short(), key.policy)
     }
 
     fn arguments(&self, operation: &str) -> Vec<Value> {
