@@ -7,7 +7,7 @@
 -- acquire    for each set: the lease's id, how many places there are, 1 if enforced, n, and n ids of leases that are to be
 --            given back before. Reply: for each set the places that are left, -1 where there was none.
 -- give back  ARGV[2+k] for KEYS[k]: the lease's id. Reply: how many there were.
--- renew      ARGV[3...]: ids of leases in KEYS[1]. Reply: how many there still are.
+-- renew      ARGV[3...]: ids of leases in KEYS[1], at least one. Reply: how many have another end now.
 
 local call = redis.call
 local operation, lease = ARGV[1], tonumber(ARGV[2])
@@ -57,12 +57,13 @@ if operation == 'g' then
   return found
 end
 drop_ended(KEYS[1])
+local ends = {}
 for i = 3, #ARGV do
-  -- Only what is still there: a lease that was given back meanwhile must not come to life again.
-  if call('ZSCORE', KEYS[1], ARGV[i]) then
-    call('ZADD', KEYS[1], 'XX', now + lease, ARGV[i])
-    found = found + 1
-  end
+  ends[#ends + 1] = now + lease
+  ends[#ends + 1] = ARGV[i]
 end
-if found > 0 then call('PEXPIRE', KEYS[1], lease) end
+-- Only what is still there: a lease that was given back meanwhile must not come to life again. One call for all: one for
+-- each took four times as long.
+found = call('ZADD', KEYS[1], 'XX', 'CH', unpack(ends))
+call('PEXPIRE', KEYS[1], lease)
 return found

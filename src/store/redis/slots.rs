@@ -11,8 +11,8 @@ use std::time::Duration;
 /// The script's text.
 const SCRIPT: &str = include_str!("slots.lua");
 
-/// Leases renewed or given back in one call: some milliseconds of Redis time, the most that others should wait.
-pub const LEASES_MAX: usize = 1_000;
+/// Leases renewed or given back in one call: 0.6 ms of Redis time (measured: 1.2 ms for 1,000), for which others wait.
+pub const LEASES_MAX: usize = 500;
 
 /// Places in Redis. Redis TIME is the only clock; a lease that is not renewed ends by itself.
 #[derive(Clone)]
@@ -63,8 +63,8 @@ impl RedisSlots {
         Ok(left.into_iter().map(|left| u32::try_from(left).ok()).collect())
     }
 
-    /// Renews leases on places of one identity under one policy, at most [`LEASES_MAX`]. Returns how many were still
-    /// there: one that has ended stays so.
+    /// Renews leases on places of one identity under one policy, at most [`LEASES_MAX`] and at least one. Returns
+    /// how many were still there: one that has ended stays so.
     ///
     /// # Errors
     /// [`StoreFailure`].
