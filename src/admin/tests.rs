@@ -427,8 +427,8 @@ fn an_override_of_a_policy_that_is_gone_can_be_removed() {
 /// Does `answer` have the shape that the document promises under `pointer`?
 fn assert_promised(answer: &Answer, pointer: &str) {
     let document: Value = serde_json::from_str(include_str!("openapi.json")).expect("JSON");
-    assert!(document.pointer(pointer).is_some(), "{pointer}");
-    let schema = json!({"$ref": format!("#{pointer}"), "components": document["components"], "paths": document["paths"]});
+    let mut schema = document.pointer(pointer).cloned().unwrap_or_else(|| panic!("{pointer}"));
+    schema["components"] = document["components"].clone();
     let fault = jsonschema::validate(&schema, &answer.json()).err().map(|fault| fault.to_string());
     assert_eq!(fault, None, "{answer:?}");
 }

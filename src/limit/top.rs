@@ -6,7 +6,7 @@
 
 use crate::limit::subject::Subject;
 use crate::limit::verdict::LimitKey;
-use std::collections::HashMap;
+use hashbrown::HashTable;
 use std::sync::Arc;
 
 /// One of the most seen.
@@ -34,8 +34,8 @@ struct Row {
 pub struct Top {
     /// By count, the highest first.
     rows: Vec<Row>,
-    /// Each known log's number.
-    numbers: HashMap<LimitKey, usize>,
+    /// The number of each known log, by [`hash`].
+    numbers: HashTable<usize>,
     /// Where the row of each number stands now: a row that moves costs no hashing.
     rows_of: Vec<usize>,
     places: usize,
@@ -45,37 +45,54 @@ impl Top {
     /// A list with so many places, at least one.
     #[must_use]
     pub fn new(places: usize) -> Self {
-        Self { rows: Vec::new(), numbers: HashMap::new(), rows_of: Vec::new(), places: places.max(1) }
+        Self { rows: Vec::new(), numbers: HashTable::new(), rows_of: Vec::new(), places: places.max(1) }
     }
 
     /// Counts one more time.
     pub fn record(&mut self, key: &LimitKey, subject: &Arc<Subject>) {
-        let known = self.numbers.get(key).and_then(|number| self.rows_of.get(*number).copied());
-        let at = known.unwrap_or_else(|| self.admit(key, subject));
+        let hash = hash(key);
+        let at = self.place(hash, key).unwrap_or_else(|| self.admit(hash, key, subject));
         self.raise(at);
     }
 
+    /// Where the row of a log stands.
+    fn place(&self, hash: u64, key: &LimitKey) -> Option<usize> {
+        let row_at = |number: &usize| self.rows_of.get(*number).copied();
+        let is_its = |number: &usize| {
+            row_at(number).and_then(|at| self.rows.get(at)).is_some_and(|row| row.seen.key == *key)
+        };
+        self.numbers.find(hash, is_its).and_then(row_at)
+    }
+
     /// Gives a newcomer a place at the end and returns where that is.
-    fn admit(&mut self, key: &LimitKey, subject: &Arc<Subject>) -> usize {
+    fn admit(&mut self, key_hash: u64, key: &LimitKey, subject: &Arc<Subject>) -> usize {
         let newcomer = |least: u64| Seen {
             key: key.clone(),
             subject: Arc::clone(subject),
             count: least,
             overestimate: least,
         };
-        let at = self.rows.len();
-        if at < self.places {
+        let mut at = self.rows.len();
+        let number = if at < self.places {
             self.rows.push(Row { seen: newcomer(0), number: at });
             self.rows_of.push(at);
-            self.numbers.insert(key.clone(), at);
-            return at;
-        }
-        if let Some(last) = self.rows.last_mut() {
-            self.numbers.remove(&last.seen.key);
-            self.numbers.insert(key.clone(), last.number);
+            at
+        } else {
+            at = at.saturating_sub(1);
+            let Some(last) = self.rows.last_mut() else { return at };
+            if let Ok(entry) = self.numbers.find_entry(hash(&last.seen.key), |number| *number == last.number)
+            {
+                entry.remove();
+            }
             last.seen = newcomer(last.seen.count);
-        }
-        at.saturating_sub(1)
+            last.number
+        };
+        let Self { numbers, rows, rows_of, .. } = self;
+        let rehash = |number: &usize| {
+            rows_of.get(*number).and_then(|at| rows.get(*at)).map_or(0, |row| hash(&row.seen.key))
+        };
+        numbers.insert_unique(key_hash, number, rehash);
+        at
     }
 
     /// One more for the row at `at`: it changes places with the first of its equals, so that the order holds.
@@ -101,14 +118,13 @@ impl Top {
     }
 
     fn find(&self, key: &LimitKey) -> Option<&Seen> {
-        let at = self.rows_of.get(*self.numbers.get(key)?)?;
-        self.rows.get(*at).map(|row| &row.seen)
+        self.rows.get(self.place(hash(key), key)?).map(|row| &row.seen)
     }
 
     /// The `count` most seen of two lists together, the highest count first.
     #[must_use]
     pub fn most(&self, other: &Self, count: usize) -> Vec<Seen> {
-        let only_theirs = other.rows.iter().filter(|row| !self.numbers.contains_key(&row.seen.key));
+        let only_theirs = other.rows.iter().filter(|row| self.find(&row.seen.key).is_none());
         let mut all: Vec<Seen> = self
             .rows
             .iter()
@@ -134,10 +150,20 @@ impl Top {
     }
 }
 
+/// An identity is a digest, so a part of it is hash enough; whoever makes parts alike slows one list of some hundred
+/// rows down to a walk over them.
+fn hash(key: &LimitKey) -> u64 {
+    let identity = u64::from_le_bytes(key.identity.head());
+    key.policy
+        .bytes()
+        .fold(identity, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::HashMap;
 
     fn someone(name: &str) -> (LimitKey, Arc<Subject>) {
         let subject = Subject::parse(&format!("user:{name}")).expect("an identity");
