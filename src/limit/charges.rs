@@ -61,6 +61,17 @@ pub struct Bill {
     pub bypassed: Vec<Arc<Policy>>,
 }
 
+impl Bill {
+    /// Is something asked of this log, or of its places?
+    fn names(&self, key: &LimitKey) -> bool {
+        let in_stage = |stage: &Stage| {
+            stage.charges.iter().any(|charge| charge.key == *key)
+                || stage.slots.iter().any(|slot| slot.key == *key)
+        };
+        in_stage(&self.arrival) || in_stage(&self.upstream)
+    }
+}
+
 /// One charge for each policy that is asked, in the route's order; none twice. `overrides` are the live ones.
 #[must_use]
 pub fn bill(policies: &[Arc<Policy>], sender: &Sender<'_>, overrides: &Overrides) -> Bill {
@@ -73,8 +84,7 @@ pub fn bill(policies: &[Arc<Policy>], sender: &Sender<'_>, overrides: &Overrides
             bill.bypassed.push(Arc::clone(policy));
             continue;
         };
-        let is_known = |other: &Charge| other.key == charge.key;
-        if bill.arrival.charges.iter().chain(&bill.upstream.charges).any(is_known) {
+        if bill.names(&charge.key) {
             continue;
         }
         let stage = if policy.count == Count::All { &mut bill.arrival } else { &mut bill.upstream };
@@ -178,7 +188,7 @@ mod tests {
             Bypass { networks: vec!["192.0.2.0/24".parse().expect("valid")], subjects: Vec::new() };
         let mut slots = Policy::new("slots", Windows::none());
         slots.in_flight = Some(3);
-        let policies = [upstream, login.clone(), login, exempt, slots].map(Arc::new);
+        let policies = [upstream, login.clone(), login, exempt, slots.clone(), slots].map(Arc::new);
         let caller = Caller::anonymous(IpAddr::from([192, 0, 2, 1]));
         let headers = HeaderMap::new();
         let sender = Sender { caller: &caller, headers: &headers, is_trusted: false };

@@ -71,7 +71,7 @@ impl Load {
             load.clients.spawn(async move {
                 while goes_on.load(Ordering::Relaxed) {
                     let admission = limiter.admit(std::slice::from_ref(&charge)).await;
-                    local.fetch_add(u32::from(!is_by(&admission, Source::Store)), Ordering::Relaxed);
+                    local.fetch_add(u32::from(is_by(&admission, Source::Local)), Ordering::Relaxed);
                     let is_admitted = matches!(admission, Admission::Admitted { .. });
                     admitted.fetch_add(u32::from(is_admitted), Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(2)).await;

@@ -22,6 +22,8 @@ mod cluster_tests;
 #[cfg(test)]
 mod contract_tests;
 #[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]
 mod outage_tests;

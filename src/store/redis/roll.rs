@@ -133,6 +133,7 @@ mod tests {
         assert!(one.leave().await.is_err());
         assert_eq!(one.live(), 2);
         server.restart().await;
-        eventually(|| server.cli(&["ZCARD", "tg:roll"]) == "2").await;
+        eventually(|| server.cli(&["ZCARD", "tg:roll"]) == "1").await;
+        assert_eq!(two.live(), 1, "who has left stays away");
     }
 }
