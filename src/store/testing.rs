@@ -42,9 +42,17 @@ impl Redis {
     /// Starts one with further arguments.
     pub(super) async fn start_with(arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        let redis = Self::start_on(free_port(), arguments);
-        redis.wait().await;
-        redis
+        loop {
+            let redis = Self::start_on(free_port(), arguments.clone());
+            redis.wait().await;
+            // Another test may have taken the port meanwhile: its server would answer here until it ends. One that wants
+            // a password tells no process.
+            let told = redis.cli(&["INFO", "server"]);
+            let process = told.lines().find_map(|line| line.trim().strip_prefix("process_id:"));
+            if process.is_none_or(|id| id == redis.child.id().to_string()) {
+                return redis;
+            }
+        }
     }
 
     /// Starts one on `port`, which was free a moment ago.
