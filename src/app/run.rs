@@ -212,6 +212,7 @@ impl Running {
             }
             () = second_stop(&mut signals) => return Err(RunFault::CutShort),
         }
+        self.stores.leave().await;
         self.tasks.drain(TASKS_BUDGET).await;
         // Blocks this thread: there is nothing left that it could do meanwhile.
         self.stores.save();

@@ -38,6 +38,17 @@ impl Digest {
     }
 }
 
+impl Digest {
+    /// The 128 bits that [`Digest::short`] wrote; `None` for any other text.
+    #[must_use]
+    pub fn parse_short(text: &str) -> Option<[u8; 16]> {
+        let digit = |byte: u8| BASE62.iter().position(|known| *known == byte);
+        let add = |sum: u128, byte: u8| sum.checked_mul(62)?.checked_add(u128::try_from(digit(byte)?).ok()?);
+        let sum = text.bytes().try_fold(0_u128, add)?;
+        (text.len() == 22).then(|| sum.to_be_bytes())
+    }
+}
+
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Digest({})", self.short())
@@ -80,6 +91,17 @@ impl Digester {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_short_form_is_read_back() {
+        for byte in [0, 1, 127, 255] {
+            let digest = Digest([byte; 32]);
+            assert_eq!(Digest::parse_short(&digest.short()), Some(digest.head()));
+        }
+        for odd in ["", "0", "zzzzzzzzzzzzzzzzzzzzzz", "000000000000000000000-", "00000000000000000000000"] {
+            assert_eq!(Digest::parse_short(odd), None, "{odd}");
+        }
+    }
 
     #[test]
     fn short_form_has_22_plain_characters() {

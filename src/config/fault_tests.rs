@@ -87,6 +87,20 @@ fn words_that_look_like_numbers_stay_as_they_are_written() {
 }
 
 #[test]
+fn a_url_of_sentinels_says_which_primary_they_watch() {
+    let load = |url: &str| {
+        let text = format!("upstreams: {{b: a:1}}\nstore: {{url: \"{url}\"}}\nroutes: [{{path: /}}]\n");
+        load(&Source::Text { name: "t".into(), text: text.into() }, &Env::default(), 1)
+    };
+    assert!(load("redis-sentinel://:hunter2@s:26379?sentinelServiceName=main&node=t:26379").is_ok());
+    for scheme in ["redis-sentinel", "rediss-sentinel"] {
+        let faults = load(&format!("{scheme}://:hunter2@s:26379")).expect_err("no name").to_string();
+        assert!(faults.contains("add `?sentinelServiceName=NAME`"), "{faults}");
+        assert_eq!(faults.matches("hunter2").count(), 1, "only in the line of the file: {faults}");
+    }
+}
+
+#[test]
 fn null_turns_compression_off() {
     let text = "upstreams: {b: a:1}\nserver: {compression: null}\nroutes: [{path: /}]\n";
     let source = Source::Text { name: "t".into(), text: text.into() };

@@ -343,6 +343,11 @@ fn url(reader: &mut Reader<'_>, taken: &Taken, text: &str, password: Option<&Sec
         reader.fault(taken.node.at, &taken.path, "the URL's scheme is not known", remedy);
         return StoreUrl::Memory;
     };
+    if scheme.ends_with("-sentinel://") && !text.contains("sentinelServiceName=") {
+        let says = "the URL names sentinels, but not the primary that they watch";
+        let remedy = "add `?sentinelServiceName=NAME`, and further sentinels as `&node=HOST:PORT`";
+        reader.fault(taken.node.at, &taken.path, says, remedy);
+    }
     let rest = text.strip_prefix(scheme).unwrap_or("");
     let with_password = match password {
         Some(password) if !rest.contains('@') => {

@@ -65,6 +65,8 @@ pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, 
         policy: limiting::decisive(ctx).map(|name| &**name),
         tenant: ctx.caller.tenant.as_deref(),
         user: ctx.caller.user.as_deref(),
+        api_key: ctx.caller.api_key.as_deref(),
+        tier: ctx.caller.tier.as_deref(),
         refusal: ctx.problem,
         user_agent: agent,
     });

@@ -76,7 +76,7 @@ async fn decide(gate: &Gate, ctx: &mut RequestCtx, stage: Stage) -> Result<(), R
     let taken = take(ctx, charges, admission);
     if taken.is_err() {
         ctx.limits.settled = Settled::Nothing;
-        let_go(ctx).await;
+        ctx.limits.held.clear();
     }
     taken
 }
@@ -88,7 +88,7 @@ async fn hold(gate: &Gate, ctx: &mut RequestCtx, slots: &[Slot]) -> Result<(), R
         Ok(held) => held,
         Err(SlotRefusal::Unavailable { policy }) => {
             gate.metrics.limit_decision(&policy.name, Counted::Unavailable);
-            let_go(ctx).await;
+            ctx.limits.held.clear();
             return Err(Refusal::StoreAway { policy: policy.name.to_string() });
         }
         Err(SlotRefusal::Full { policy, source, .. }) => {
@@ -97,7 +97,7 @@ async fn hold(gate: &Gate, ctx: &mut RequestCtx, slots: &[Slot]) -> Result<(), R
             ctx.limits.source = Some(source);
             ctx.limits.is_denied = true;
             ctx.limits.refused_by = Some(Arc::clone(&policy.name));
-            let_go(ctx).await;
+            ctx.limits.held.clear();
             return Err(Refusal::InFlight { status: policy.status, policy: policy.name.to_string() });
         }
     };
@@ -119,13 +119,6 @@ async fn hold(gate: &Gate, ctx: &mut RequestCtx, slots: &[Slot]) -> Result<(), R
     ctx.limits.source.get_or_insert(held.source());
     ctx.limits.held.push(held);
     Ok(())
-}
-
-/// Frees the request's places, before the next request on its connection asks for them.
-async fn let_go(ctx: &mut RequestCtx) {
-    for held in std::mem::take(&mut ctx.limits.held) {
-        held.release().await;
-    }
 }
 
 /// Keeps what was decided for the answer.
@@ -217,7 +210,6 @@ pub(super) async fn abandon(gate: &Gate, ctx: &mut RequestCtx, status: u16) {
         ctx.limits.upstream = Stage::default();
         settle(gate, ctx, status, &HeaderMap::new()).await;
     }
-    let_go(ctx).await;
 }
 
 fn has_consumed(charge: &Charge, decision: &Decision) -> bool {

@@ -1,5 +1,10 @@
 //! Keeps calls away from a store that does not answer. A state machine with time as argument.
 //!
+//! One for each part of the keyspace that fails by itself: the server where there is one, each primary of a Cluster, and
+//! there the slots without an owner. With a single one for a Cluster a dead primary would take the calls to all others
+//! away too, and each instance would decide alone on counts that are at hand. A part as small as a slot would need 5
+//! failures for each of thousands of slots before a dead primary is left alone.
+//!
 //! Closed: calls pass; 5 failures in a row, or more than half of at least 20 calls within a second, open it. Open: no
 //! call passes; a prober asks now and then, and 3 good answers in a row close it.
 
@@ -19,7 +24,7 @@ pub enum Change {
     Closed,
 }
 
-/// The state of one store connection.
+/// The state of one part of a store.
 #[derive(Debug, Default)]
 pub struct Breaker {
     is_open: bool,
@@ -66,17 +71,34 @@ impl Breaker {
             return Change::None;
         }
         self.good_probes = if is_success { self.good_probes.saturating_add(1) } else { 0 };
-        if self.good_probes >= PROBES_GOOD {
-            *self = Self::default();
-            return Change::Closed;
+        if self.good_probes >= PROBES_GOOD { self.restore() } else { Change::None }
+    }
+
+    /// What failed is known to work again.
+    pub fn restore(&mut self) -> Change {
+        if !self.is_open {
+            return Change::None;
         }
-        Change::None
+        *self = Self::default();
+        Change::Closed
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_known_to_work_again_needs_no_probe() {
+        let mut breaker = Breaker::default();
+        assert_eq!(breaker.restore(), Change::None);
+        for _ in 0..5 {
+            breaker.record(false, 0);
+        }
+        assert!(!breaker.is_closed());
+        assert_eq!((breaker.restore(), breaker.restore()), (Change::Closed, Change::None));
+        assert!(breaker.is_closed());
+    }
 
     #[test]
     fn five_failures_in_a_row_open_and_three_good_probes_close() {

@@ -1,4 +1,4 @@
-//! The acceptance list, on the embedded store and on Redis.
+//! The acceptance list, on the embedded store and on Redis; on a Cluster in `cluster_tests.rs`.
 //!
 //! Scenario numbers are those of the acceptance list in `docs/limits.md`.
 
@@ -201,7 +201,7 @@ async fn units_are_given_back_by_stamp_or_from_the_newest(store: &Store) {
     assert_eq!(remaining(&store.ask(3_000, &of(5)).await), [0]);
 }
 
-async fn all_scenarios(store: &Store) {
+pub(super) async fn all_scenarios(store: &Store) {
     scenarios_1_and_2(store).await;
     scenarios_3_to_6(store).await;
     scenarios_7_to_10(store).await;

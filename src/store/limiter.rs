@@ -1,17 +1,16 @@
 //! The limiter that the proxy asks: remembered denials, then the store, then what happens when it does not answer.
 
-use crate::base::{Clock, StoreSettings};
+use crate::base::{Clock, Digest, StoreSettings};
 use crate::limit::{Charge, Decision, LimitKey, is_denied};
 use crate::store::StoreFailure;
 use crate::store::denials::RememberedDenials;
 use crate::store::fallback::{Fallback, Verdict};
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::parts::{self, Part};
-use crate::store::redis::RedisLimits;
 use crate::store::redis::limits::Operation;
+use crate::store::redis::{RedisLimits, Roll};
 use crate::telemetry::{Reading, StoreName};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where counts live.
 pub enum LimitStore {
@@ -65,8 +64,8 @@ pub struct Limiter {
     store: LimitStore,
     fallback: Fallback,
     denials: RememberedDenials,
-    /// How many instances share the store, as far as is known.
-    instances: AtomicU32,
+    /// The instances that share the store.
+    roll: Option<Roll>,
 }
 
 impl Limiter {
@@ -83,8 +82,14 @@ impl Limiter {
             store,
             fallback: Fallback::new(local, Arc::clone(clock)),
             denials: RememberedDenials::new(Arc::clone(clock), entries, life),
-            instances: AtomicU32::new(1),
+            roll: None,
         }
+    }
+
+    /// The same, knowing how many instances share the store: without it each goes on alone with its part of a limit.
+    #[must_use]
+    pub fn with_roll(self, roll: Option<Roll>) -> Self {
+        Self { roll, ..self }
     }
 
     /// Decides all charges of a request together. Never fails and never waits longer than the store's time-out for each
@@ -277,6 +282,30 @@ impl Limiter {
         self.denials.clear();
     }
 
+    /// Another instance says that a log was reset or given units: `{digest}:{policy}`.
+    pub fn hear_of_log(&self, name: &str) {
+        match name.split_once(':').and_then(|(digest, policy)| Some((Digest::parse_short(digest)?, policy))) {
+            Some((identity, policy)) => self.denials.forget(identity, policy),
+            // A message that is not understood may be about anything.
+            None => self.denials.clear(),
+        }
+    }
+
+    /// Are resets and refunds of other instances heard from now on?
+    pub fn hears_others(&self, is_so: bool) {
+        self.denials.told(is_so);
+    }
+
+    /// Leaves the roll of instances, at the end of the process.
+    pub async fn leave(&self) {
+        if let Some(Err(failure)) = match &self.roll {
+            Some(roll) => Some(roll.leave().await),
+            None => None,
+        } {
+            tracing::debug!(%failure, "the others notice later that this instance is gone");
+        }
+    }
+
     fn forget_denials(&self, key: &LimitKey) {
         self.denials.forget(key.identity.head(), &key.policy);
     }
@@ -284,7 +313,7 @@ impl Limiter {
     /// How many instances share the store, as far as is known; at least 1.
     #[must_use]
     pub fn instances(&self) -> u32 {
-        self.instances.load(Ordering::Relaxed).max(1)
+        self.roll.as_ref().map_or(1, Roll::live)
     }
 
     /// Does the store answer, as far as is known?

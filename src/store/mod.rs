@@ -10,12 +10,15 @@ pub mod memory_entries;
 pub mod memory_limits;
 pub mod overrides;
 mod parts;
+mod places;
 pub mod redis;
 pub mod slots;
 pub mod snapshot;
 pub mod tiered;
 pub mod top;
 
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(test)]
 mod contract_tests;
 #[cfg(test)]
@@ -41,11 +44,14 @@ use crate::limit::Overrides;
 use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
-use crate::store::redis::{Connection, RedisEntries, RedisLimits, RedisOverrides, RedisSlots, Surroundings};
+use crate::store::redis::{
+    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisSlots, Roll, Surroundings,
+};
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Between two sweeps of one shard of the embedded counts.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
@@ -70,6 +76,8 @@ pub struct Stores {
     pub top: TopLists,
     /// Where the counts of this process outlive it.
     snapshot: Option<PathBuf>,
+    /// Somebody has changed the overrides.
+    told: Notify,
 }
 
 impl Stores {
@@ -91,19 +99,23 @@ impl Stores {
             prefix: settings.prefix.clone(),
         };
         let open = |name, url: &Secret| Connection::open(name, url, around.clone());
-        let (counts, slots, live_overrides) = match &settings.url {
-            StoreUrl::Memory => {
+        let shared = match &settings.url {
+            StoreUrl::Memory => None,
+            StoreUrl::Redis(url) => Some(open(StoreName::Redis, url)?),
+        };
+        let (counts, slots, live_overrides) = match &shared {
+            None => {
                 (LimitStore::Memory, Slots::memory(), LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX))
             }
-            StoreUrl::Redis(url) => {
-                let connection = open(StoreName::Redis, url)?;
+            Some(connection) => {
                 let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
                 let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
-                let counts = LimitStore::Redis(RedisLimits::new(connection, &settings.prefix));
+                let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), &settings.prefix));
                 let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
                 (counts, Slots::shared(leases, tasks), overrides)
             }
         };
+        let roll = shared.clone().map(|connection| Roll::open(connection, &settings.prefix, tasks));
         let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
         // What is in Redis needs none: there the counts of this process are a fallback, and soon out of date.
         let snapshot = settings.memory_snapshot.clone().filter(|_| settings.url == StoreUrl::Memory);
@@ -120,10 +132,14 @@ impl Stores {
                 EntryStore::Tiered(TieredEntries::new(memory, redis, clock, metrics, tasks.clone()))
             }
         };
-        let limiter = Limiter::new(counts, local, clock, settings);
+        let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
         let top = TopLists::default();
-        let stores = Arc::new(Self { limiter, slots, entries, live_overrides, top, snapshot });
+        let stores =
+            Arc::new(Self { limiter, slots, entries, live_overrides, top, snapshot, told: Notify::new() });
         stores.start(tasks);
+        if let Some(connection) = shared {
+            stores.listen(connection);
+        }
         Ok(stores)
     }
 
@@ -148,10 +164,13 @@ impl Stores {
             // The first look comes soon after the store answers: the start waits for it.
             let mut pause = CONNECT_LOOK;
             loop {
-                tokio::time::sleep(pause).await;
+                // Told, or the time to look all the same: a message may be lost.
+                drop(tokio::time::timeout(pause, looking.told.notified()).await);
                 pause = pause.saturating_mul(2).min(overrides::POLL_EVERY);
-                if let Err(failure) = looking.live_overrides.refresh().await {
-                    tracing::trace!(%failure, "overrides not read");
+                match looking.live_overrides.refresh().await {
+                    Ok(true) => looking.limiter.forget_all_denials(),
+                    Ok(false) => {}
+                    Err(failure) => tracing::trace!(%failure, "overrides not read"),
                 }
             }
         });
@@ -162,6 +181,38 @@ impl Stores {
                 turning.top.turn();
             }
         });
+    }
+
+    /// Hears what other instances have to tell.
+    fn listen(self: &Arc<Self>, connection: Connection) {
+        let stores = Arc::downgrade(self);
+        let hear = move |event| {
+            if let Some(stores) = stores.upgrade() {
+                stores.hear(event);
+            }
+        };
+        drop(Feed::open(connection, hear));
+    }
+
+    fn hear(&self, event: Event) {
+        match event {
+            Event::Live => {
+                self.limiter.hears_others(true);
+                self.told.notify_one();
+            }
+            Event::Lost => self.limiter.hears_others(false),
+            Event::Message(text) => match text.strip_prefix("forget ") {
+                Some(log) => self.limiter.hear_of_log(log),
+                None if text == redis::overrides::MESSAGE => self.told.notify_one(),
+                // Of a later version: whatever it means, nothing that is remembered survives it.
+                None => self.limiter.forget_all_denials(),
+            },
+        }
+    }
+
+    /// Leaves the fleet, once nothing is served any more.
+    pub async fn leave(&self) {
+        self.limiter.leave().await;
     }
 
     /// The limits that single identities were given while running.

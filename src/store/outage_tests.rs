@@ -4,8 +4,8 @@ use crate::base::{Clock, Secret, SystemClock, Tasks};
 use crate::limit::{Charge, LimitKey, Mode, OnStoreFailure, Policy};
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::redis::{Connection, RedisLimits, Surroundings};
-use crate::store::testing::{Redis, Store, charge_of, connection, eventually, free_port};
-use crate::store::{Admission, LimitStore, Limiter, Source};
+use crate::store::testing::{Redis, Store, charge_of, connection, eventually, free_port, limiter_over};
+use crate::store::{Admission, Limiter, Source};
 use crate::telemetry::{Metrics, StoreName};
 use parking_lot::Mutex;
 use std::io::Write;
@@ -15,12 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 fn limiter(connection: Connection) -> Limiter {
     let local = MemoryLimits::new(Arc::new(SystemClock::new()), 1 << 20);
-    Limiter::new(
-        LimitStore::Redis(RedisLimits::new(connection, "tg:")),
-        local,
-        &(Arc::new(SystemClock::new()) as _),
-        &crate::base::StoreSettings::default(),
-    )
+    limiter_over(connection, local)
 }
 
 fn is_admitted_by(admission: &Admission, by: Source) -> bool {

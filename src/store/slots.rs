@@ -9,11 +9,11 @@
 
 use crate::base::Tasks;
 use crate::limit::{LimitKey, Mode, OnStoreFailure, Policy, Slot};
+use crate::store::places::Here;
 use crate::store::redis::RedisSlots;
-use crate::store::redis::slots::RENEWED_MAX;
+use crate::store::redis::slots::LEASES_MAX;
 use crate::store::{Source, StoreFailure};
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -92,7 +92,7 @@ pub struct Place {
     /// What came of it.
     pub standing: Standing,
     /// The place in Redis, if it is held there.
-    lease: Option<u128>,
+    pub(super) lease: Option<u128>,
 }
 
 /// The places of one request. All are free again when this is dropped, be it after an answer, an error or a panic.
@@ -155,6 +155,12 @@ impl Slots {
     pub fn held(&self, key: &LimitKey) -> u32 {
         self.0.here.lock().count(key)
     }
+
+    /// Is nothing held, and does Redis know?
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.0.here.lock().is_empty()
+    }
 }
 
 impl Held {
@@ -188,27 +194,6 @@ impl Held {
     #[must_use]
     pub fn is_degraded(&self) -> bool {
         self.places.iter().any(|place| place.standing == Standing::Uncounted)
-    }
-
-    /// Frees all places and waits until Redis knows, at most its time-out for each identity: whoever comes after this
-    /// finds them free.
-    pub async fn release(mut self) {
-        let leases = self.free();
-        let inner = Arc::clone(&self.inner);
-        drop(self);
-        inner.give_back_now(leases).await;
-    }
-
-    fn free(&mut self) -> Vec<Lease> {
-        let mut leases = std::mem::take(&mut self.asked);
-        if !self.places.is_empty() {
-            let mut here = self.inner.here.lock();
-            for place in self.places.drain(..) {
-                here.free(&place);
-                leases.extend(place.lease.map(|id| Lease { key: place.slot.key, id }));
-            }
-        }
-        leases
     }
 
     /// Takes places of this process in one critical section, where `is_counted`: each policy has its limit divided by
@@ -248,18 +233,23 @@ impl Held {
         redis: &RedisSlots,
         slots: &[Slot],
     ) -> Result<Result<(), SlotRefusal>, StoreFailure> {
-        if let Some(slot) = self.inner.here.lock().full(slots) {
-            return Ok(Err(full(slot, Source::Store)));
-        }
+        let leaving: Vec<Vec<u128>> = {
+            let here = self.inner.here.lock();
+            if let Some(slot) = here.full(slots) {
+                return Ok(Err(full(slot, Source::Store)));
+            }
+            slots.iter().map(|slot| here.leaving(&slot.key)).collect()
+        };
         let lease = |slot: &Slot| Lease { key: slot.key.clone(), id: rand::random() };
         self.asked = slots.iter().map(lease).collect();
-        let answer = redis.acquire(slots, &self.asked).await;
+        let answer = redis.acquire(slots, &self.asked, &leaving).await;
         let asked = std::mem::take(&mut self.asked);
         let left = match answer {
             Ok(left) => left,
             Err(failure) => {
                 // It may still be executed, unless nothing was sent.
                 if failure != StoreFailure::Away {
+                    self.inner.here.lock().leave(&asked);
                     self.inner.give_back(asked);
                 }
                 return Err(failure);
@@ -271,6 +261,13 @@ impl Held {
             return Ok(Err(full(slot, Source::Store)));
         }
         let mut here = self.inner.here.lock();
+        if let Some(slot) = here.full(slots) {
+            // Redis has lost what this instance holds: it alone must not exceed the limit.
+            here.leave(&asked);
+            drop(here);
+            self.inner.give_back(asked);
+            return Ok(Err(full(slot, Source::Store)));
+        }
         for ((slot, lease), left) in slots.iter().zip(asked).zip(left) {
             let standing = left.map_or(Standing::WouldRefuse, |remaining| Standing::Taken { remaining });
             let place = Place { slot: slot.clone(), standing, lease: left.map(|_| lease.id) };
@@ -295,7 +292,15 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let leases = self.free();
+        let mut leases = std::mem::take(&mut self.asked);
+        {
+            let mut here = self.inner.here.lock();
+            here.leave(&leases);
+            for place in self.places.drain(..) {
+                here.free(&place);
+                leases.extend(place.lease.map(|id| Lease { key: place.slot.key, id }));
+            }
+        }
         self.inner.give_back(leases);
     }
 }
@@ -305,24 +310,24 @@ fn full(slot: &Slot, source: Source) -> SlotRefusal {
 }
 
 impl Inner {
-    /// Frees places in Redis without keeping anybody waiting. What fails ends by itself.
+    /// Frees places in Redis without keeping anybody waiting. They are noted in `here` as leaving until Redis says that
+    /// they have left: a request that asks sooner takes them along, and what fails is tried again with the next renewal.
     fn give_back(self: &Arc<Self>, leases: Vec<Lease>) {
         // Outside of a runtime nothing can be sent: the process is ending.
         if leases.is_empty() || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
-        let Some(Shared { tasks, .. }) = &self.shared else { return };
-        let inner = Arc::clone(self);
-        tasks.spawn("lease release", async move { inner.give_back_now(leases).await });
-    }
-
-    async fn give_back_now(&self, leases: Vec<Lease>) {
-        let Some(Shared { redis, .. }) = &self.shared else { return };
-        for leases in leases.chunk_by(|left, right| left.key.identity == right.key.identity) {
-            if let Err(failure) = redis.give_back(leases).await {
-                tracing::debug!(%failure, "a place is not given back, its lease will end");
+        let Some(Shared { redis, tasks }) = &self.shared else { return };
+        let (inner, redis) = (Arc::clone(self), redis.clone());
+        tasks.spawn("lease release", async move {
+            let groups = leases.chunk_by(|left, right| left.key.identity == right.key.identity);
+            for leases in groups.flat_map(|group| group.chunks(LEASES_MAX)) {
+                match redis.give_back(leases).await {
+                    Ok(_) => inner.here.lock().left(leases),
+                    Err(failure) => tracing::debug!(%failure, "places are not given back yet"),
+                }
             }
-        }
+        });
     }
 
     async fn keep_renewing(self: Arc<Self>) {
@@ -333,13 +338,17 @@ impl Inner {
         let lanes = Arc::new(Semaphore::new(RENEWALS_AT_ONCE));
         loop {
             turns.tick().await;
-            // A copy: the lock is not held while Redis is asked.
-            let leased = self.here.lock().leases();
+            // Copies: the lock is not held while Redis is asked.
+            let (leased, leaving) = {
+                let here = self.here.lock();
+                (here.leases(), here.all_leaving())
+            };
+            self.give_back(leaving);
             for (key, ids) in leased {
                 let Ok(lane) = Arc::clone(&lanes).acquire_owned().await else { return };
                 let redis = redis.clone();
                 tasks.spawn("lease renewal", async move {
-                    for ids in ids.chunks(RENEWED_MAX) {
+                    for ids in ids.chunks(LEASES_MAX) {
                         if let Err(failure) = redis.renew(&key, ids).await {
                             tracing::debug!(%failure, "leases are not renewed");
                         }
@@ -348,61 +357,5 @@ impl Inner {
                 });
             }
         }
-    }
-}
-
-/// What requests of this instance hold.
-#[derive(Default)]
-struct Here(HashMap<LimitKey, Holding>);
-
-/// The places of one identity under one policy.
-#[derive(Default)]
-struct Holding {
-    /// Those in Redis.
-    leases: HashSet<u128>,
-    /// Those in this process only.
-    unleased: u32,
-}
-
-impl Holding {
-    fn count(&self) -> u32 {
-        u32::try_from(self.leases.len()).unwrap_or(u32::MAX).saturating_add(self.unleased)
-    }
-}
-
-impl Here {
-    fn count(&self, key: &LimitKey) -> u32 {
-        self.0.get(key).map_or(0, Holding::count)
-    }
-
-    /// The first enforced slot of which this instance alone holds all places.
-    fn full<'s>(&self, slots: &'s [Slot]) -> Option<&'s Slot> {
-        slots.iter().find(|slot| slot.policy.mode == Mode::Enforce && self.count(&slot.key) >= slot.limit)
-    }
-
-    fn take(&mut self, place: &Place) {
-        let Standing::Taken { .. } = place.standing else { return };
-        let holding = self.0.entry(place.slot.key.clone()).or_default();
-        match place.lease {
-            Some(id) => drop(holding.leases.insert(id)),
-            None => holding.unleased = holding.unleased.saturating_add(1),
-        }
-    }
-
-    fn free(&mut self, place: &Place) {
-        let Standing::Taken { .. } = place.standing else { return };
-        let Some(holding) = self.0.get_mut(&place.slot.key) else { return };
-        match place.lease {
-            Some(id) => drop(holding.leases.remove(&id)),
-            None => holding.unleased = holding.unleased.saturating_sub(1),
-        }
-        if holding.count() == 0 {
-            self.0.remove(&place.slot.key);
-        }
-    }
-
-    fn leases(&self) -> Vec<(LimitKey, Vec<u128>)> {
-        let leased = self.0.iter().filter(|(_, holding)| !holding.leases.is_empty());
-        leased.map(|(key, holding)| (key.clone(), holding.leases.iter().copied().collect())).collect()
     }
 }

@@ -95,8 +95,7 @@ async fn contract(slots: &Slots) {
     assert_eq!(refused(take(slots, &[&wide, &more, &two]).await), full(&two, Source::Store));
     assert_eq!((slots.held(&wide.key), slots.held(&more.key)), (0, 0), "all or none");
     drop(second);
-    // In Redis a place is free a moment after its request has ended.
-    let all = until(slots, &[&wide, &more, &two], |_| true).await;
+    let all = take(slots, &[&wide, &more, &two]).await.expect("one has gone");
     assert_eq!(left(&all), [Some(8), Some(8), Some(0)], "a refusal held nothing");
     drop((first, all));
     let none = slot("none", 1, 0);
@@ -276,6 +275,58 @@ async fn a_forgotten_script_is_sent_again_and_a_foreign_value_replaced() {
     all_free(&server, &one).await;
     server.cli(&["SCRIPT", "FLUSH"]);
     assert_eq!(take(&slots, &[&one]).await.expect("a place").source(), Source::Store);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_lost_its_data_lets_no_instance_exceed_the_limit() {
+    let server = Redis::start().await;
+    let (slots, _tasks) = instance(&server, LEASE).await;
+    let (slots, five) = (Arc::new(slots), slot("lost", 1, 5));
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(take(&slots, &[&five]).await.expect("a place"));
+    }
+    server.cli(&["FLUSHALL"]);
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (slots, five) = (Arc::clone(&slots), five.clone());
+        clients.spawn(async move { take(&slots, &[&five]).await });
+    }
+    let late = clients.join_all().await;
+    assert_eq!((late.iter().filter(|outcome| outcome.is_ok()).count(), slots.held(&five.key)), (2, 5));
+    drop((held, late));
+    eventually(|| slots.is_idle()).await;
+    all_free(&server, &five).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_one_after_the_other_never_meets_himself() {
+    let server = Redis::start().await;
+    let (slots, _tasks) = instance(&server, LEASE).await;
+    let one = slot("turns", 1, 1);
+    for turn in 0..500 {
+        assert!(take(&slots, &[&one]).await.is_ok(), "turn {turn}");
+    }
+    eventually(|| slots.is_idle()).await;
+    all_free(&server, &one).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_that_end_while_redis_hangs_leave_it_when_it_goes_on() {
+    let server = Redis::start().await;
+    let (slots, _tasks) = instance(&server, Duration::from_secs(6)).await;
+    let (other, _others) = instance(&server, Duration::from_secs(6)).await;
+    let one = slot("hung", 1, 1);
+    let held = take(&slots, &[&one]).await.expect("a place");
+    server.signal("STOP");
+    for _ in 0..5 {
+        drop(take(&slots, &[&slot("opens the breaker", 2, 9)]).await);
+    }
+    drop(held);
+    assert!(!slots.is_idle(), "Redis does not know yet");
+    server.signal("CONT");
+    eventually(|| slots.is_idle()).await;
+    assert!(take(&other, &[&one]).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

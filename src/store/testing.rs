@@ -1,7 +1,8 @@
 //! What the tests of this module share: a real redis-server, and either store behind one face.
 
-use crate::base::{Digest, ManualClock, Secret, SystemClock, Tasks};
+use crate::base::{Clock, Digest, ManualClock, Secret, StoreSettings, SystemClock, Tasks};
 use crate::limit::{Charge, Decision, LimitKey, Mode, Per, Policy, Subject, Window, Windows};
+use crate::store::limiter::{LimitStore, Limiter};
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::redis::limits::Operation;
 use crate::store::redis::{Connection, RedisLimits, Surroundings};
@@ -10,6 +11,19 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
+
+// The servers of the scenarios in `tests/it`, for the store alone.
+#[path = "../../tests/it/support/cli.rs"]
+mod cli;
+#[path = "../../tests/it/support/cluster.rs"]
+pub(super) mod cluster;
+#[expect(dead_code, reason = "the output of children is read by `tests/it` alone")]
+#[path = "../../tests/it/support/process.rs"]
+mod process;
+#[path = "../../tests/it/support/sentinel.rs"]
+pub(super) mod sentinel;
+#[path = "../../tests/it/support/wait.rs"]
+pub(super) mod wait;
 
 /// A running server.
 pub(super) struct Redis {
@@ -103,11 +117,16 @@ pub(super) fn free_port() -> u16 {
 
 /// A connection that has just begun to connect.
 pub(super) fn connection(url: &str) -> Connection {
+    connection_within(url, Duration::from_millis(200))
+}
+
+/// The same with so much time for each call.
+pub(super) fn connection_within(url: &str, timeout: Duration) -> Connection {
     let around = Surroundings {
         clock: Arc::new(SystemClock::new()),
         metrics: Arc::new(Metrics::new(0).expect("valid")),
         tasks: Tasks::new(),
-        timeout: Duration::from_millis(200),
+        timeout,
         prefix: "tg:".to_owned(),
     };
     Connection::open(StoreName::Redis, &Secret::new(url), around).expect("a valid URL")
@@ -119,6 +138,13 @@ impl Drop for Redis {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// A limiter over `connection` that goes on with `local`.
+pub(super) fn limiter_over(connection: Connection, local: MemoryLimits) -> Limiter {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let store = LimitStore::Redis(RedisLimits::new(connection, "tg:"));
+    Limiter::new(store, local, &clock, &StoreSettings::default())
 }
 
 /// Waits until `is_so`, at most ten seconds.

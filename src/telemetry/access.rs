@@ -55,8 +55,12 @@ pub struct AccessRecord<'a> {
     pub policy: Option<&'a str>,
     /// The verified tenant.
     pub tenant: Option<&'a str>,
-    /// The verified user, or the name (never the value) of the API key.
+    /// The verified user.
     pub user: Option<&'a str>,
+    /// The name (never the value) of the known API key.
+    pub api_key: Option<&'a str>,
+    /// The service tier.
+    pub tier: Option<&'a str>,
     /// Why Tidegate itself answered with an error: the last part of the problem's type.
     pub refusal: Option<&'static str>,
     /// The client's `User-Agent`.
@@ -69,8 +73,9 @@ pub fn access(record: &AccessRecord<'_>) {
         return;
     }
     let query = record.query.map(redacted_query);
-    let [tenant, user, user_agent] = [record.tenant, record.user, record.user_agent]
-        .map(|value| value.map(|value| clean(value, TEXT_BYTES_MAX)));
+    let texts = [record.tenant, record.user, record.api_key, record.tier, record.user_agent];
+    let [tenant, user, api_key, tier, user_agent] =
+        texts.map(|value| value.map(|value| clean(value, TEXT_BYTES_MAX)));
     tracing::info!(
         target: TARGET,
         request_id = &*clean(record.request_id, TEXT_BYTES_MAX),
@@ -91,6 +96,8 @@ pub fn access(record: &AccessRecord<'_>) {
         policy = record.policy,
         tenant = tenant.as_deref(),
         user = user.as_deref(),
+        api_key = api_key.as_deref(),
+        tier = tier.as_deref(),
         refusal = record.refusal,
         user_agent = user_agent.as_deref(),
     );

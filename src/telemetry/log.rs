@@ -256,6 +256,8 @@ mod tests {
             policy: None,
             tenant: Some("acme"),
             user: None,
+            api_key: None,
+            tier: None,
             refusal: None,
             user_agent: Some("curl\r\nstatus=500 \"quoted\""),
         }

@@ -1,6 +1,6 @@
 //! The harness itself: what the scenarios rely on works, seen without the gate.
 
-use crate::support::{Fetch, Keys, Legacy, Origin, Redis, Reply, Wire, eventually, web};
+use crate::support::{Cluster, Fetch, Keys, Legacy, Origin, Redis, Reply, Sentinel, Wire, eventually, web};
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 
@@ -15,6 +15,37 @@ async fn redis_can_be_killed_frozen_and_brought_back() {
     assert!(!redis.ask(&["PING"]).contains("PONG"));
     redis.restart().await;
     assert_eq!(redis.ask(&["EXISTS", "a"]), "0");
+}
+
+#[tokio::test]
+async fn a_cluster_can_lose_and_regain_any_node() {
+    let mut cluster = Cluster::start().await;
+    let (slot, replica) = (cluster.slots(1).0, 4);
+    assert_eq!(cluster.owner(slot), Some(1));
+    cluster.kill(1);
+    cluster.failed_over(1).await;
+    assert_eq!(cluster.owner(slot), Some(replica));
+    cluster.restart(1);
+    eventually("it comes back as a replica", async || cluster.ask(1, &["ROLE"]).starts_with("slave")).await;
+    cluster.freeze(replica);
+    cluster.failed_over(1).await;
+    assert_eq!(cluster.owner(slot), Some(1));
+    cluster.thaw(replica);
+}
+
+#[tokio::test]
+async fn sentinels_put_another_server_into_office() {
+    let mut set = Sentinel::start().await;
+    assert_eq!(set.primary(), Some(0));
+    set.demote();
+    set.failed_over(0).await;
+    let second = set.primary().expect("a primary");
+    assert_eq!(set.ask(second, &["SET", "a", "1"]), "OK");
+    set.signal(second, "STOP");
+    set.signal_sentinel(0, "STOP");
+    set.signal_sentinel(0, "CONT");
+    set.failed_over(second).await;
+    set.signal(second, "CONT");
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ pub fn simulate(cast: &Cast, requests: &[Request], limits: &Limits) -> Tally {
         is_limited: matches!(limits, Limits::Windows(_)),
         logs: vec![RingLog::default(); cast.logs],
         waiting: BinaryHeap::new(),
-        decisions: Vec::new(),
+        decisions: Default::default(),
         tally,
     };
     for request in requests {
@@ -119,7 +119,8 @@ struct Simulation<'a> {
     is_limited: bool,
     logs: Vec<RingLog>,
     waiting: BinaryHeap<Reverse<Aftermath>>,
-    decisions: Vec<Decision>,
+    /// Those of either stage, kept for their memory.
+    decisions: [Vec<Decision>; 2],
     tally: Tally,
 }
 
@@ -135,24 +136,35 @@ impl Simulation<'_> {
                 *count += 1;
             }
         }
-        let is_admitted = self.stage(plan, &plan.arrival, request)
-            && (request.is_from_cache || self.stage(plan, &plan.upstream, request));
-        if !is_admitted {
+        let now_ms = request.start_us / 1_000;
+        let [mut arrival, mut upstream] = std::mem::take(&mut self.decisions);
+        let mut is_denied = self.judge_stage(&plan.arrival, now_ms, &mut arrival);
+        let goes_on = !is_denied && !request.is_from_cache;
+        is_denied = is_denied || goes_on && self.judge_stage(&plan.upstream, now_ms, &mut upstream);
+        // A denial on the way upstream gives back what the arrival consumed, in the same instant here.
+        self.apply(plan, &plan.arrival, (&arrival, is_denied), request);
+        if goes_on {
+            self.apply(plan, &plan.upstream, (&upstream, is_denied), request);
+        }
+        if is_denied {
             self.tally.denied += 1;
         }
+        self.decisions = [arrival, upstream];
     }
 
-    /// Decides a stage as `MemoryLimits::decide` does. True when the request goes on.
-    fn stage(&mut self, plan: &Plan, stage: &PlannedStage, request: &Request) -> bool {
-        let now_ms = request.start_us / 1_000;
-        self.decisions.clear();
+    /// Judges a stage as `MemoryLimits::decide` does. True when it denies the request.
+    fn judge_stage(&mut self, stage: &PlannedStage, now_ms: u64, decisions: &mut Vec<Decision>) -> bool {
+        decisions.clear();
         for (charge, seat) in stage.charges.iter().zip(&stage.seats) {
-            let decision = self.judge(*seat, charge, now_ms);
-            self.decisions.push(decision);
+            decisions.push(self.judge(*seat, charge, now_ms));
         }
-        let is_denied = self.is_limited && is_denied(&stage.charges, &self.decisions);
-        for (at, (charge, seat)) in stage.charges.iter().zip(&stage.seats).enumerate() {
-            let Some(decision) = self.decisions.get(at) else { continue };
+        self.is_limited && is_denied(&stage.charges, decisions)
+    }
+
+    /// Counts what a stage's policies said, and consumes where the request goes on.
+    fn apply(&mut self, plan: &Plan, stage: &PlannedStage, decided: (&[Decision], bool), request: &Request) {
+        let (decisions, is_denied) = decided;
+        for ((charge, seat), decision) in stage.charges.iter().zip(&stage.seats).zip(decisions) {
             let verdict = match (decision.admitted || !self.is_limited, is_denied) {
                 (true, false) => Verdict::Admitted,
                 (true, true) => Verdict::RefusedByOthers,
@@ -163,7 +175,6 @@ impl Simulation<'_> {
                 self.charge(*seat, charge, request);
             }
         }
-        !is_denied
     }
 
     fn judge(&mut self, seat: usize, charge: &Charge, now_ms: u64) -> Decision {

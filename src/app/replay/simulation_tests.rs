@@ -71,7 +71,7 @@ fn a_worked_example_comes_out_as_by_hand() {
     assert_eq!((tally.routes[0].requests, tally.routes[0].denied), (7, 2));
     let (cast, requests) = self::cast(&snapshot(sections), &asks);
     let peaks = simulate(&cast, &requests, &Limits::None).seats[0].peaks;
-    assert_eq!(peaks[0], 4, "0 to 9999, or 6000 to 12999");
+    assert_eq!(peaks[0], 5, "3000 to 12999");
 }
 
 #[test]

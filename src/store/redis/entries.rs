@@ -9,6 +9,7 @@ use crate::cache::{Entry, Variant, VaryRecord, decode, encode};
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
 use bytes::Bytes;
+use fred::clients::Client;
 use fred::interfaces::KeysInterface;
 use fred::types::Expiration;
 use http::HeaderMap;
@@ -60,10 +61,12 @@ impl RedisEntries {
     ) -> Result<Stored, StoreFailure> {
         let guess = known.and_then(|record| record.select(request)).unwrap_or(Variant::SINGLE);
         let name = key.short();
-        let keys = vec![self.record_key(&name), self.response_key(&name, guess)];
+        let keys = [self.record_key(&name), self.response_key(&name, guess)];
         let found: [Option<Bytes>; 2] = self
             .connection
-            .call("lookup", |client| async move { client.mget::<Vec<Option<Bytes>>, _>(keys).await })
+            .call("lookup", &keys[0], async |client: Client| {
+                client.mget::<Vec<Option<Bytes>>, _>(keys.to_vec()).await
+            })
             .await?
             .try_into()
             .map_err(|_other: Vec<_>| StoreFailure::Malformed { what: "two values" })?;
@@ -86,13 +89,14 @@ impl RedisEntries {
 
     async fn response(&self, key: &Digest, variant: Variant) -> Result<Option<Bytes>, StoreFailure> {
         let place = self.response_key(&key.short(), variant);
-        self.connection.call("lookup", |client| async move { client.get(place).await }).await
+        let get = async |client: Client| client.get(place.as_str()).await;
+        self.connection.call("lookup", &place, get).await
     }
 
     async fn record(&self, key: &Digest) -> Result<Option<VaryRecord>, StoreFailure> {
         let place = self.record_key(&key.short());
-        let bytes: Option<Bytes> =
-            self.connection.call("record", |client| async move { client.get(place).await }).await?;
+        let get = async |client: Client| client.get(place.as_str()).await;
+        let bytes: Option<Bytes> = self.connection.call("record", &place, get).await?;
         // A record that cannot be read is replaced.
         Ok(bytes.and_then(|bytes| VaryRecord::decode(&bytes).ok()))
     }
@@ -115,10 +119,10 @@ impl RedisEntries {
         let selecting = &entry.head.selecting;
         if before.is_none() && selecting.is_empty() {
             let place = self.response_key(&key.short(), Variant::SINGLE);
-            let set = |client: fred::clients::Client| async move {
-                client.set::<(), _, _>(place, value, Some(life), None, false).await
+            let set = async |client: Client| {
+                client.set::<(), _, _>(place.as_str(), value.clone(), Some(life.clone()), None, false).await
             };
-            return self.connection.call("store", set).await.map(|()| true);
+            return self.connection.call("store", &place, set).await.map(|()| true);
         }
         let Some((record, variant)) =
             VaryRecord::admit(before.as_ref(), selecting, request, until_ms, now_ms)
@@ -140,13 +144,13 @@ impl RedisEntries {
         let (place, record_place) = (self.response_key(&name, variant), self.record_key(&name));
         let single = self.response_key(&name, Variant::SINGLE);
         let (record_value, record_life) = (record.encode(), self::life(record.useful_until_ms(), now_ms));
-        self.connection
-            .call("store", |client| async move {
-                client.set::<(), _, _>(place, value, Some(life), None, false).await?;
-                client.set::<(), _, _>(record_place, record_value, record_life, None, false).await?;
-                client.del::<(), _>(single).await
-            })
-            .await
+        let store = async |client: Client| {
+            client.set::<(), _, _>(place.as_str(), value.clone(), Some(life.clone()), None, false).await?;
+            let (value, life) = (record_value.clone(), record_life.clone());
+            client.set::<(), _, _>(record_place.as_str(), value, life, None, false).await?;
+            client.del::<(), _>(single.as_str()).await
+        };
+        self.connection.call("store", &place, store).await
     }
 
     /// Forgets the key with all its variants.
@@ -158,7 +162,8 @@ impl RedisEntries {
         let name = key.short();
         let mut keys = vec![self.record_key(&name), self.response_key(&name, Variant::SINGLE)];
         keys.extend(record.iter().flat_map(VaryRecord::variants).map(|one| self.response_key(&name, one)));
-        self.connection.call("remove", |client| async move { client.del::<(), _>(keys).await }).await
+        let remove = async |client: Client| client.del::<(), _>(keys.clone()).await;
+        self.connection.call("remove", &self.record_key(&name), remove).await
     }
 
     /// `name` is the digest's short form.

@@ -3,13 +3,9 @@
 use crate::limit::{Charge, Decision, LimitKey, Mode, WindowState, Windows};
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
+use crate::store::redis::script::Script;
 use bytes::Bytes;
-use fred::bytes_utils::Str;
-use fred::clients::Client;
-use fred::error::Error;
-use fred::interfaces::LuaInterface;
-use fred::types::{FromValue, Key, Value};
-use fred::util::sha1_hash;
+use fred::types::{Key, Value};
 
 /// The script's text.
 pub const SCRIPT: &str = include_str!("limits.lua");
@@ -69,14 +65,14 @@ struct Answer {
 pub struct RedisLimits {
     connection: Connection,
     prefix: String,
-    hash: Str,
+    script: Script,
 }
 
 impl RedisLimits {
     /// Counts under `prefix` over `connection`.
     #[must_use]
     pub fn new(connection: Connection, prefix: &str) -> Self {
-        Self { connection, prefix: prefix.to_owned(), hash: sha1_hash(SCRIPT).into() }
+        Self { connection, prefix: prefix.to_owned(), script: Script::new(SCRIPT) }
     }
 
     /// Does Redis answer, as far as is known?
@@ -88,7 +84,7 @@ impl RedisLimits {
     /// Must logs of different identities be decided in calls of their own?
     #[must_use]
     pub fn is_cluster(&self) -> bool {
-        false
+        self.connection.is_cluster()
     }
 
     /// Decides all charges in one call. After a refund the decisions show the windows as they are then.
@@ -122,10 +118,9 @@ impl RedisLimits {
     pub async fn reset(&self, key: &LimitKey) -> Result<(), StoreFailure> {
         // The third argument stands where a charge would.
         let arguments = ["", "d", "", &self.feed(), &forget(key)].map(Value::from).to_vec();
-        let (keys, hash) = (vec![key.redis_key(&self.prefix).into()], self.hash.clone());
-        let reply = self.connection.call("reset", |client| run(client, SCRIPT, hash, keys, arguments));
-        let _empty: Bytes = reply.await?;
-        Ok(())
+        let key = key.redis_key(&self.prefix);
+        let run = |client| self.script.run::<Bytes>(client, vec![Key::from(key.as_str())], arguments.clone());
+        self.connection.call("reset", &key, run).await.map(|_empty| ())
     }
 
     /// The channel on which all instances hear `forget {digest}:{policy}` when units were given back or a log was
@@ -164,24 +159,11 @@ impl RedisLimits {
             arguments.push(self.feed().into());
             arguments.extend(charges.iter().map(|charge| Value::from(forget(&charge.key))));
         }
-        let hash = self.hash.clone();
-        let reply = self.connection.call("limit", |client| run(client, SCRIPT, hash, keys, arguments));
-        let reply: Bytes = reply.await?;
+        // All keys of one call lie in one slot; the first says which.
+        let slot = charges.first().map(|charge| charge.key.redis_key(&self.prefix)).unwrap_or_default();
+        let run = |client| self.script.run::<Bytes>(client, keys.clone(), arguments.clone());
+        let reply = self.connection.call("limit", &slot, run).await?;
         unpack(&reply, charges).ok_or(StoreFailure::Malformed { what: "the limit script's reply" })
-    }
-}
-
-/// EVALSHA, and EVAL once when the server has forgotten the script (restart, SCRIPT FLUSH, failover).
-pub(super) async fn run<R: FromValue>(
-    client: Client,
-    script: &'static str,
-    hash: Str,
-    keys: Vec<Key>,
-    arguments: Vec<Value>,
-) -> Result<R, Error> {
-    match client.evalsha::<R, _, _, _>(hash, keys.clone(), arguments.clone()).await {
-        Err(error) if error.details().starts_with("NOSCRIPT") => client.eval(script, keys, arguments).await,
-        answer => answer,
     }
 }
 

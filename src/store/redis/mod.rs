@@ -1,13 +1,22 @@
 //! The only door to Redis: connections, the scripts of the limits, stored responses.
 
+mod cluster;
 pub mod connect;
+mod dial;
 pub mod entries;
+pub mod feed;
+mod keyspace;
 pub mod limits;
+mod link;
 pub mod overrides;
+pub mod roll;
+mod script;
 pub mod slots;
 
 pub use connect::{Connection, Surroundings};
 pub use entries::{RedisEntries, Stored};
+pub use feed::{Event, Feed};
 pub use limits::RedisLimits;
 pub use overrides::RedisOverrides;
+pub use roll::Roll;
 pub use slots::RedisSlots;

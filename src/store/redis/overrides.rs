@@ -8,11 +8,9 @@
 use crate::limit::{LimitKey, Override, Subject, Window, Windows};
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
-use crate::store::redis::limits::run;
+use crate::store::redis::script::Script;
 use bytes::Bytes;
-use fred::bytes_utils::Str;
 use fred::types::{FromValue, Key, Value};
-use fred::util::sha1_hash;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -66,14 +64,14 @@ struct Text {
 pub struct RedisOverrides {
     connection: Connection,
     prefix: String,
-    hash: Str,
+    script: Script,
 }
 
 impl RedisOverrides {
     /// The overrides under `prefix` over `connection`.
     #[must_use]
     pub fn new(connection: Connection, prefix: &str) -> Self {
-        Self { connection, prefix: prefix.to_owned(), hash: sha1_hash(SCRIPT).into() }
+        Self { connection, prefix: prefix.to_owned(), script: Script::new(SCRIPT) }
     }
 
     /// Does Redis answer, as far as is known?
@@ -134,9 +132,12 @@ impl RedisOverrides {
         arguments: Vec<Value>,
     ) -> Result<R, StoreFailure> {
         // The braces: both lie in one Cluster slot.
-        let (hash, prefix) = (self.hash.clone(), &self.prefix);
-        let keys: Vec<Key> = vec![format!("{prefix}{{ov}}").into(), format!("{prefix}{{ov}}:version").into()];
-        self.connection.call(operation, |client| run(client, SCRIPT, hash, keys, arguments)).await
+        let keys = [format!("{}{{ov}}", self.prefix), format!("{}{{ov}}:version", self.prefix)];
+        let run = |client| {
+            let keys = keys.iter().map(|key| Key::from(key.as_str())).collect();
+            self.script.run::<R>(client, keys, arguments.clone())
+        };
+        self.connection.call(operation, &keys[0], run).await
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the scenarios stand on: the gate as a child process, stores and backends that can fail, clients, tokens.
 
+pub(crate) mod cli;
+pub(crate) mod cluster;
 pub(crate) mod gate;
 pub(crate) mod legacy;
 pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod redis;
+pub(crate) mod sentinel;
 pub(crate) mod setup;
 pub(crate) mod stores;
 pub(crate) mod tokens;
@@ -12,10 +15,12 @@ pub(crate) mod wait;
 pub(crate) mod web;
 pub(crate) mod wire;
 
+pub(crate) use cluster::Cluster;
 pub(crate) use gate::Gate;
 pub(crate) use legacy::Legacy;
 pub(crate) use origin::{Origin, Reply, Seen};
 pub(crate) use redis::Redis;
+pub(crate) use sentinel::Sentinel;
 pub(crate) use setup::Setup;
 pub(crate) use stores::Store;
 pub(crate) use tokens::{Keys, token};

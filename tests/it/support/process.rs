@@ -1,6 +1,6 @@
 //! Child processes that never outlive their test.
 
-use crate::support::eventually;
+use super::wait::eventually;
 use parking_lot::Mutex;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! A real redis-server that can be killed, frozen and brought back on the same port.
 
+use crate::support::cli::ask;
 use crate::support::process::{Process, command};
 use crate::support::wait::eventually;
 use std::net::TcpListener;
-use std::process::Command;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -64,9 +64,7 @@ impl Redis {
 
     /// The reply to one command as `redis-cli` prints it.
     pub(crate) fn ask(&self, words: &[&str]) -> String {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output();
-        let output = output.expect("redis-cli comes with redis-server");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        ask(self.port, words)
     }
 
     fn running(&self) -> &Process {
