@@ -252,9 +252,12 @@ impl LiveOverrides {
             let end_ms = stored.ends_in.map_or(NEVER, |left| asked_ms.saturating_add(millis(left)));
             (stored.key, Kept { subject: stored.subject, value: stored.value, end_ms })
         });
+        let before = state.kept.len();
         state.kept = kept.collect();
         self.install(&mut state, self.clock.monotonic_ms());
-        tracing::info!(overrides = state.kept.len(), "overrides read");
+        if before > 0 || !state.kept.is_empty() {
+            tracing::info!(overrides = state.kept.len(), "overrides have changed");
+        }
     }
 
     /// Puts in force what is kept and has not ended.
