@@ -77,14 +77,18 @@ impl Cluster {
     ///
     /// # Errors
     /// A configuration that fred refuses.
-    pub(super) fn open(name: StoreName, config: Config, around: Surroundings) -> Result<Self, Error> {
-        let of = |server: fred::types::config::Server| Node { host: server.host.to_string(), port: server.port };
+    pub(super) fn open(name: StoreName, config: Config, around: &Surroundings) -> Result<Self, Error> {
+        let of =
+            |server: fred::types::config::Server| Node { host: server.host.to_string(), port: server.port };
         let inner = Inner {
             name,
             seeds: config.server.hosts().into_iter().map(of).collect(),
             config,
             links: Mutex::default(),
-            map: ArcSwap::from_pointee(Map { slots: vec![NOBODY; usize::from(SLOTS)].into(), owners: Vec::new() }),
+            map: ArcSwap::from_pointee(Map {
+                slots: vec![NOBODY; usize::from(SLOTS)].into(),
+                owners: Vec::new(),
+            }),
             is_stale: Notify::new(),
             unowned: Mutex::default(),
             trouble: Mutex::default(),
@@ -132,7 +136,7 @@ impl Cluster {
         let mut is_asking = false;
         for _ in 0..HOPS_MAX {
             let attempt = if is_asking {
-                link.attempt_asking(deadline.as_mut(), &call).await
+                Box::pin(link.attempt_asking(deadline.as_mut(), &call)).await
             } else {
                 link.attempt(deadline.as_mut(), &call).await
             };
@@ -176,7 +180,8 @@ impl Cluster {
     /// does, the best of them is believed: the cluster may have been made anew.
     async fn learn(&self, turn: usize, seen: &mut View) -> bool {
         let links = self.inner.links.lock().clone();
-        let mut links: Vec<(Node, Link)> = links.into_iter().filter(|(_, link)| link.is_connected()).collect();
+        let mut links: Vec<(Node, Link)> =
+            links.into_iter().filter(|(_, link)| link.is_connected()).collect();
         let first = turn.checked_rem(links.len()).unwrap_or(0);
         links.rotate_left(first);
         // One that hangs costs half a second.
@@ -321,7 +326,8 @@ impl Map {
     /// Has each owner probed by a key of its own part.
     fn place_probes(&self, prefix: &str) {
         for (place, (_, link)) in self.owners.iter().enumerate() {
-            let is_own = |slot: u16| self.slots.get(usize::from(slot)).is_some_and(|at| usize::from(*at) == place);
+            let is_own =
+                |slot: u16| self.slots.get(usize::from(slot)).is_some_and(|at| usize::from(*at) == place);
             if is_own(slots::slot_of(&link.probe_key())) {
                 continue;
             }

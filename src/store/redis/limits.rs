@@ -103,7 +103,9 @@ impl RedisLimits {
     /// [`StoreFailure`].
     pub async fn reset(&self, key: &LimitKey) -> Result<(), StoreFailure> {
         let key = key.redis_key(&self.prefix);
-        self.connection.call("reset", &key, async |client: Client| client.del::<(), _>(key.as_str()).await).await
+        self.connection
+            .call("reset", &key, async |client: Client| client.del::<(), _>(key.as_str()).await)
+            .await
     }
 }
 

@@ -59,7 +59,8 @@ impl Sentinel {
         for number in 0..SERVERS {
             self.launch_server(number, (number > 0).then_some(primary));
         }
-        let is_linked = |server: &Member| ask(server.port, &["INFO", "replication"]).contains("master_link_status:up");
+        let is_linked =
+            |server: &Member| ask(server.port, &["INFO", "replication"]).contains("master_link_status:up");
         let servers = &mut self.servers;
         let mut has_ended = false;
         eventually("the replicas follow", async || {
@@ -126,10 +127,7 @@ impl Sentinel {
 
     /// Waits until another server than `number` is the primary.
     pub(crate) async fn failed_over(&self, number: usize) {
-        eventually("a replica takes over", async || {
-            self.primary_but(number).is_some()
-        })
-        .await;
+        eventually("a replica takes over", async || self.primary_but(number).is_some()).await;
     }
 
     /// kill -9.
