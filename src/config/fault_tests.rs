@@ -90,7 +90,7 @@ fn words_that_look_like_numbers_stay_as_they_are_written() {
 fn a_url_of_sentinels_says_which_primary_they_watch() {
     let load = |url: &str| {
         let text = format!("upstreams: {{b: a:1}}\nstore: {{url: \"{url}\"}}\nroutes: [{{path: /}}]\n");
-        load(&Source::Text { name: "t".into(), text: text.into() }, &Env::default(), 1)
+        load(&Source::Text { name: "t".into(), text }, &Env::default(), 1)
     };
     assert!(load("redis-sentinel://:hunter2@s:26379?sentinelServiceName=main&node=t:26379").is_ok());
     for scheme in ["redis-sentinel", "rediss-sentinel"] {

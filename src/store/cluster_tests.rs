@@ -1,6 +1,6 @@
 //! The limiter over a real Cluster and a real Sentinel set: shared, killed, hung, moved, flushed, cut in parts.
 
-use crate::base::SystemClock;
+use crate::base::{Secret, SystemClock};
 use crate::limit::{Charge, Mode};
 use crate::store::contract_tests::all_scenarios;
 use crate::store::memory_limits::MemoryLimits;
@@ -8,8 +8,11 @@ use crate::store::redis::{Connection, RedisLimits};
 use crate::store::testing::cluster::Cluster;
 use crate::store::testing::sentinel::Sentinel;
 use crate::store::testing::wait::within;
-use crate::store::testing::{Store, charge_of, connection, connection_within, eventually, limiter_over};
+use crate::store::testing::{
+    Redis, Store, charge_of, connection, connection_within, eventually, limiter_over, surroundings,
+};
 use crate::store::{Admission, Limiter, Source};
+use crate::telemetry::StoreName;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -158,9 +161,9 @@ async fn a_dead_primary_costs_the_others_nothing_and_its_replica_is_found() {
     fails.end().await;
     // What was dead comes back as a replica, and nobody is disturbed.
     cluster.restart(2);
-    let load = Load::of(&limiters, 2, &charge_at(&cluster, 0, &[(60, 300)]));
-    eventually(|| load.admitted() >= 300).await;
-    assert_eq!(load.end().await, (300, 0));
+    let load = Load::of(&limiters, 2, &charge_at(&cluster, 1, &[(3_600, 400)]));
+    eventually(|| load.admitted() >= 200).await;
+    assert_eq!(load.end().await, (200, 0), "200 more");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -363,4 +366,38 @@ async fn a_sentinel_that_hangs_does_not_stand_in_front_of_the_others() {
     let limiter = limiter(connection(&set.url()));
     eventually(|| limiter.is_connected()).await;
     set.signal_sentinel(0, "CONT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_became_a_replica_is_left_until_it_is_a_primary_again() {
+    let (server, other) = (Redis::start().await, Redis::start().await);
+    let limiter = limiter(server.connection().await);
+    let charge = charge_at_any(4);
+    assert!(is_by(&limiter.admit(std::slice::from_ref(&charge)).await, Source::Store));
+    server.cli(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]);
+    let load = Load::of(&[Arc::clone(&limiter)], 2, &charge);
+    eventually(|| load.local() > 50).await;
+    assert!(!limiter.is_connected());
+    server.cli(&["REPLICAOF", "NO", "ONE"]);
+    decides_again(&limiter, &charge).await;
+    load.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_a_cluster_that_is_addressed_as_a_single_server_is_no_store() {
+    let cluster = Cluster::start_of(3, 0).await;
+    let url = cluster.url().replace("redis-cluster://", "redis://");
+    let limiter = limiter(connection(url.split('?').next().expect("a URL")));
+    eventually(|| limiter.is_connected()).await;
+    let charge = charge_at(&cluster, 1, &[(60, 10)]);
+    let told = limiter.peek(std::slice::from_ref(&charge)).await.expect_err("it lies elsewhere").to_string();
+    assert!(told.contains("redis-cluster://"), "{told}");
+}
+
+#[test]
+fn sentinels_without_the_name_of_a_primary_are_refused() {
+    let around = surroundings(PATIENT);
+    let url = Secret::new("redis-sentinel://:hunter2@127.0.0.1:1");
+    let refused = Connection::open(StoreName::Redis, &url, around).err().expect("no name").to_string();
+    assert!(refused.contains("sentinelServiceName") && !refused.contains("hunter2"), "{refused}");
 }

@@ -130,14 +130,18 @@ pub(super) fn connection(url: &str) -> Connection {
 
 /// The same with so much time for each call.
 pub(super) fn connection_within(url: &str, timeout: Duration) -> Connection {
-    let around = Surroundings {
+    Connection::open(StoreName::Redis, &Secret::new(url), surroundings(timeout)).expect("a valid URL")
+}
+
+/// A process of its own for a connection.
+pub(super) fn surroundings(timeout: Duration) -> Surroundings {
+    Surroundings {
         clock: Arc::new(SystemClock::new()),
         metrics: Arc::new(Metrics::new(0).expect("valid")),
         tasks: Tasks::new(),
         timeout,
         prefix: "tg:".to_owned(),
-    };
-    Connection::open(StoreName::Redis, &Secret::new(url), around).expect("a valid URL")
+    }
 }
 
 impl Drop for Redis {

@@ -77,7 +77,7 @@ impl Cluster {
     ///
     /// # Errors
     /// A configuration that fred refuses.
-    pub(super) fn open(name: StoreName, config: Config, around: Surroundings) -> Result<Self, Error> {
+    pub(super) fn open(name: StoreName, config: Config, around: &Surroundings) -> Result<Self, Error> {
         let of =
             |server: fred::types::config::Server| Node { host: server.host.to_string(), port: server.port };
         let inner = Inner {
@@ -136,7 +136,7 @@ impl Cluster {
         let mut is_asking = false;
         for _ in 0..HOPS_MAX {
             let attempt = if is_asking {
-                link.attempt_asking(deadline.as_mut(), &call).await
+                Box::pin(link.attempt_asking(deadline.as_mut(), &call)).await
             } else {
                 link.attempt(deadline.as_mut(), &call).await
             };

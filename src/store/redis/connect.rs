@@ -59,7 +59,7 @@ impl Connection {
     pub fn open(name: StoreName, url: &Secret, around: Surroundings) -> Result<Self, StoreFailure> {
         let config = dial::config(url)?;
         let topology = if config.server.is_clustered() {
-            Cluster::open(name, config.clone(), around.clone()).map(Topology::Cluster)
+            Cluster::open(name, config.clone(), &around).map(Topology::Cluster)
         } else {
             Link::open(name, None, config.clone(), &around).map(Topology::Single)
         };
@@ -104,7 +104,8 @@ impl Connection {
         let began = self.inner.around.clock.monotonic();
         let attempt = match &self.inner.topology {
             Topology::Single(link) => link.attempt(deadline.as_mut(), call).await,
-            Topology::Cluster(cluster) => cluster.attempt(key, deadline.as_mut(), call).await,
+            // Boxed: a single server must not carry the space of a way through many.
+            Topology::Cluster(cluster) => Box::pin(cluster.attempt(key, deadline.as_mut(), call)).await,
         };
         self.tell(operation, began, attempt)
     }
@@ -124,13 +125,12 @@ impl Connection {
     {
         let mut deadline = pin!(tokio::time::sleep(self.inner.around.timeout));
         let began = self.inner.around.clock.monotonic();
-        let attempt = match &self.inner.topology {
-            Topology::Single(link) => link.attempt(deadline.as_mut(), call).await,
-            Topology::Cluster(cluster) => match cluster.anyone(turn) {
-                Some(link) => link.attempt(deadline.as_mut(), call).await,
-                None => Attempt::Barred,
-            },
+        let link = match &self.inner.topology {
+            Topology::Single(link) => Some(link.clone()),
+            Topology::Cluster(cluster) => cluster.anyone(turn),
         };
+        let Some(link) = link else { return Err(StoreFailure::Away) };
+        let attempt = link.attempt(deadline.as_mut(), call).await;
         self.tell(operation, began, attempt)
     }
 

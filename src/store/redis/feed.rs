@@ -14,6 +14,7 @@ use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 use fred::types::Message;
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -147,14 +148,15 @@ impl Inner {
         loop {
             number = number.saturating_add(1);
             let echo = number.to_string();
-            let sent = self.publish(&self.own, &echo);
+            let sent = pin!(self.publish(&self.own, &echo));
             let round = self.hear(messages, handler, &echo, sent);
             if !tokio::time::timeout(ECHO_EVERY, round).await.unwrap_or(false) {
                 return;
             }
             self.tell(true, handler);
             // Waits for the next round and goes on listening meanwhile.
-            let pause = self.hear(messages, handler, "", std::future::pending());
+            let nothing = pin!(std::future::pending());
+            let pause = self.hear(messages, handler, "", nothing);
             if let Ok(false) = tokio::time::timeout(ECHO_EVERY, pause).await {
                 return;
             }
@@ -167,9 +169,8 @@ impl Inner {
         messages: &mut Receiver<Message>,
         handler: &impl Fn(Event),
         echo: &str,
-        sent: impl Future<Output = Result<(), StoreFailure>>,
+        mut sent: Pin<&mut impl Future<Output = Result<(), StoreFailure>>>,
     ) -> bool {
-        let mut sent = std::pin::pin!(sent);
         let mut is_sent = false;
         loop {
             let message = tokio::select! {

@@ -18,7 +18,7 @@ use fred::types::config::Config;
 use fred::types::{CustomCommand, Expiration, Value};
 use parking_lot::Mutex;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -173,7 +173,7 @@ impl Link {
         if !client.is_connected() {
             return self.judge(Err(StoreFailure::Away));
         }
-        self.within(deadline, call(client)).await
+        self.within(deadline, pin!(call(client))).await
     }
 
     /// The same for a key that is on its way to this server.
@@ -200,13 +200,14 @@ impl Link {
             client.custom::<Value, Value>(asking, Vec::new()).await?;
             call(client).await
         };
-        self.within(deadline, ask).await
+        self.within(deadline, pin!(ask)).await
     }
 
+    /// `ask` is pinned where it is made: each hand that a future of fred's goes through doubles its many kilobytes.
     async fn within<T>(
         &self,
         mut deadline: Pin<&mut Sleep>,
-        ask: impl Future<Output = Result<T, Error>>,
+        ask: Pin<&mut impl Future<Output = Result<T, Error>>>,
     ) -> Attempt<T> {
         let budget = self.inner.around.timeout;
         if deadline.is_elapsed() {

@@ -37,8 +37,12 @@ impl Script {
         let run = |keys, arguments| client.evalsha::<T, _, _, _>(self.digest.clone(), keys, arguments);
         match run(keys.clone(), arguments.clone()).await {
             Err(error) if error.details().starts_with("NOSCRIPT") => {
-                drop(client.script_load::<Bytes, _>(self.text).await?);
-                run(keys, arguments).await
+                // Boxed: every call would carry the space for what happens once.
+                let again = async {
+                    drop(client.script_load::<Bytes, _>(self.text).await?);
+                    run(keys, arguments).await
+                };
+                Box::pin(again).await
             }
             answer => answer,
         }
