@@ -135,7 +135,7 @@ impl RedisOverrides {
         let keys = [format!("{}{{ov}}", self.prefix), format!("{}{{ov}}:version", self.prefix)];
         let run = |client| {
             let keys = keys.iter().map(|key| Key::from(key.as_str())).collect();
-            self.script.run::<R>(client, keys, arguments.clone())
+            self.script.run_text::<R>(client, keys, arguments.clone())
         };
         self.connection.call(operation, &keys[0], run).await
     }

@@ -80,7 +80,8 @@ impl Roll {
 impl Inner {
     async fn tell(&self, word: &'static str) -> Result<(), StoreFailure> {
         let arguments = || vec![Value::from(self.me.as_str()), Value::from(BEAT_LIFE_MS), Value::from(word)];
-        let beat = |client| self.script.run::<u32>(client, vec![Key::from(self.key.as_str())], arguments());
+        let beat =
+            |client| self.script.run_text::<u32>(client, vec![Key::from(self.key.as_str())], arguments());
         let live = self.connection.call("roll", &self.key, beat).await?;
         self.live.store(live.max(1), Ordering::Relaxed);
         Ok(())

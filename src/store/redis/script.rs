@@ -47,4 +47,18 @@ impl Script {
             answer => answer,
         }
     }
+
+    /// Runs it with its text: for what happens now and then whatever the traffic. `evalsha` in `INFO commandstats` then
+    /// counts what requests cause, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Script::run`].
+    pub(super) async fn run_text<T: FromValue>(
+        &self,
+        client: Client,
+        keys: Vec<Key>,
+        arguments: Vec<Value>,
+    ) -> Result<T, Error> {
+        client.eval(self.text, keys, arguments).await
+    }
 }
