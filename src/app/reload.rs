@@ -65,6 +65,8 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     fixed: Fixed,
+    /// Called after each new configuration.
+    accepted: Box<dyn Fn() + Send + Sync>,
     /// The text that was looked at last, accepted or not. Held over a whole reload: one after the other.
     seen: Mutex<String>,
 }
@@ -75,7 +77,14 @@ impl Reloader {
     pub fn new(origin: Origin, text: String, around: (Current, Arc<Metrics>, Arc<dyn Clock>)) -> Self {
         let (current, metrics, clock) = around;
         let fixed = Fixed::of(&current.load());
-        Self { origin, current, metrics, clock, fixed, seen: Mutex::new(text) }
+        let (accepted, seen) = (Box::new(|| ()), Mutex::new(text));
+        Self { origin, current, metrics, clock, fixed, accepted, seen }
+    }
+
+    /// The same, calling `accepted` after each new configuration.
+    #[must_use]
+    pub fn when_accepted(self, accepted: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { accepted: Box::new(accepted), ..self }
     }
 
     /// Loads again. Files beside the configuration (keys, certificates) may have changed although it has not, so an
@@ -118,6 +127,7 @@ impl Reloader {
         }
         let generation = snapshot.generation;
         self.current.store(Arc::new(snapshot));
+        (self.accepted)();
         self.metrics.config_reload(ReloadResult::Success, self.clock.wall_ms());
         tracing::info!(generation, "configuration reloaded");
         Reloaded::Accepted { generation, warnings }

@@ -114,7 +114,11 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
     let _admin = admin::serve(sockets.admin, parts)?;
 
     let around = (Arc::clone(&current), Arc::clone(&metrics), Arc::clone(&clock));
-    let reloader = Arc::new(Reloader::new(origin, text, around));
+    let counts = Arc::clone(&stores);
+    // A remembered denial was a verdict under limits that may be others now.
+    let reloader =
+        Reloader::new(origin, text, around).when_accepted(move || counts.limiter.forget_all_denials());
+    let reloader = Arc::new(reloader);
     reload::start(&reloader, orders, &tasks);
     let parts = Parts {
         current: Arc::clone(&current),

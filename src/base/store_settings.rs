@@ -45,7 +45,7 @@ impl Default for StoreSettings {
             memory_cache_bytes: 256 << 20,
             memory_limits_bytes: 128 << 20,
             deny_cache_entries: 100_000,
-            deny_cache_life: Duration::from_mins(1),
+            deny_cache_life: Duration::from_secs(60),
             memory_snapshot: None,
             prefix: "tg:".to_owned(),
         }

@@ -35,6 +35,15 @@ struct Denial {
     free_ms: Option<u64>,
 }
 
+/// When the store was asked, and what was known to be forgotten by then.
+#[derive(Debug, Clone, Copy)]
+pub struct Question {
+    /// When it was sent.
+    pub sent_ms: u64,
+    /// [`Denials::epoch`] at that time.
+    pub epoch: u64,
+}
+
 /// Denials of some logs, bounded: two generations, of which the older leaves when the younger is full.
 #[derive(Debug)]
 pub struct Denials {
@@ -83,9 +92,9 @@ impl Denials {
         })
     }
 
-    /// Remembers that `decision` denied `charge`, for at most `life_ms`. `sent_ms` and `epoch` were read before the
-    /// store was asked.
-    pub fn note(&mut self, charge: &Charge, decision: &Decision, sent_ms: u64, life_ms: u64, epoch: u64) {
+    /// Remembers that `decision` denied `charge`, for at most `life_ms`.
+    pub fn note(&mut self, charge: &Charge, decision: &Decision, question: Question, life_ms: u64) {
+        let Question { sent_ms, epoch } = question;
         if decision.admitted || charge.cost == 0 || epoch != self.epoch || self.generation_max == 0 {
             return;
         }
@@ -167,7 +176,7 @@ mod tests {
     #[test]
     fn a_denial_holds_until_just_before_its_wait_is_over_and_counts_down() {
         let (mut denials, one) = (Denials::new(10), charge(&[(60_000, 10)], 1));
-        denials.note(&one, &denied(Some(30_000)), 1_000, LIFE, 0);
+        denials.note(&one, &denied(Some(30_000)), Question { sent_ms: 1_000, epoch: 0 }, LIFE);
         let at = |now| denials.find(&one, now).map(|decision| decision.retry_ms);
         assert_eq!(at(1_000), Some(Some(30_000)));
         assert_eq!(at(30_000), Some(Some(1_000)));
@@ -178,7 +187,7 @@ mod tests {
     #[test]
     fn a_smaller_cost_or_other_windows_ask_the_store() {
         let (mut denials, three) = (Denials::new(10), charge(&[(60_000, 10)], 3));
-        denials.note(&three, &denied(Some(5_000)), 0, LIFE, 0);
+        denials.note(&three, &denied(Some(5_000)), Question { sent_ms: 0, epoch: 0 }, LIFE);
         assert!(denials.find(&charge(&[(60_000, 10)], 2), 1).is_none());
         assert!(denials.find(&charge(&[(60_000, 20)], 3), 1).is_none());
         assert!(denials.find(&charge(&[(60_000, 10)], 4), 1).is_some());
@@ -189,9 +198,9 @@ mod tests {
     #[test]
     fn life_is_capped_and_so_is_a_denial_for_good() {
         let (mut denials, one) = (Denials::new(10), charge(&[(60_000, 10)], 1));
-        denials.note(&one, &denied(Some(30_000)), 0, 1_000, 0);
+        denials.note(&one, &denied(Some(30_000)), Question { sent_ms: 0, epoch: 0 }, 1_000);
         assert!(denials.find(&one, 999).is_some() && denials.find(&one, 1_000).is_none());
-        denials.note(&one, &denied(None), 5_000, 1_000, 0);
+        denials.note(&one, &denied(None), Question { sent_ms: 5_000, epoch: 0 }, 1_000);
         assert_eq!(denials.find(&one, 5_999).expect("it holds").retry_ms, None);
         assert!(denials.find(&one, 6_000).is_none());
     }
@@ -201,9 +210,9 @@ mod tests {
         let (mut denials, one) = (Denials::new(10), charge(&[(60_000, 10)], 1));
         let epoch = denials.epoch();
         denials.forget(one.key.identity.head(), "p");
-        denials.note(&one, &denied(Some(30_000)), 0, LIFE, epoch);
+        denials.note(&one, &denied(Some(30_000)), Question { sent_ms: 0, epoch: epoch }, LIFE);
         assert!(denials.is_empty());
-        denials.note(&one, &denied(Some(30_000)), 0, LIFE, denials.epoch());
+        denials.note(&one, &denied(Some(30_000)), Question { sent_ms: 0, epoch: denials.epoch() }, LIFE);
         assert!(denials.find(&one, 1).is_some());
         denials.forget(one.key.identity.head(), "other");
         assert!(denials.find(&one, 1).is_some());
@@ -217,12 +226,12 @@ mod tests {
         for number in 0..1_000_u32 {
             let mut one = charge(&[(60_000, 10)], 1);
             one.key.identity.0[..4].copy_from_slice(&number.to_le_bytes());
-            denials.note(&one, &denied(Some(30_000)), 0, LIFE, 0);
+            denials.note(&one, &denied(Some(30_000)), Question { sent_ms: 0, epoch: 0 }, LIFE);
             assert!(denials.len() <= 100);
             assert!(denials.find(&one, 1).is_some());
         }
         let mut off = Denials::new(0);
-        off.note(&charge(&[(60_000, 10)], 1), &denied(Some(30_000)), 0, LIFE, 0);
+        off.note(&charge(&[(60_000, 10)], 1), &denied(Some(30_000)), Question { sent_ms: 0, epoch: 0 }, LIFE);
         assert!(off.is_empty());
     }
 
@@ -265,7 +274,7 @@ mod tests {
                     _ => {}
                 }
                 now += delay;
-                denials.note(&asked, &judged, sent, LIFE, epoch);
+                denials.note(&asked, &judged, Question { sent_ms: sent, epoch: epoch }, LIFE);
             }
         }
     }

@@ -16,7 +16,7 @@ pub mod windows;
 pub use applied::{Applied, applied, caller_of};
 pub use charges::{Bill, Sender, Slot, Stage, bill, charge};
 pub use counting::{Cost, Count, StatusSet};
-pub use denials::Denials;
+pub use denials::{Denials, Question};
 pub use exempt::{Bypass, Override, Overrides};
 pub use fields::{Denial, Places, denial, fields};
 pub use policy::{FieldStyle, Mode, OnStoreFailure, Per, Policy};

@@ -264,11 +264,11 @@ pub(super) fn decisive(ctx: &RequestCtx) -> Option<&Arc<str>> {
         let found = asked().find(|(charge, decision)| !decision.admitted && charge.policy.mode == mode);
         found.map(|(charge, _)| &charge.policy.name)
     };
-    let held = limits.held.iter().flat_map(Held::places).map(|place| &place.slot.policy.name);
+    let mut held = limits.held.iter().flat_map(Held::places).map(|place| &place.slot.policy.name);
     (limits.refused_by.as_ref())
         .or_else(|| refused(Mode::Enforce))
         .or_else(|| refused(Mode::Shadow))
         .or(limits.shadow_refused.as_ref())
         .or_else(|| asked().next().map(|(charge, _)| &charge.policy.name))
-        .or_else(|| held.last())
+        .or_else(|| held.next())
 }

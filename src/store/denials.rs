@@ -1,7 +1,7 @@
 //! Remembered denials in front of a shared store, in shards: a flood of refused requests is answered from here.
 
 use crate::base::Clock;
-use crate::limit::{Charge, Decision, Denials, Mode};
+use crate::limit::{Charge, Decision, Denials, Mode, Question};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,7 +69,12 @@ impl RememberedDenials {
                 && charge.policy.mode == Mode::Enforce
                 && let Some(shard) = self.shard(charge.key.identity.head())
             {
-                shard.lock().note(charge, decision, asked.sent_ms, life_ms, *epoch);
+                shard.lock().note(
+                    charge,
+                    decision,
+                    Question { sent_ms: asked.sent_ms, epoch: *epoch },
+                    life_ms,
+                );
             }
         }
     }

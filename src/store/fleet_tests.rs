@@ -106,12 +106,15 @@ async fn round(limiters: &[Arc<Limiter>], charges: &[Charge]) -> usize {
 }
 
 fn two_policies(number: u8, breadths: [Per; 2]) -> Vec<Charge> {
-    let limits = [("narrow", 1, &[(60, 40), (3_600, 1_000)]), ("wide", 2, &[(60, 50), (86_400, 45)])];
-    let charge = |((name, log, list), per): ((&str, u8, &[(u32, u32); 2]), Per)| Charge {
+    let [narrow, wide] = breadths;
+    let charge = |name: &str, log, list: &[(u32, u32)], per| Charge {
         subject: Arc::new(Subject { per, value: number.to_string().into() }),
         ..charge_of(&format!("{name}{number}"), log, list, Mode::Enforce)
     };
-    limits.into_iter().zip(breadths).map(charge).collect()
+    vec![
+        charge("narrow", 1, &[(60, 40), (3_600, 1_000)], narrow),
+        charge("wide", 2, &[(60, 50), (86_400, 45)], wide),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]

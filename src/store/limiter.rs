@@ -107,7 +107,8 @@ impl Limiter {
             return Admission::Denied { decisions, source: Source::Remembered };
         }
         if redis.is_cluster() && !parts::is_one_identity(charges) {
-            return self.admit_in_parts(redis, charges).await;
+            // Boxed: every decision would carry the space for what only a Cluster does.
+            return Box::pin(self.admit_in_parts(redis, charges)).await;
         }
         match self.decide(redis, charges).await {
             Ok((decisions, source)) => {
