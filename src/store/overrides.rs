@@ -18,8 +18,8 @@ use std::time::Duration;
 /// How many there may be: they are exceptions, and every instance holds all of them.
 pub const OVERRIDES_MAX: usize = 10_000;
 
-/// Between two looks whether somebody else has changed them: with the way there, within a second.
-pub const POLL_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks whether somebody else has changed them, for when nobody tells.
+pub const POLL_EVERY: Duration = Duration::from_secs(1);
 
 /// No end is near.
 const NEVER: u64 = u64::MAX;
