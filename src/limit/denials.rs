@@ -210,7 +210,7 @@ mod tests {
         let (mut denials, one) = (Denials::new(10), charge(&[(60_000, 10)], 1));
         let epoch = denials.epoch();
         denials.forget(one.key.identity.head(), "p");
-        denials.note(&one, &denied(Some(30_000)), Question { sent_ms: 0, epoch: epoch }, LIFE);
+        denials.note(&one, &denied(Some(30_000)), Question { sent_ms: 0, epoch }, LIFE);
         assert!(denials.is_empty());
         denials.note(&one, &denied(Some(30_000)), Question { sent_ms: 0, epoch: denials.epoch() }, LIFE);
         assert!(denials.find(&one, 1).is_some());
@@ -274,7 +274,7 @@ mod tests {
                     _ => {}
                 }
                 now += delay;
-                denials.note(&asked, &judged, Question { sent_ms: sent, epoch: epoch }, LIFE);
+                denials.note(&asked, &judged, Question { sent_ms: sent, epoch }, LIFE);
             }
         }
     }
