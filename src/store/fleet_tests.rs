@@ -76,7 +76,8 @@ async fn what_was_charged_or_given_back_in_an_outage_is_counted_afterwards() {
     let hundred = charge_of("after", 19, &[(3_600, 100)], Mode::Enforce);
     server.kill();
     eventually(|| !limiter.is_connected()).await;
-    let Admission::Admitted { decisions, source } = limiter.admit(std::slice::from_ref(&hundred)).await else {
+    let Admission::Admitted { decisions, source } = limiter.admit(std::slice::from_ref(&hundred)).await
+    else {
         panic!("it has room")
     };
     assert_eq!(source, Source::Local);
@@ -118,7 +119,8 @@ async fn four_instances_with_eight_clients_each_admit_exactly_the_limit_a_hundre
     let server = Redis::start().await;
     let mut limiters = Vec::new();
     for _ in 0..4 {
-        let connection = connection_within(&format!("redis://127.0.0.1:{}", server.port), Duration::from_secs(1));
+        let connection =
+            connection_within(&format!("redis://127.0.0.1:{}", server.port), Duration::from_secs(1));
         eventually(|| connection.is_up()).await;
         limiters.push(Arc::new(limiter_over(connection, local())));
     }
@@ -149,7 +151,9 @@ async fn a_denial_in_one_slot_of_a_cluster_costs_nothing_in_another() {
         assert!(is_admitted(&limiter.admit(&charges).await));
     }
     for _ in 0..3 {
-        let Admission::Denied { decisions, .. } = limiter.admit(&charges).await else { panic!("it is spent") };
+        let Admission::Denied { decisions, .. } = limiter.admit(&charges).await else {
+            panic!("it is spent")
+        };
         assert!(!decisions[1].admitted && decisions[0].admitted && decisions[2].admitted);
     }
     let left = limiter.peek(&charges).await.expect("it answers");
