@@ -215,7 +215,8 @@ impl LiveOverrides {
     /// Cancel safety: dropping the future changes nothing.
     pub async fn refresh(&self) -> Result<bool, StoreFailure> {
         let Home::Redis(redis) = &self.home else { return Ok(false) };
-        if !redis.is_up() {
+        // Of a Cluster the part of the overrides may answer although another does not.
+        if !(redis.is_up() || redis.is_cluster() && self.is_loaded()) {
             return Err(StoreFailure::Away);
         }
         let (ticket, version) = {

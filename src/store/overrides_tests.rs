@@ -5,7 +5,8 @@ use crate::limit::{LimitKey, Override, Subject};
 use crate::store::StoreFailure;
 use crate::store::overrides::{LiveOverrides, NotSet};
 use crate::store::redis::RedisOverrides;
-use crate::store::testing::{Redis, eventually, windows};
+use crate::store::testing::cluster::Cluster;
+use crate::store::testing::{Redis, connection_within, eventually, windows};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -175,4 +176,35 @@ async fn while_redis_is_away_the_last_known_ones_stay_and_none_is_set() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(live.current().is_empty(), "what Redis has lost is lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_cluster_that_is_away_keeps_no_override_from_the_instances() {
+    let mut cluster = Cluster::start_of(3, 0).await;
+    let mut instances = Vec::new();
+    for _ in 0..2 {
+        let connection = connection_within(&cluster.url(), Duration::from_secs(1));
+        eventually(|| connection.is_up()).await;
+        let live = LiveOverrides::shared(
+            RedisOverrides::new(connection.clone(), "tg:"),
+            Arc::new(SystemClock::new()),
+            MAX,
+        );
+        live.refresh().await.expect("it answers");
+        instances.push((live, connection));
+    }
+    let own = cluster.slot_of("tg:{ov}");
+    let other = (0..3).find(|number| {
+        let (first, last) = cluster.slots(*number);
+        !(first..=last).contains(&own)
+    });
+    cluster.kill(other.expect("two of three"));
+    let ((one, connection), (two, _)) = (&instances[0], &instances[1]);
+    let ((ada, key), (bob, later)) = (named("ada"), named("bob"));
+    eventually(|| !connection.is_up()).await;
+    one.set(&ada, &key, five(), None).await.expect("its part answers");
+    assert_eq!(one.current().get(&key), Some(&five()));
+    two.refresh().await.expect("its part answers");
+    two.set(&bob, &later, Override::Unlimited, None).await.expect("its part answers");
+    assert_eq!(two.current().len(), 2);
 }

@@ -80,6 +80,12 @@ impl RedisOverrides {
         self.connection.is_up()
     }
 
+    /// Does it have parts, of which one may answer while another does not?
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        self.connection.is_cluster()
+    }
+
     /// All overrides, or `None` when they are still those of version `known`.
     ///
     /// # Errors
