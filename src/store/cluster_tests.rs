@@ -265,20 +265,21 @@ async fn a_slot_on_its_way_keeps_its_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_which_some_have_moved_wait_for_the_others() {
     let cluster = Cluster::start().await;
-    let limiter = limiter(up(&cluster.url(), PATIENT).await);
+    // Four processes are started while it waits.
+    let limiter = limiter(up(&cluster.url(), 5 * PATIENT).await);
     let first = charge_at(&cluster, 0, &[(3_600, 600)]);
     let second = charge_of("d", first.key.identity.0[0], &[(3_600, 600)], Mode::Enforce);
     let (moving, both) = (slot(&cluster, &first), [first.clone(), second]);
     assert!(is_by(&limiter.admit(std::slice::from_ref(&first)).await, Source::Store));
     // One log stands at the old place, the other nowhere.
     cluster.begin_to_move(moving, 0, 1);
-    let asked = async { limiter.admit(&both).await };
-    let moved = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        cluster.move_keys(moving, 0, 1);
-        cluster.end_move(moving, 0, 1);
-    };
-    let (admission, ()) = tokio::join!(asked, moved);
+    let (asking, asked) = (Arc::clone(&limiter), both.clone());
+    let mut client = JoinSet::new();
+    client.spawn(async move { asking.admit(&asked).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    cluster.move_keys(moving, 0, 1);
+    cluster.end_move(moving, 0, 1);
+    let admission = client.join_next().await.expect("one client").expect("it ends");
     let Admission::Admitted { decisions, source: Source::Store } = admission else { panic!("{admission:?}") };
     let left: Vec<u32> = decisions.iter().map(|decision| decision.windows[0].remaining).collect();
     assert_eq!(left, [598, 599]);
