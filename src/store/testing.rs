@@ -64,7 +64,7 @@ impl Redis {
 
     fn start_on(port: u16, arguments: Vec<String>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let child = Command::new("redis-server")
+        let child = process::command("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--dir", dir.path().to_str().expect("a plain path")])
             .args(&arguments)
