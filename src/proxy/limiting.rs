@@ -60,6 +60,11 @@ pub(super) async fn go_upstream(gate: &Gate, ctx: &mut RequestCtx) -> Result<(),
 async fn decide(gate: &Gate, ctx: &mut RequestCtx, stage: Stage) -> Result<(), Refusal> {
     let Stage { charges, slots } = stage;
     if !slots.is_empty() {
+        // What is refused anyway asks nobody for a place.
+        if let Some(denied) = gate.stores.limiter.remembered(&charges) {
+            record(gate, &charges, &denied);
+            return take(ctx, charges, denied);
+        }
         hold(gate, ctx, &slots).await?;
     }
     if charges.is_empty() {

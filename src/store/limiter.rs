@@ -103,8 +103,8 @@ impl Limiter {
         if charges.is_empty() {
             return admission(charges, Vec::new(), Source::Store);
         }
-        if let Some(decisions) = self.denials.find(charges) {
-            return Admission::Denied { decisions, source: Source::Remembered };
+        if let Some(denied) = self.remembered(charges) {
+            return denied;
         }
         if redis.is_cluster() && !parts::is_one_identity(charges) {
             // Boxed: every decision would carry the space for what only a Cluster does.
@@ -119,6 +119,14 @@ impl Limiter {
             }
             Err(policy) => Admission::Unavailable { policy },
         }
+    }
+
+    /// The denial of these charges, if one of the shared store still holds: then it need not be asked.
+    #[must_use]
+    pub fn remembered(&self, charges: &[Charge]) -> Option<Admission> {
+        // Nothing is ever noted about a store of this process: it is as quick to ask.
+        let decisions = self.denials.find(charges)?;
+        Some(Admission::Denied { decisions, source: Source::Remembered })
     }
 
     /// One call for each identity; a later denial gives back what earlier ones consumed.

@@ -275,7 +275,8 @@ fn script_calls(store: &Store) -> u64 {
 async fn a_flood_of_refused_requests_makes_no_call() {
     let store = Store::Redis(crate::support::Redis::start().await);
     let origin = Origin::counting().await;
-    let sections = "limits: {p: {windows: {1m: 5, 1h: 100}}}\nroutes: [{path: /, limit: p}]";
+    let sections = "limits: {places: {in_flight: 9}, p: {windows: {1m: 5, 1h: 100}}}\n\
+        routes: [{path: /, limit: [places, p]}]";
     let gate = gate(&store, &origin, sections).await;
     crate::support::eventually("it hears of others", async || {
         gate.metric("tidegate_limit_feed_up", &[]).await > 0.0
@@ -285,6 +286,9 @@ async fn a_flood_of_refused_requests_makes_no_call() {
         assert_eq!(gate.get("/").fetch().await.status, 200);
     }
     let first = gate.get("/").fetch().await;
+    let Store::Redis(redis) = &store else { panic!("it is on Redis") };
+    crate::support::eventually("places are given back", async || redis.ask(&["KEYS", "tg:if:*"]).is_empty())
+        .await;
     let (calls, began) = (script_calls(&store), Instant::now());
     let before = gate.metric("tidegate_limit_deny_cache_hits_total", &[]).await;
     let mut flood = 0_u32;
