@@ -48,9 +48,9 @@ fn limit(policy: &Arc<Policy>, sender: &Sender<'_>, overrides: &Overrides) -> Li
     let cost = policy.cost.in_advance(sender.headers, sender.is_trusted);
     let applies = applied(policy, &who, sender.caller, overrides);
     let charge = charge(policy, &who, sender.caller.tier.as_deref(), overrides);
-    let charge = charge.filter(|charge| {
-        applies != Applied::Bypass && policy.mode != Mode::Off && !charge.windows.as_slice().is_empty()
-    });
+    let charge = charge.filter(|_| applies != Applied::Bypass && policy.mode != Mode::Off);
+    let in_flight = policy.in_flight.filter(|_| charge.is_some());
+    let charge = charge.filter(|charge| !charge.windows.as_slice().is_empty());
     LimitExplained {
         policy: policy.name.to_string(),
         counts: who.to_string(),
@@ -59,7 +59,7 @@ fn limit(policy: &Arc<Policy>, sender: &Sender<'_>, overrides: &Overrides) -> Li
         cost: cost_value(&policy.cost),
         count: policy.count.as_str().to_owned(),
         mode: policy.mode.as_str().to_owned(),
-        in_flight: policy.in_flight,
+        in_flight,
         now: None,
         charge: charge.map(|charge| Charge { cost, ..charge }),
     }
@@ -88,7 +88,12 @@ impl fmt::Display for LimitExplained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { policy, counts, mode, applies, .. } = self;
         let windows = self.windows.as_str().map_or_else(|| self.windows.to_string(), str::to_owned);
-        write!(f, "limit     {policy} counts {counts}: {windows} ({mode}")?;
+        let limits = match self.in_flight {
+            Some(places) if windows == "none" => format!("{places} at once"),
+            Some(places) => format!("{windows}, {places} at once"),
+            None => windows,
+        };
+        write!(f, "limit     {policy} counts {counts}: {limits} ({mode}")?;
         if applies != Applied::Policy.as_str() {
             write!(f, ", by {}", applies.replace('_', " "))?;
         }
