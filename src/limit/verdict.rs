@@ -42,6 +42,14 @@ pub struct Charge {
     pub subject: Arc<Subject>,
 }
 
+impl Charge {
+    /// Were its units consumed by the request that got `decision` and went on?
+    #[must_use]
+    pub fn was_consumed(&self, decision: &Decision) -> bool {
+        decision.admitted && decision.is_asked() && self.consumes && self.cost > 0
+    }
+}
+
 /// Where one window stands after a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowState {

@@ -48,7 +48,7 @@ pub(super) async fn go_upstream(gate: &Gate, ctx: &mut RequestCtx) -> Result<(),
     if decided.is_err() {
         let source = ctx.limits.source.unwrap_or(Source::Store);
         let earlier = ctx.limits.charges.iter().zip(&mut ctx.limits.decisions).take(before);
-        for (charge, decision) in earlier.filter(|(charge, decision)| has_consumed(charge, decision)) {
+        for (charge, decision) in earlier.filter(|(charge, decision)| charge.was_consumed(decision)) {
             gate.stores.limiter.give_back(charge, decision, source).await;
             add_units(charge, decision);
         }
@@ -173,7 +173,7 @@ pub(super) async fn settle(gate: &Gate, ctx: &mut RequestCtx, status: u16, heade
                 let charged = limiter.charge_afterwards(&Charge { cost, ..charge.clone() }).await;
                 *decision = charged.unwrap_or_else(|| decision.clone());
             }
-        } else if policy.refund_on.contains(status) && has_consumed(charge, decision) {
+        } else if policy.refund_on.contains(status) && charge.was_consumed(decision) {
             limiter.give_back(charge, decision, source).await;
             gate.metrics.limit_refund(&policy.name);
             add_units(charge, decision);
@@ -215,10 +215,6 @@ pub(super) async fn abandon(gate: &Gate, ctx: &mut RequestCtx, status: u16) {
         ctx.limits.upstream = Stage::default();
         settle(gate, ctx, status, &HeaderMap::new()).await;
     }
-}
-
-fn has_consumed(charge: &Charge, decision: &Decision) -> bool {
-    decision.admitted && decision.is_asked() && charge.consumes && charge.cost > 0
 }
 
 /// Counts each policy's decision. A policy that would have admitted a request which another refused decided nothing.

@@ -42,12 +42,7 @@ impl Fallback {
     /// Notes here what the store has admitted, where this instance would have to go on from it.
     pub(super) fn learn(&self, charges: &[Charge], decisions: &[Decision]) {
         for (charge, decision) in charges.iter().zip(decisions) {
-            if decision.admitted
-                && decision.is_asked()
-                && charge.consumes
-                && charge.cost > 0
-                && is_local(charge)
-            {
+            if charge.was_consumed(decision) && is_local(charge) {
                 self.local.force(charge);
             }
         }
@@ -82,7 +77,7 @@ impl Fallback {
         let now_ms = self.clock.monotonic_ms();
         let mut backlog = self.backlog.lock();
         for (charge, decision) in charges.iter().zip(decisions) {
-            if decision.admitted && charge.consumes {
+            if charge.was_consumed(decision) {
                 backlog.add(charge, now_ms);
             }
         }

@@ -15,10 +15,7 @@ pub(super) struct Part {
 impl Part {
     /// What was consumed: charges and the decisions that did it.
     pub(super) fn consumed(&self) -> impl Iterator<Item = (&Charge, &Decision)> {
-        let has_consumed = |(charge, decision): &(&Charge, &Decision)| {
-            decision.admitted && decision.is_asked() && charge.consumes && charge.cost > 0
-        };
-        self.charges.iter().zip(&self.decisions).filter(has_consumed)
+        self.charges.iter().zip(&self.decisions).filter(|(charge, decision)| charge.was_consumed(decision))
     }
 }
 

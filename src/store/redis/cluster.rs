@@ -133,8 +133,8 @@ impl Cluster {
     {
         let slot = keyspace::slot_of(key);
         let Some(mut link) = self.inner.map.load().owner(slot) else { return self.inner.nobody() };
-        let mut is_asking = false;
-        for _ in 0..HOPS_MAX {
+        let (mut is_asking, mut hops) = (false, 0);
+        while hops < HOPS_MAX {
             let attempt = if is_asking {
                 Box::pin(link.attempt_asking(deadline.as_mut(), &call)).await
             } else {
@@ -149,11 +149,15 @@ impl Cluster {
                 }
             };
             match next {
-                Some(Next { link: to, is_asking: asks }) => (link, is_asking) = (to, asks),
-                None => tokio::select! {
-                    () = tokio::time::sleep(TRY_AGAIN_AFTER) => is_asking = false,
-                    () = deadline.as_mut() => {}
-                },
+                Some(Next { link: to, is_asking: asks }) => (link, is_asking, hops) = (to, asks, hops + 1),
+                // Who waits goes nowhere: the deadline ends it.
+                None => {
+                    (is_asking, hops) = (false, 0);
+                    tokio::select! {
+                        () = tokio::time::sleep(TRY_AGAIN_AFTER) => {}
+                        () = deadline.as_mut() => {}
+                    }
+                }
             }
             link.connected(deadline.as_mut()).await;
         }
