@@ -247,7 +247,7 @@ impl Bench {
     }
 
     async fn cost(&mut self, case: Case, rounds: u32) -> Result<(f64, f64)> {
-        self.fill(case).await?;
+        self.fill(case, case.clients(), 10).await?;
         let asked: Vec<Vec<Charge>> =
             (0..case.clients()).map(|client| case.charges(client)).collect::<Result<_>>()?;
         let sets: Vec<_> = (0..case.clients()).map(|client| case.sets(client)).collect::<Result<_>>()?;
@@ -284,15 +284,15 @@ impl Bench {
         encode(&command.iter().map(String::as_str).collect::<Vec<&str>>())
     }
 
-    /// Gives every client of a case its units, in both forms, all consumed just now.
-    async fn fill(&mut self, case: Case) -> Result<()> {
+    /// Gives the first `clients` of a case their units, in both forms, all consumed just now, `cost` at a time.
+    async fn fill(&mut self, case: Case, clients: u32, cost: u32) -> Result<()> {
         let now = String::from_utf8(self.wire.ask(&["EVAL", "return redis.call('TIME')[1]", "0"])?)?;
         let now_ms = now.parse::<u64>()? * 1_000;
-        for client in 0..case.clients() {
+        for client in 0..clients {
             for charge in case.charges(client)? {
-                for _ in 0..case.units / 10 {
-                    let ten = [Charge { cost: 10, ..charge.clone() }];
-                    self.limits.decide(&ten, Operation::Force).await?;
+                for _ in 0..case.units / cost {
+                    let some = [Charge { cost, ..charge.clone() }];
+                    self.limits.decide(&some, Operation::Force).await?;
                 }
             }
             for (key, _) in case.sets(client)? {
@@ -308,10 +308,12 @@ impl Bench {
 
     /// Memory of one client.
     async fn bytes(&mut self) -> Result<()> {
-        println!("\nBytes of a client, 3 windows   |   ours  sorted set");
+        println!(
+            "\nBytes of a client, 3 windows   |   ours  sorted set   (limits of 1,000,000: the ring may double past 10,000)"
+        );
         for units in [10, 1_000, 10_000] {
             let case = Case { policies: 1, windows: 3, units, admits: true };
-            self.fill(case).await?;
+            self.fill(case, 1, 1).await?;
             let mut ours = 0;
             for charge in case.charges(0)? {
                 ours += self.memory(&charge.key.redis_key("tg:"))?;
@@ -335,7 +337,7 @@ impl Bench {
         println!("\nOne connection, 64 tasks, 3 windows   | decisions/s     p50 us     p99 us");
         for (word, admits) in [("admitted", true), ("denied", false)] {
             let case = Case { policies: 1, windows: 3, units: 10, admits };
-            self.fill(case).await?;
+            self.fill(case, case.clients(), 10).await?;
             let end = self.clock.monotonic() + duration;
             let mut tasks = tokio::task::JoinSet::new();
             for task in 0..64_u32 {
