@@ -64,6 +64,7 @@ fn per_word(per: &Per) -> String {
         Per::Ip => "address".to_owned(),
         Per::Global => "everybody".to_owned(),
         Per::Header(name) => format!("field {name}"),
+        Per::Together(parts) => parts.iter().map(per_word).collect::<Vec<String>>().join(" with "),
     }
 }
 

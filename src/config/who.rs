@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-const PER_WORDS: &[&str] = &["user", "api_key", "ip", "tenant", "global", "header:NAME"];
+const PER_WORDS: &[&str] = &["user", "api_key", "ip", "tenant", "global", "user+ip", "header:NAME"];
 
 /// Whom a policy counts.
 pub(super) fn identities(reader: &mut Reader<'_>, taken: &Taken) -> Vec<Per> {
@@ -24,8 +24,11 @@ pub(super) fn identities(reader: &mut Reader<'_>, taken: &Taken) -> Vec<Per> {
             "tenant" => Per::Tenant,
             "global" => Per::Global,
             other => {
-                match other.strip_prefix("header:").and_then(|name| http::HeaderName::try_from(name).ok()) {
-                    Some(name) => Per::Header(name.as_str().into()),
+                let field =
+                    other.strip_prefix("header:").and_then(|name| http::HeaderName::try_from(name).ok());
+                let field = field.map(|name| Per::Header(name.as_str().into()));
+                match field.or_else(|| Per::parse_together(other)) {
+                    Some(per) => per,
                     None => {
                         let says = format!("`{other}` names nobody who can be counted");
                         reader.fault(item.node.at, &item.path, says, hint(other, PER_WORDS));

@@ -65,7 +65,7 @@ pub fn caller_of(subject: &Subject, tier: Option<&str>) -> Caller {
         Per::User => caller.user = value,
         Per::ApiKey => caller.api_key = value,
         Per::Tenant => caller.tenant = value,
-        Per::Ip | Per::Global | Per::Header(_) => {}
+        Per::Ip | Per::Global | Per::Header(_) | Per::Together(_) => {}
     }
     caller.tier = tier.map(Into::into);
     caller

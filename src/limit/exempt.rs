@@ -45,7 +45,7 @@ fn is(subject: &Subject, caller: &Caller) -> bool {
         Per::ApiKey => &caller.api_key,
         Per::Tenant => &caller.tenant,
         // An address is a network; a field proves nothing.
-        Per::Ip | Per::Global | Per::Header(_) => return false,
+        Per::Ip | Per::Global | Per::Header(_) | Per::Together(_) => return false,
     };
     fact.as_deref() == Some(&*subject.value)
 }

@@ -24,9 +24,28 @@ pub enum Per {
     Global,
     /// The value of a request field (lower-case name). Client-chosen: for traffic shaping, not for defence.
     Header(Box<str>),
+    /// All of these together, as one: `user+ip` counts each user at each address. Neither `global`, nor a field, nor
+    /// another such is among them; there are at least two, none twice.
+    Together(Vec<Per>),
 }
 
 impl Per {
+    /// Reads what may stand among [`Per::Together`], alone or joined by `+`.
+    #[must_use]
+    pub fn parse_together(text: &str) -> Option<Self> {
+        let one = |word: &str| match word {
+            "user" => Some(Self::User),
+            "api_key" => Some(Self::ApiKey),
+            "tenant" => Some(Self::Tenant),
+            "ip" => Some(Self::Ip),
+            _ => None,
+        };
+        let parts: Vec<Self> = text.split('+').map(one).collect::<Option<_>>()?;
+        let is_twice =
+            parts.iter().enumerate().any(|(at, part)| parts.iter().take(at).any(|other| other == part));
+        (parts.len() > 1 && !is_twice).then_some(Self::Together(parts))
+    }
+
     /// How many share one of these, as a rank: the one who refuses most often and costs others least is asked first.
     #[must_use]
     pub fn breadth(&self) -> u8 {
@@ -36,6 +55,7 @@ impl Per {
             Self::Header(_) => 2,
             Self::Tenant => 3,
             Self::Global => 4,
+            Self::Together(parts) => parts.iter().map(Self::breadth).min().unwrap_or(0),
         }
     }
 }
@@ -50,6 +70,10 @@ impl fmt::Display for Per {
             Self::Ip => "ip",
             Self::Global => "global",
             Self::Header(name) => return write!(f, "header:{name}"),
+            Self::Together(parts) => {
+                let words: Vec<String> = parts.iter().map(Self::to_string).collect();
+                return f.write_str(&words.join("+"));
+            }
         })
     }
 }

@@ -35,6 +35,13 @@ impl Subject {
             "api_key" => (Per::ApiKey, rest),
             "tenant" => (Per::Tenant, rest),
             "ip" => return address_of(rest),
+            _ if kind.contains('+') => {
+                let per = Per::parse_together(kind)?;
+                let Per::Together(parts) = &per else { return None };
+                let values: Vec<&str> = rest.split('+').collect();
+                let is_whole = values.len() == parts.len() && values.iter().all(|value| !value.is_empty());
+                return is_whole.then(|| Self { value: rest.into(), per });
+            }
             "header" => {
                 let (name, value) = rest.split_once(':')?;
                 (Per::Header(HeaderName::try_from(name).ok()?.as_str().into()), value)
@@ -55,6 +62,7 @@ impl Subject {
             Per::Tenant => digester.part(b"tenant"),
             Per::Ip => digester.part(b"ip"),
             Per::Global => digester.part(b"global"),
+            Per::Together(_) => digester.part(b"together:").part(self.per.to_string().as_bytes()),
         };
         digester.part(self.value.as_bytes()).finish()
     }
@@ -79,9 +87,19 @@ fn one(per: &Per, caller: &Caller, headers: &HeaderMap) -> Option<Subject> {
         Per::Tenant => caller.tenant.as_deref()?,
         Per::Ip => return Some(address_subject(caller.address)),
         Per::Global => "",
+        Per::Together(parts) => {
+            let values = parts.iter().map(|part| Some(plain(&one(part, caller, headers)?.value)));
+            let values: Vec<String> = values.collect::<Option<_>>()?;
+            return Some(Subject { per: per.clone(), value: values.join("+").into() });
+        }
         Per::Header(name) => headers.get(&**name)?.to_str().ok().filter(|value| !value.is_empty())?,
     };
     Some(Subject { per: per.clone(), value: value.into() })
+}
+
+/// A value among others: nothing in it can be taken for what stands between them.
+fn plain(value: &str) -> String {
+    value.replace('%', "%25").replace('+', "%2B")
 }
 
 /// IPv4 as it is; IPv6 by its /64, since one customer has at least that many addresses.
@@ -132,6 +150,27 @@ mod tests {
             assert_eq!(Subject::parse(odd), None, "{odd}");
         }
         assert_eq!(Subject::parse("ip:2001:db8::7").expect("an address").to_string(), "ip:2001:db8::/64");
+    }
+
+    #[test]
+    fn several_facts_together_are_one_identity_that_no_value_can_forge() {
+        let per = [Per::parse_together("user+ip").expect("two facts")];
+        let of = |user: &str, address: [u8; 4]| {
+            let caller = Caller { user: Some(user.into()), ..Caller::anonymous(IpAddr::from(address)) };
+            subject(&per, &caller, &HeaderMap::new())
+        };
+        let ada = of("ada", [192, 0, 2, 7]);
+        assert_eq!(ada.to_string(), "user+ip:ada+192.0.2.7");
+        assert_eq!(Subject::parse("user+ip:ada+192.0.2.7"), Some(ada.clone()));
+        assert_ne!(ada.digest(), of("ada", [192, 0, 2, 8]).digest());
+        assert_ne!(ada.digest(), of("bob", [192, 0, 2, 7]).digest());
+        assert_eq!(&*of("a+b%", [192, 0, 2, 7]).value, "a%2Bb%25+192.0.2.7");
+        let anonymous = Caller::anonymous(IpAddr::from([192, 0, 2, 7]));
+        assert_eq!(subject(&per, &anonymous, &HeaderMap::new()).to_string(), "ip:192.0.2.7");
+        for odd in ["user+ip:ada", "user+user:a+b", "user+global:a+b", "user+ip:+192.0.2.7"] {
+            assert_eq!(Subject::parse(odd), None, "{odd}");
+        }
+        assert_eq!(per[0].breadth(), 0);
     }
 
     #[test]

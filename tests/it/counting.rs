@@ -25,6 +25,7 @@ on_both_stores!(
     overrides_of_the_file_beat_tier_and_policy,
     a_shadow_policy_becomes_enforced_with_its_history,
     a_request_holds_its_place_until_its_answer_is_complete,
+    users_are_counted_at_each_of_their_addresses,
 );
 
 async fn gate(store: &Store, origin: &Origin, sections: &str) -> Gate {
@@ -373,4 +374,24 @@ async fn a_reset_on_one_instance_is_heard_by_the_others() {
         .await;
         assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     }
+}
+
+async fn users_are_counted_at_each_of_their_addresses(store: Store) {
+    let origin = by_path().await;
+    let sections = format!(
+        "{HS256}\nlimits: {{p: {{per: user+ip, windows: {{1m: 2}}}}}}\nroutes: [{{path: /, limit: p}}]"
+    );
+    let gate = gate(&store, &origin, &sections).await;
+    let ask = async |address: &str, user: &str| {
+        let client = crate::support::web::client_from(address);
+        client.get(format!("http://{}/", gate.http)).bearer_auth(token(user, "acme")).fetch().await
+    };
+    for left in [1, 0] {
+        assert_eq!(remaining(&ask("127.0.0.1", "ada").await), left);
+    }
+    assert_eq!(ask("127.0.0.1", "ada").await.status, 429);
+    assert_eq!(remaining(&ask("127.0.0.2", "ada").await), 1);
+    assert_eq!(remaining(&ask("127.0.0.1", "bob").await), 1);
+    let standing = gate.ask("/api/v1/limits/p/user+ip:ada+127.0.0.1").fetch().await.json();
+    assert_eq!(standing["windows"][0]["remaining"], 0, "{standing}");
 }
