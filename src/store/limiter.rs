@@ -307,10 +307,8 @@ impl Limiter {
 
     /// Leaves the roll of instances, at the end of the process.
     pub async fn leave(&self) {
-        if let Some(Err(failure)) = match &self.roll {
-            Some(roll) => Some(roll.leave().await),
-            None => None,
-        } {
+        let Some(roll) = &self.roll else { return };
+        if let Err(failure) = roll.leave().await {
             tracing::debug!(%failure, "the others notice later that this instance is gone");
         }
     }
