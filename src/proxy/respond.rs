@@ -4,8 +4,6 @@ use crate::cache::{CacheStatus, Outcome, Scope};
 use crate::limit::Places;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::refusal::Refusal;
-use crate::store::Held;
-use crate::store::slots::Standing;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::Result;
@@ -76,11 +74,9 @@ fn add_limit_fields(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<(
     if limits.decisions.is_empty() && limits.held.is_empty() {
         return Ok(());
     }
-    let places = limits.held.iter().flat_map(Held::places).filter_map(|place| match place.standing {
-        Standing::Taken { remaining } => {
-            Some(Places { policy: &place.slot.policy, limit: place.slot.limit, remaining })
-        }
-        Standing::WouldRefuse | Standing::Uncounted => None,
+    let places = limits.held.iter().flat_map(|held| held.places().iter().zip(held.remaining()));
+    let places = places.filter_map(|(place, remaining)| {
+        Some(Places { policy: &place.slot.policy, limit: place.slot.limit, remaining: remaining? })
     });
     let places: Vec<Places<'_>> = places.collect();
     for (name, value) in crate::limit::fields(&limits.charges, &limits.decisions, &places) {
