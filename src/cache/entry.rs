@@ -1,6 +1,8 @@
 //! A stored response: what it is in memory. Its stored form is in [`crate::cache::codec`].
 
 use crate::base::{Digest, Digester};
+use crate::cache::label::{Label, Names};
+use crate::cache::ledger::{Ledger, Standing};
 use crate::cache::lifetime::Lifetime;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
@@ -17,8 +19,8 @@ const FIELD_BYTES: usize = 96;
 pub struct EntryHead {
     /// Whom it belongs to: [`crate::cache::owner`] of the caller that fills it.
     pub owner: Digest,
-    /// The namespace's name.
-    pub namespace: Arc<str>,
+    /// What it is called by, for those who want it gone.
+    pub label: Arc<Label>,
     /// The response's status.
     pub status: u16,
     /// The fields that may be stored: [`crate::cache::stored_fields`].
@@ -29,6 +31,10 @@ pub struct EntryHead {
     pub selecting: Vec<HeaderName>,
     /// When it was stored or last confirmed, wall milliseconds.
     pub stored_ms: u64,
+    /// Up to where its filler had read the ledger of purges before it asked the origin.
+    pub birth: u64,
+    /// How long the origin took to answer, milliseconds.
+    pub cost_ms: u32,
 }
 
 /// One complete response of one variant of one key.
@@ -42,6 +48,8 @@ pub struct Entry {
     body_digest: [u8; 16],
     /// The entity tag that we make from it.
     tag: HeaderValue,
+    /// The label as numbers.
+    names: Names,
 }
 
 impl EntryHead {
@@ -65,13 +73,29 @@ impl Entry {
     /// The same body under the head that a 304 made.
     #[must_use]
     pub fn renewed(&self, head: EntryHead) -> Self {
-        Self { head: head.sized(self.body.len()), ..self.clone() }
+        let names = head.label.names();
+        Self { head: head.sized(self.body.len()), names, ..self.clone() }
+    }
+
+    /// The same entry, out of service since `at_ms` (wall milliseconds) if it was in service then.
+    #[must_use]
+    pub fn expired(&self, at_ms: u64) -> Self {
+        let mut expired = self.clone();
+        let lifetime = &mut expired.head.lifetime;
+        lifetime.fresh_until_ms = lifetime.fresh_until_ms.min(at_ms);
+        expired
+    }
+
+    /// What the ledger of purges says of it.
+    #[must_use]
+    pub fn standing(&self, ledger: &Ledger) -> Standing {
+        ledger.judge(self.head.birth, &self.head.label, &self.names)
     }
 
     /// The entry that a stored form describes; the caller has compared `body_digest` with the body.
     pub(super) fn restored(head: EntryHead, body: Bytes, body_digest: [u8; 16]) -> Self {
-        let tag = tag(body_digest);
-        Self { head, body, body_digest, tag }
+        let (tag, names) = (tag(body_digest), head.label.names());
+        Self { head, body, body_digest, tag, names }
     }
 
     /// First 128 bits of the body's digest.
@@ -95,7 +119,8 @@ impl Entry {
     pub fn weight(&self) -> u64 {
         let lines = self.head.headers.iter();
         let fields: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum();
-        u64::try_from(OVERHEAD_BYTES + self.body.len() + fields).unwrap_or(u64::MAX)
+        u64::try_from(OVERHEAD_BYTES + self.body.len() + fields + self.head.label.weight())
+            .unwrap_or(u64::MAX)
     }
 }
 
@@ -130,12 +155,21 @@ mod tests {
         let headers = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("99"))]);
         let head = EntryHead {
             owner: Digest([0; 32]),
-            namespace: "n".into(),
+            label: Label {
+                tenant: None,
+                namespace: "n".into(),
+                origin: String::new(),
+                target: "/".to_owned(),
+                tags: Vec::new(),
+            }
+            .into(),
             status,
             headers,
             lifetime,
             selecting: Vec::new(),
             stored_ms: 0,
+            birth: 0,
+            cost_ms: 0,
         };
         Entry::new(head, Bytes::from_static(body))
     }

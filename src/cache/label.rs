@@ -74,7 +74,10 @@ impl Label {
     #[must_use]
     pub fn weight(&self) -> usize {
         let texts: usize = self.tags.iter().map(|tag| tag.len() + 32).sum();
-        160 + texts + self.origin.len() + self.target.len() + self.tenant.as_ref().map_or(0, |name| name.len())
+        160 + texts
+            + self.origin.len()
+            + self.target.len()
+            + self.tenant.as_ref().map_or(0, |name| name.len())
     }
 }
 
@@ -154,11 +157,8 @@ mod tests {
 
     #[test]
     fn tags_come_from_both_fields_and_the_namespace_each_once() {
-        let fields = headers(&[
-            ("surrogate-key", "b a"),
-            ("surrogate-key", "c"),
-            ("cache-tag", "d d, , a b"),
-        ]);
+        let fields =
+            headers(&[("surrogate-key", "b a"), ("surrogate-key", "c"), ("cache-tag", "d d, , a b")]);
         let found = tags(&["content".to_owned()], &fields).expect("few");
         assert_eq!(found, ["a", "a b", "b", "c", "content", "d d"]);
     }

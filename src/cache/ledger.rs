@@ -79,6 +79,12 @@ impl Ledger {
         self.read_to
     }
 
+    /// Does it begin earlier than `floor`?
+    #[must_use]
+    pub fn is_below(&self, floor: u64) -> bool {
+        self.floor < floor
+    }
+
     /// How many names, buckets and patterns it holds.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -268,7 +274,9 @@ mod tests {
         let soft = Purge { mode: Mode::Soft, ..purge(Whose::All, None, What::All) };
         let ledger = after(std::slice::from_ref(&soft));
         assert_eq!(judge(&ledger, 999, &one), Standing::Expired { at_ms: 1 });
-        for order in [[soft.clone(), purge(Whose::All, None, What::All)], [purge(Whose::All, None, What::All), soft]] {
+        for order in
+            [[soft.clone(), purge(Whose::All, None, What::All)], [purge(Whose::All, None, What::All), soft]]
+        {
             let ledger = after(&order);
             assert_eq!(judge(&ledger, 999, &one), Standing::Gone);
         }
@@ -279,7 +287,10 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.advance(1_000, 0);
         ledger.note(1_002, &purge(Whose::All, None, What::All));
-        assert_eq!((ledger.read_to(), judge(&ledger, 1_000, &label("", "n", "/", ""))), (1_000, Standing::Gone));
+        assert_eq!(
+            (ledger.read_to(), judge(&ledger, 1_000, &label("", "n", "/", ""))),
+            (1_000, Standing::Gone)
+        );
     }
 
     #[test]
@@ -287,11 +298,17 @@ mod tests {
         let one = label("acme", "content", "/a", "");
         let mut ledger = Ledger::default();
         ledger.advance(5_000, 4_000);
-        assert_eq!((judge(&ledger, 3_999, &one), judge(&ledger, 4_000, &one)), (Standing::Gone, Standing::Valid));
+        assert_eq!(
+            (judge(&ledger, 3_999, &one), judge(&ledger, 4_000, &one)),
+            (Standing::Gone, Standing::Valid)
+        );
         ledger.note(6_000, &purge(Whose::Tenant("other".to_owned()), None, What::All));
         ledger.advance(6_001 + LIFE_MAX_US, 0);
         assert!(ledger.is_empty());
-        assert_eq!((judge(&ledger, 5_999, &one), judge(&ledger, 6_000, &one)), (Standing::Gone, Standing::Valid));
+        assert_eq!(
+            (judge(&ledger, 5_999, &one), judge(&ledger, 6_000, &one)),
+            (Standing::Gone, Standing::Valid)
+        );
     }
 
     #[test]
@@ -302,7 +319,11 @@ mod tests {
         let ledger = after(&patterns);
         assert_eq!(ledger.patterns(), GLOBS_MAX);
         assert_eq!(judge(&ledger, 999, &label("acme", "n", "/0", "")), Standing::Gone);
-        assert_eq!(judge(&ledger, 999, &label("acme", "n", "/other", "")), Standing::Gone, "the price of room");
+        assert_eq!(
+            judge(&ledger, 999, &label("acme", "n", "/other", "")),
+            Standing::Gone,
+            "the price of room"
+        );
         assert_eq!(judge(&ledger, 1_000, &label("acme", "n", "/0", "")), Standing::Valid);
         assert_eq!(judge(&ledger, 999, &label("other", "n", "/0", "")), Standing::Valid);
     }

@@ -17,6 +17,8 @@ pub mod label;
 pub mod ledger;
 pub mod lifetime;
 pub mod namespace;
+mod packing;
+mod parts;
 pub mod purge;
 pub mod status;
 pub mod storability;
@@ -24,7 +26,7 @@ pub mod structured;
 pub mod variants;
 pub mod vary;
 
-pub use codec::{EntryFault, decode, encode};
+pub use codec::{EntryFault, Stored, encode, open};
 pub use demand::{Demand, Verdict, request_demand};
 pub use entry::{Entry, EntryHead};
 pub use fields::{client_fields, merge_304, stored_fields};

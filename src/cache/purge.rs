@@ -64,6 +64,12 @@ pub struct Purge {
 }
 
 impl Purge {
+    /// The purge of everything.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { mode: Mode::Hard, whose: Whose::All, namespace: None, what: What::All }
+    }
+
     /// Its text.
     #[must_use]
     pub fn text(&self) -> String {
@@ -82,7 +88,8 @@ impl What {
     /// Targets that begin with `prefix`: by name where the prefix has one, else by pattern.
     #[must_use]
     pub fn prefix(prefix: &str) -> Self {
-        let named = prefixes(prefix).last() == Some(prefix) && prefixes(prefix).count() <= PREFIX_DEPTH_MAX + 1;
+        let named =
+            prefixes(prefix).last() == Some(prefix) && prefixes(prefix).count() <= PREFIX_DEPTH_MAX + 1;
         if named { Self::Prefix(prefix.to_owned()) } else { Self::Glob(format!("{prefix}*")) }
     }
 }

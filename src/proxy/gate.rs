@@ -71,7 +71,7 @@ impl ProxyHttp for Gate {
     }
 
     fn cache_key_callback(&self, _session: &Session, ctx: &mut RequestCtx) -> Result<CacheKey> {
-        caching::key(ctx)
+        caching::key(self, ctx)
     }
 
     async fn cache_hit_filter(
