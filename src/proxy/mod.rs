@@ -10,6 +10,7 @@ mod context;
 mod failure;
 mod finish;
 mod gate;
+mod invalidation;
 mod limiting;
 mod plane;
 mod pool;

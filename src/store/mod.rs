@@ -139,7 +139,7 @@ impl Stores {
             StoreUrl::Redis(url) => Some(open(StoreName::RedisCache, url)?),
         };
         // With the counts where they are shared too: that Redis must not evict anything anyway.
-        let common = shared.clone().or_else(|| cache.clone());
+        let common = shared.or_else(|| cache.clone());
         let ledger = cache.as_ref().and(common.clone());
         let ledger = ledger.map(|connection| RedisPurges::new(connection, &settings.prefix));
         let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
