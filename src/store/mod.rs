@@ -197,11 +197,14 @@ impl Stores {
         });
         let reading = Arc::clone(self);
         tasks.spawn_until_stop("purges", async move {
+            // The first look comes soon after the store answers: the start waits for it.
+            let mut pause = CONNECT_LOOK;
             loop {
                 if let Err(failure) = reading.purges.read().await {
                     tracing::trace!(%failure, "purges not read");
                 }
-                drop(tokio::time::timeout(purges::READ_EVERY, reading.missed.notified()).await);
+                drop(tokio::time::timeout(pause, reading.missed.notified()).await);
+                pause = pause.saturating_mul(2).min(purges::READ_EVERY);
             }
         });
         let turning = Arc::clone(self);
@@ -277,8 +280,10 @@ impl Stores {
     /// Waits until the stores answer, at most `budget`: requests before that would be counted by this instance alone.
     pub async fn connected(&self, budget: Duration) -> bool {
         let connected = async {
+            // What is fetched before the first look into the ledger of purges cannot be judged later, and is dropped.
             let is_ready = || {
-                self.limiter.is_connected() && self.entries.is_connected() && self.live_overrides.is_loaded()
+                let answers = self.limiter.is_connected() && self.entries.is_connected();
+                answers && self.live_overrides.is_loaded() && self.purges.is_trusted()
             };
             while !is_ready() {
                 tokio::time::sleep(CONNECT_LOOK).await;
