@@ -5,6 +5,7 @@
 //! the same as a response.
 
 pub mod codec;
+pub mod coding;
 pub mod date;
 pub mod demand;
 pub mod directives;
@@ -28,6 +29,7 @@ pub mod vary;
 pub mod writes;
 
 pub use codec::{EntryFault, Stored, encode, open};
+pub use coding::{Coding, Levels};
 pub use demand::{Demand, Verdict, request_demand};
 pub use entry::{Entry, EntryHead};
 pub use fields::{client_fields, merge_304, stored_fields};

@@ -8,7 +8,7 @@ use crate::proxy::context::RequestCtx;
 use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
 use crate::proxy::tokens::Tokens;
-use crate::proxy::{admit, caching, failure, finish, invalidation, limiting, respond, upstream};
+use crate::proxy::{admit, caching, coding, failure, finish, invalidation, limiting, respond, upstream};
 use crate::store::Stores;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
@@ -76,13 +76,17 @@ impl ProxyHttp for Gate {
 
     async fn cache_hit_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         meta: &CacheMeta,
-        _hit_handler: &mut HitHandler,
+        hit_handler: &mut HitHandler,
         is_fresh: bool,
         ctx: &mut RequestCtx,
     ) -> Result<Option<ForcedFreshness>> {
-        Ok(caching::judge_hit(self, meta, is_fresh, ctx))
+        let forced = caching::judge_hit(self, meta, is_fresh, ctx);
+        if is_fresh && forced.is_none() {
+            coding::encode_hit(self, session, (meta, hit_handler), ctx).await;
+        }
+        Ok(forced)
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {

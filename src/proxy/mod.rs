@@ -5,6 +5,7 @@
 
 mod admit;
 mod caching;
+mod coding;
 pub mod connection;
 mod context;
 mod failure;

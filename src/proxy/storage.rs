@@ -205,7 +205,7 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// A stored body on its way to a client.
-struct Hit {
+pub(super) struct Hit {
     body: Option<Bytes>,
     whole: Bytes,
 }
@@ -244,6 +244,13 @@ impl HandleHit for Hit {
 
     fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
         self
+    }
+}
+
+impl Hit {
+    /// Other bytes for the same body.
+    pub(super) fn replace(&mut self, body: Bytes) {
+        (self.body, self.whole) = (Some(body.clone()), body);
     }
 }
 

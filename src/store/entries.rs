@@ -58,6 +58,14 @@ impl EntryStore {
         }
     }
 
+    /// The entry that `request` selects has become heavier: bodies in other codings were made for it.
+    pub fn reweigh(&self, key: &Digest, request: &HeaderMap, entry: &Arc<Entry>) {
+        match self {
+            Self::Memory(memory) => memory.reweigh(key, request, entry),
+            Self::Tiered(tiered) => tiered.memory.reweigh(key, request, entry),
+        }
+    }
+
     /// Does the store answer, as far as is known?
     #[must_use]
     pub fn is_connected(&self) -> bool {
