@@ -8,6 +8,7 @@ pub mod codec;
 pub mod date;
 pub mod demand;
 pub mod directives;
+pub mod early;
 pub mod entry;
 pub mod fields;
 pub mod freshness;

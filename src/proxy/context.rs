@@ -5,6 +5,7 @@ use crate::cache::{Bypass, Demand};
 use crate::config::{Route, Snapshot};
 use crate::identity::Caller;
 use crate::limit::{Charge, Decision, Stage};
+use crate::proxy::flight::Part;
 use crate::proxy::pool::{Attempt, Pool};
 use crate::store::{Held, Source};
 use crate::telemetry::Held as Gauged;
@@ -128,6 +129,10 @@ pub(super) struct CacheCtx {
     pub(super) ttl_s: Option<i64>,
     /// Was the entry stored?
     pub(super) is_stored: bool,
+    /// Is it answered from a fresh entry that is being refreshed before its end?
+    pub(super) is_early: bool,
+    /// Its part in single flight, when it has a key.
+    pub(super) part: Option<Part>,
 }
 
 impl RequestCtx {

@@ -154,10 +154,10 @@ impl ProxyHttp for Gate {
     fn should_serve_stale(
         &self,
         session: &mut Session,
-        _ctx: &mut RequestCtx,
+        ctx: &mut RequestCtx,
         error: Option<&Error>,
     ) -> bool {
-        caching::may_serve_stale(session, error)
+        caching::may_serve_stale(session, ctx, error)
     }
 
     fn fail_to_connect(

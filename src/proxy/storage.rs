@@ -4,8 +4,9 @@
 //! carries the request's fields, and the store picks the variant by the stored response's selecting fields.
 
 use crate::base::{Clock, Digest};
-use crate::cache::{Entry, EntryHead, Label, Lifetime, Namespace};
-use crate::store::{Lookup, Stores};
+use crate::cache::{Demand, Entry, EntryHead, Label, Lifetime, Namespace, Verdict, early};
+use crate::proxy::flight::Part;
+use crate::store::{Flight, FlightKey, Joined, Lookup, Stores};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -23,6 +24,12 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// How often a request looks again after others have stored something, before it goes itself.
+const LOOKS_MAX: usize = 4;
+
+/// The window in which pingora may serve what is shown to it as stale.
+const EARLY_WINDOW_S: u32 = 60;
+
 /// Rides in the cache key: what the store needs besides pingora's own hash.
 #[derive(Clone)]
 pub(super) struct KeyParts {
@@ -38,6 +45,12 @@ pub(super) struct KeyParts {
     pub(super) label: Arc<Label>,
     /// How far the ledger of purges was read before the look-up.
     pub(super) birth: u64,
+    /// What the client's own directives ask for.
+    pub(super) demand: Demand,
+    /// Is this pingora's background revalidation?
+    pub(super) is_background: bool,
+    /// The request's part in single flight.
+    pub(super) part: Part,
 }
 
 /// Rides in the meta of a response that is about to be stored: everything of an entry but its body.
@@ -58,6 +71,8 @@ pub(super) struct Draft {
 pub(super) struct Found {
     /// The entry.
     pub(super) entry: Arc<Entry>,
+    /// Is it fresh and shown to pingora as stale, so that it is refreshed while it is served?
+    pub(super) is_early: bool,
 }
 
 /// The adapter. pingora wants it `&'static`: it is leaked once, where the data plane is built.
@@ -113,26 +128,16 @@ impl Storage for CacheStorage {
         _trace: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
         let parts = parts(key)?;
-        let entry = match self.stores.entries.lookup(&parts.digest, &parts.request).await {
-            Lookup::Hit(entry, _) => entry,
-            Lookup::Miss => return Ok(None),
-            Lookup::Unavailable => {
-                self.metrics.cache_error(&parts.namespace.name, parts.label.tenant.as_deref());
-                return Ok(None);
+        let found = self.find(parts).await;
+        let found = match self.need(parts, found.as_deref()) {
+            Need::Nothing => found,
+            Need::Flight => Box::pin(self.coalesce(parts, found)).await,
+            Need::Origin => {
+                parts.part.ask(None);
+                found
             }
         };
-        // The key says so already. Should it ever not, nobody gets another tenant's bytes.
-        if entry.head.owner != parts.owner {
-            tracing::error!(key = ?parts.digest, "a stored response belongs to somebody else");
-            return Ok(None);
-        }
-        let mut meta = meta(entry.head.status, &entry.head.headers, &entry.head.lifetime)?;
-        if let Some(tag) = entry.made_tag(self.clock.wall_ms()) {
-            meta.response_header_mut().insert_header(http::header::ETAG, tag)?;
-        }
-        let handler = Hit { body: Some(entry.body.clone()), whole: entry.body.clone() };
-        meta.extensions_mut().insert(Found { entry });
-        Ok(Some((meta, Box::new(handler))))
+        found.map(|entry| self.show(parts, entry)).transpose()
     }
 
     async fn get_miss_handler(
@@ -177,7 +182,8 @@ impl Storage for CacheStorage {
         let Some(found) = meta.extensions().get::<Found>() else { return Ok(false) };
         let status = meta.response_header().status.as_u16();
         let head = self.head(parts, status, meta.headers().clone(), draft(meta)?);
-        self.stores.entries.put(&parts.digest, &parts.request, found.entry.renewed(head));
+        let written = self.stores.entries.put(&parts.digest, &parts.request, found.entry.renewed(head));
+        parts.part.stored(written);
         Ok(true)
     }
 
@@ -186,7 +192,122 @@ impl Storage for CacheStorage {
     }
 }
 
+/// What a request needs besides what the store has for it.
+enum Need {
+    Nothing,
+    /// An answer of the origin, its own or another request's.
+    Flight,
+    /// An answer of the origin that is made for it.
+    Origin,
+}
+
 impl CacheStorage {
+    /// What the store has for the request.
+    async fn find(&self, parts: &KeyParts) -> Option<Arc<Entry>> {
+        let entry = match self.stores.entries.lookup(&parts.digest, &parts.request).await {
+            Lookup::Hit(entry, _) => entry,
+            Lookup::Miss => return None,
+            Lookup::Unavailable => {
+                self.metrics.cache_error(&parts.namespace.name, parts.label.tenant.as_deref());
+                return None;
+            }
+        };
+        // The key says so already. Should it ever not, nobody gets another tenant's bytes.
+        if entry.head.owner != parts.owner {
+            tracing::error!(key = ?parts.digest, "a stored response belongs to somebody else");
+            return None;
+        }
+        Some(entry)
+    }
+
+    fn need(&self, parts: &KeyParts, found: Option<&Entry>) -> Need {
+        let is_alone = parts.namespace.coalesce_wait.is_zero() && !parts.is_background;
+        let flight = if is_alone { Need::Origin } else { Need::Flight };
+        // It will be refused rather than sent on.
+        if parts.demand.only_if_cached {
+            return Need::Nothing;
+        }
+        let Some(entry) = found else { return flight };
+        let (lifetime, now_ms) = (&entry.head.lifetime, self.clock.wall_ms());
+        if parts.is_background {
+            let is_done = lifetime.is_fresh(now_ms) && !early::may_refresh(&entry.head, now_ms);
+            return if is_done { Need::Nothing } else { flight };
+        }
+        match parts.demand.judge(lifetime, now_ms) {
+            Some(Verdict::Validate) => Need::Origin,
+            Some(Verdict::Fresh) => Need::Nothing,
+            None if lifetime.is_fresh(now_ms) || lifetime.may_serve_while_revalidating(now_ms) => Need::Nothing,
+            None => flight,
+        }
+    }
+
+    /// Waits for another request's answer, or becomes the one that asks; what there is in the end.
+    async fn coalesce(&self, parts: &KeyParts, mut found: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
+        let (entries, flights) = (&self.stores.entries, &self.stores.flights);
+        let patience = flights.patience(parts.namespace.coalesce_wait);
+        for _ in 0..LOOKS_MAX {
+            let key = FlightKey::new(&parts.digest, entries.wanted(&parts.digest, &parts.request));
+            let flight = match flights.join(&key, &patience).await {
+                Joined::LookAgain => None,
+                Joined::Go(flight) if flight.is_impatient() && parts.is_background => {
+                    parts.part.leave_to_others();
+                    return found;
+                }
+                Joined::Go(flight) => Some(flight),
+            };
+            if flight.as_ref().is_none_or(Flight::is_shared) {
+                found = self.find(parts).await;
+                if matches!(self.need(parts, found.as_deref()), Need::Nothing) {
+                    parts.part.collapse();
+                    if let Some(flight) = flight {
+                        flight.found();
+                    }
+                    return found;
+                }
+            }
+            match flight {
+                Some(flight) if parts.is_background => {
+                    parts.part.refresh(flight);
+                    return found;
+                }
+                Some(flight) => {
+                    parts.part.ask(Some(flight));
+                    return found;
+                }
+                None => {}
+            }
+        }
+        // What others store is not what it needs: a variant that finds no room, a write that was dropped.
+        parts.part.ask(None);
+        found
+    }
+
+    /// The entry as pingora sees it.
+    fn show(&self, parts: &KeyParts, entry: Arc<Entry>) -> Result<(CacheMeta, HitHandler)> {
+        let (head, now_ms) = (&entry.head, self.clock.wall_ms());
+        let is_early = if parts.is_background {
+            early::may_refresh(head, now_ms) && !parts.part.is_elsewhere()
+        } else {
+            // A stale entry that is served meanwhile begins its refresh itself, and one that is asked for needs none.
+            !parts.demand.only_if_cached && early::should_refresh(head, now_ms, rand::random())
+        };
+        let mut lifetime = head.lifetime;
+        if is_early {
+            lifetime.fresh_until_ms = now_ms.saturating_sub(1);
+            lifetime.swr_s = EARLY_WINDOW_S;
+        }
+        let mut meta = meta(head.status, &head.headers, &lifetime)?;
+        // The background request asks the origin, which never gave the tag that we make.
+        if !parts.is_background
+            && let Some(tag) = entry.made_tag(now_ms)
+        {
+            meta.response_header_mut().insert_header(http::header::ETAG, tag)?;
+        }
+        let handler = Hit { body: Some(entry.body.clone()), whole: entry.body.clone() };
+        meta.extensions_mut().insert(Found { entry, is_early });
+        Ok((meta, Box::new(handler)))
+    }
+
     fn head(&self, parts: &KeyParts, status: u16, headers: HeaderMap, draft: Draft) -> EntryHead {
         let Draft { lifetime, selecting, tags, cost_ms } = draft;
         let label = Arc::new(Label { tags, ..(*parts.label).clone() });
@@ -267,6 +388,7 @@ impl HandleMiss for Miss {
             // The client still gets every byte; only the store does not.
             self.is_too_large = true;
             self.body = BytesMut::new();
+            self.parts.part.not_storable(self.status);
         } else if !self.is_too_large {
             self.body.extend_from_slice(&data);
         }
@@ -278,11 +400,13 @@ impl HandleMiss for Miss {
         let is_whole = this.expected.is_none_or(|expected| expected == this.body.len());
         let size = this.body.len();
         if this.is_too_large || !is_whole {
+            this.parts.part.failed();
             return Ok(MissFinishType::Created(0));
         }
         let head = this.storage.head(&this.parts, this.status, this.headers, this.draft);
         let entry = Entry::new(head, this.body.freeze());
-        this.storage.stores.entries.put(&this.parts.digest, &this.parts.request, entry);
+        let written = this.storage.stores.entries.put(&this.parts.digest, &this.parts.request, entry);
+        this.parts.part.stored(written);
         Ok(MissFinishType::Created(size))
     }
 }

@@ -5,6 +5,7 @@ pub mod breaker;
 mod denials;
 pub mod entries;
 mod fallback;
+pub mod flights;
 pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
@@ -25,6 +26,8 @@ mod contract_tests;
 #[cfg(test)]
 mod fleet_tests;
 #[cfg(test)]
+mod flights_tests;
+#[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]
 mod outage_tests;
@@ -37,7 +40,8 @@ mod slots_tests;
 #[cfg(test)]
 mod testing;
 
-pub use entries::{EntryStore, Found, Lookup};
+pub use entries::{EntryStore, Found, Lookup, Written};
+pub use flights::{Flight, FlightKey, Flights, Joined, Patience};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
 pub use overrides::{LiveOverride, LiveOverrides, NotSet};
 pub use purges::{Purges, Reach};
@@ -51,7 +55,7 @@ use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
 use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, Roll,
+    Connection, Event, Feed, RedisEntries, RedisLeases, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, Roll,
     Surroundings,
 };
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
@@ -79,6 +83,8 @@ pub struct Stores {
     pub entries: EntryStore,
     /// What of them is good no more.
     pub purges: Arc<Purges>,
+    /// Who fetches what for whom.
+    pub flights: Arc<Flights>,
     /// Limits that single identities were given while running.
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
@@ -140,8 +146,13 @@ impl Stores {
         };
         // With the counts where they are shared too: that Redis must not evict anything anyway.
         let common = shared.clone().or_else(|| cache.clone());
-        let ledger = cache.as_ref().and(common.clone());
-        let ledger = ledger.map(|connection| RedisPurges::new(connection, &settings.prefix));
+        let beside = cache.as_ref().and(common.clone());
+        let leases = beside.clone();
+        let leases = leases.map(|common| RedisLeases::new(common, &settings.prefix, flights::LEASE));
+        let flights =
+            Flights::new(leases, Arc::clone(clock), Arc::clone(metrics), tasks.clone());
+        let flights = Arc::new(flights);
+        let ledger = beside.map(|connection| RedisPurges::new(connection, &settings.prefix));
         let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
         let memory = MemoryEntries::new(Arc::clone(clock), Arc::clone(&purges), settings.memory_cache_bytes);
         let entries = match cache {
@@ -156,7 +167,7 @@ impl Stores {
         let top = TopLists::default();
         let (told, missed) = (Notify::new(), Notify::new());
         let stores =
-            Arc::new(Self { limiter, slots, entries, purges, live_overrides, top, snapshot, told, missed });
+            Arc::new(Self { limiter, slots, entries, purges, flights, live_overrides, top, snapshot, told, missed });
         stores.start(tasks);
         if let Some(connection) = common {
             stores.listen(connection);
@@ -228,10 +239,14 @@ impl Stores {
         match event {
             Event::Live => {
                 self.limiter.hears_others(true);
+                self.flights.hears_others(true);
                 self.told.notify_one();
                 self.missed.notify_one();
             }
-            Event::Lost => self.limiter.hears_others(false),
+            Event::Lost => {
+                self.limiter.hears_others(false);
+                self.flights.hears_others(false);
+            }
             Event::Message(text) => self.hear_message(&text),
         }
     }
@@ -244,6 +259,7 @@ impl Stores {
                     self.missed.notify_one();
                 }
             }
+            Some(("flight", flight)) => self.flights.hear(flight),
             _ if text == redis::overrides::MESSAGE => self.told.notify_one(),
             // Of a later version: whatever it means, nothing that is remembered survives it.
             _ => self.limiter.forget_all_denials(),
