@@ -1,6 +1,6 @@
 //! Refreshing before the end, and ends that do not coincide. Pure: time and chance are arguments.
 //!
-//! Early refresh is XFetch (Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB
+//! Early refresh is `XFetch` (Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB
 //! 2015) with beta 1: each hit draws how much earlier than the end it would refresh, more for what takes the origin
 //! longer. Under single flight one refresh comes of it, and nobody waits for an entry that is asked for often.
 
@@ -102,7 +102,10 @@ mod tests {
             }
             let fresh = entry.as_ref().filter(|head| head.lifetime.is_fresh(now_ms));
             let wanted = match fresh {
-                Some(head) => is_early && should_refresh(head, now_ms, random.random()),
+                // Drawn only where it matters: a random number costs more than all the rest.
+                Some(head) => {
+                    is_early && may_refresh(head, now_ms) && should_refresh(head, now_ms, random.random())
+                }
                 None => true,
             };
             if let Some(head) = fresh.filter(|_| wanted && fetch_until.is_none()) {

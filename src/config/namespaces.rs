@@ -132,9 +132,9 @@ fn times(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) 
     if let Some(wait) = window(reader, "coalesce_wait") {
         space.coalesce_wait = wait;
     }
+    space.client_max_age = window(reader, "client_max_age");
     let jitter = section.take("jitter").and_then(|taken| reader.number(&taken, 0, JITTER_MAX));
     space.jitter = jitter.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(space.jitter);
-    space.client_max_age = window(reader, "client_max_age");
 }
 
 fn keys(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) {

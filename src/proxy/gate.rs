@@ -151,12 +151,7 @@ impl ProxyHttp for Gate {
         respond::finish_head(session, response, ctx)
     }
 
-    fn should_serve_stale(
-        &self,
-        session: &mut Session,
-        ctx: &mut RequestCtx,
-        error: Option<&Error>,
-    ) -> bool {
+    fn should_serve_stale(&self, session: &mut Session, ctx: &mut RequestCtx, error: Option<&Error>) -> bool {
         caching::may_serve_stale(session, ctx, error)
     }
 

@@ -236,7 +236,9 @@ impl CacheStorage {
         match parts.demand.judge(lifetime, now_ms) {
             Some(Verdict::Validate) => Need::Origin,
             Some(Verdict::Fresh) => Need::Nothing,
-            None if lifetime.is_fresh(now_ms) || lifetime.may_serve_while_revalidating(now_ms) => Need::Nothing,
+            None if lifetime.is_fresh(now_ms) || lifetime.may_serve_while_revalidating(now_ms) => {
+                Need::Nothing
+            }
             None => flight,
         }
     }

@@ -38,7 +38,8 @@ impl Instance {
 
     /// On a Redis whose feed it hears.
     async fn on(server: &Redis) -> Self {
-        let connection = connection_within(&format!("redis://127.0.0.1:{}", server.port), Duration::from_millis(500));
+        let connection =
+            connection_within(&format!("redis://127.0.0.1:{}", server.port), Duration::from_millis(500));
         eventually(|| connection.is_up()).await;
         let instance = Self::deaf(connection.clone());
         let (flights, is_live) = (Arc::clone(&instance.flights), Arc::new(AtomicBool::new(false)));

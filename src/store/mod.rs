@@ -55,8 +55,8 @@ use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
 use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLeases, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, Roll,
-    Surroundings,
+    Connection, Event, Feed, RedisEntries, RedisLeases, RedisLimits, RedisOverrides, RedisPurges, RedisSlots,
+    Roll, Surroundings,
 };
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
@@ -149,8 +149,7 @@ impl Stores {
         let beside = cache.as_ref().and(common.clone());
         let leases = beside.clone();
         let leases = leases.map(|common| RedisLeases::new(common, &settings.prefix, flights::LEASE));
-        let flights =
-            Flights::new(leases, Arc::clone(clock), Arc::clone(metrics), tasks.clone());
+        let flights = Flights::new(leases, Arc::clone(clock), Arc::clone(metrics), tasks.clone());
         let flights = Arc::new(flights);
         let ledger = beside.map(|connection| RedisPurges::new(connection, &settings.prefix));
         let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
@@ -166,8 +165,18 @@ impl Stores {
         let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
         let top = TopLists::default();
         let (told, missed) = (Notify::new(), Notify::new());
-        let stores =
-            Arc::new(Self { limiter, slots, entries, purges, flights, live_overrides, top, snapshot, told, missed });
+        let stores = Arc::new(Self {
+            limiter,
+            slots,
+            entries,
+            purges,
+            flights,
+            live_overrides,
+            top,
+            snapshot,
+            told,
+            missed,
+        });
         stores.start(tasks);
         if let Some(connection) = common {
             stores.listen(connection);

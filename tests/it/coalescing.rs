@@ -18,7 +18,8 @@ async fn fleet(size: usize, origin: &Origin, namespace: &str) -> (Store, Vec<Gat
     let store = Store::Redis(Redis::start().await);
     let gates = gates(size, origin, &store, namespace).await;
     for gate in &gates {
-        eventually("it hears the others", async || gate.metric("tidegate_limit_feed_up", &[]).await > 0.0).await;
+        eventually("it hears the others", async || gate.metric("tidegate_limit_feed_up", &[]).await > 0.0)
+            .await;
     }
     (store, gates)
 }
@@ -170,7 +171,8 @@ async fn a_stale_entry_is_refreshed_once_for_the_fleet_and_nobody_waits() {
     assert_eq!(origin.count(), 2, "one refresh for all");
     door.add_permits(1);
     for gate in &gates {
-        eventually("all have the new answer", async || get(gate, "/a").fetch().await.text() == "answer 2").await;
+        eventually("all have the new answer", async || get(gate, "/a").fetch().await.text() == "answer 2")
+            .await;
     }
     assert_eq!(origin.count(), 2);
 }
@@ -290,8 +292,7 @@ async fn variants_do_not_wait_for_each_other() {
         }
         door.add_permits(2);
     };
-    let (slow, slow_too, ()) =
-        futures_util::join!(ask(&gates[0], "slow"), ask(&gates[1], "slow"), others);
+    let (slow, slow_too, ()) = futures_util::join!(ask(&gates[0], "slow"), ask(&gates[1], "slow"), others);
     assert_eq!((slow.text().as_str(), slow_too.text().as_str()), ("slow", "slow"));
     assert_eq!(origin.count(), 4, "de, slow, en and fr once each");
 }
@@ -301,9 +302,8 @@ async fn head_and_get_share_a_flight() {
     let door = Arc::new(Semaphore::new(0));
     let origin = behind(&door, || Reply::ok("shared")).await;
     let gates = gates(1, &origin, &Store::Memory, PATIENT).await;
-    let heads = join_all((0..5).map(|_| {
-        gates[0].request(Method::HEAD, "/a").header("Host", "one.example").fetch()
-    }));
+    let heads =
+        join_all((0..5).map(|_| gates[0].request(Method::HEAD, "/a").header("Host", "one.example").fetch()));
     let opened = async {
         eventually("all wait", async || origin.count() >= 1 && in_flight(&gates).await >= 10.0).await;
         door.add_permits(10);
