@@ -26,6 +26,7 @@ pub mod storability;
 pub mod structured;
 pub mod variants;
 pub mod vary;
+pub mod writes;
 
 pub use codec::{EntryFault, Stored, encode, open};
 pub use demand::{Demand, Verdict, request_demand};
@@ -41,3 +42,4 @@ pub use status::{CacheStatus, Outcome};
 pub use storability::{Refused, ResponseInput, Storability, storability};
 pub use variants::VaryRecord;
 pub use vary::{Variant, variant};
+pub use writes::Invalidates;

@@ -8,7 +8,7 @@ use crate::proxy::context::RequestCtx;
 use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
 use crate::proxy::tokens::Tokens;
-use crate::proxy::{admit, caching, failure, finish, limiting, respond, upstream};
+use crate::proxy::{admit, caching, failure, finish, invalidation, limiting, respond, upstream};
 use crate::store::Stores;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
@@ -146,7 +146,9 @@ impl ProxyHttp for Gate {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         if !response.status.is_informational() {
-            limiting::settle(self, ctx, response.status.as_u16(), &response.headers).await;
+            let (status, headers) = (response.status.as_u16(), &response.headers);
+            limiting::settle(self, ctx, status, headers).await;
+            invalidation::after_write(self, ctx, &session.req_header().method, status, headers).await;
         }
         respond::finish_head(session, response, ctx)
     }

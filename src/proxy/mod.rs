@@ -11,6 +11,7 @@ mod failure;
 mod finish;
 mod flight;
 mod gate;
+mod invalidation;
 mod limiting;
 mod lock;
 mod plane;

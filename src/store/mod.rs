@@ -120,18 +120,7 @@ impl Stores {
             StoreUrl::Memory => None,
             StoreUrl::Redis(url) => Some(open(StoreName::Redis, url)?),
         };
-        let (counts, slots, live_overrides) = match &shared {
-            None => {
-                (LimitStore::Memory, Slots::memory(), LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX))
-            }
-            Some(connection) => {
-                let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
-                let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
-                let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), &settings.prefix));
-                let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
-                (counts, Slots::shared(leases, tasks), overrides)
-            }
-        };
+        let (counts, slots, live_overrides) = counting(shared.as_ref(), settings, clock, tasks);
         let roll = shared.clone().map(|connection| Roll::open(connection, &settings.prefix, tasks));
         let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
         // What is in Redis needs none: there the counts of this process are a fallback, and soon out of date.
@@ -145,12 +134,10 @@ impl Stores {
             StoreUrl::Redis(url) => Some(open(StoreName::RedisCache, url)?),
         };
         // With the counts where they are shared too: that Redis must not evict anything anyway.
-        let common = shared.clone().or_else(|| cache.clone());
+        let common = shared.or_else(|| cache.clone());
         let beside = cache.as_ref().and(common.clone());
-        let leases = beside.clone();
-        let leases = leases.map(|common| RedisLeases::new(common, &settings.prefix, flights::LEASE));
+        let leases = beside.clone().map(|common| RedisLeases::new(common, &settings.prefix, flights::LEASE));
         let flights = Flights::new(leases, Arc::clone(clock), Arc::clone(metrics), tasks.clone());
-        let flights = Arc::new(flights);
         let ledger = beside.map(|connection| RedisPurges::new(connection, &settings.prefix));
         let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
         let memory = MemoryEntries::new(Arc::clone(clock), Arc::clone(&purges), settings.memory_cache_bytes);
@@ -170,7 +157,7 @@ impl Stores {
             slots,
             entries,
             purges,
-            flights,
+            flights: Arc::new(flights),
             live_overrides,
             top,
             snapshot,
@@ -217,11 +204,14 @@ impl Stores {
         });
         let reading = Arc::clone(self);
         tasks.spawn_until_stop("purges", async move {
+            // The first look comes soon after the store answers: the start waits for it.
+            let mut pause = CONNECT_LOOK;
             loop {
                 if let Err(failure) = reading.purges.read().await {
                     tracing::trace!(%failure, "purges not read");
                 }
-                drop(tokio::time::timeout(purges::READ_EVERY, reading.missed.notified()).await);
+                drop(tokio::time::timeout(pause, reading.missed.notified()).await);
+                pause = pause.saturating_mul(2).min(purges::READ_EVERY);
             }
         });
         let turning = Arc::clone(self);
@@ -302,8 +292,10 @@ impl Stores {
     /// Waits until the stores answer, at most `budget`: requests before that would be counted by this instance alone.
     pub async fn connected(&self, budget: Duration) -> bool {
         let connected = async {
+            // What is fetched before the first look into the ledger of purges cannot be judged later, and is dropped.
             let is_ready = || {
-                self.limiter.is_connected() && self.entries.is_connected() && self.live_overrides.is_loaded()
+                let answers = self.limiter.is_connected() && self.entries.is_connected();
+                answers && self.live_overrides.is_loaded() && self.purges.is_trusted()
             };
             while !is_ready() {
                 tokio::time::sleep(CONNECT_LOOK).await;
@@ -329,6 +321,24 @@ impl Stores {
             readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });
         }
     }
+}
+
+/// What is counted, where: in this process, or in Redis.
+fn counting(
+    shared: Option<&Connection>,
+    settings: &StoreSettings,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> (LimitStore, Slots, LiveOverrides) {
+    let Some(connection) = shared else {
+        let overrides = LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX);
+        return (LimitStore::Memory, Slots::memory(), overrides);
+    };
+    let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
+    let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
+    let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), &settings.prefix));
+    let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
+    (counts, Slots::shared(leases, tasks), overrides)
 }
 
 /// Counts of the process before this one. Without them every quota is whole again, which is no reason not to start.

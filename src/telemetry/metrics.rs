@@ -177,6 +177,11 @@ impl Metrics {
         self.families.cache_flights.with_label_values(&[result.as_str()]).inc();
     }
 
+    /// Stored responses were purged, in `purges` ways at once.
+    pub fn cache_purges(&self, source: &'static str, purges: u64) {
+        self.families.cache_purges.with_label_values(&[source]).inc_by(purges);
+    }
+
     /// A store operation took `duration`, whatever its outcome.
     pub fn store_duration(&self, store: StoreName, operation: &'static str, duration: Duration) {
         self.families

@@ -24,6 +24,7 @@ mod failure;
 mod fleet;
 mod harness;
 mod identity;
+mod invalidation;
 mod lifecycle;
 mod limits;
 mod messages;

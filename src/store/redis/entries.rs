@@ -192,7 +192,7 @@ impl RedisEntries {
             client
                 .set::<(), _, _>(place.as_str(), value.clone(), Some(life.expiration()), None, false)
                 .await?;
-            let (value, life) = (record_value.clone(), record_life.as_ref().map(Life::expiration));
+            let (value, life) = (record_value.clone(), record_life.map(Life::expiration));
             client.set::<(), _, _>(record_place.as_str(), value, life, None, false).await?;
             client.del::<(), _>(single.as_str()).await
         };
@@ -238,12 +238,12 @@ pub(super) struct Life(i64);
 
 impl Life {
     /// As an option of SET.
-    pub(super) fn expiration(&self) -> Expiration {
+    pub(super) fn expiration(self) -> Expiration {
         Expiration::PX(self.0)
     }
 
     /// As an argument of PEXPIRE.
-    pub(super) fn ms(&self) -> i64 {
+    pub(super) fn ms(self) -> i64 {
         self.0
     }
 }
