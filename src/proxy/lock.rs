@@ -1,5 +1,5 @@
 //! pingora's cache lock, for what our flights have not decided. pingora's own is of one process and cannot be awaited by a
-//! look-up, so requests that miss are coalesced there (`proxy/storage.rs`), and here each of them may write. What is
+//! look-up, so requests that miss are coalesced there (`proxy/lookup.rs`), and here each of them may write. What is
 //! left is one background refresh at a time of a stale entry that is served meanwhile.
 
 use crate::proxy::storage::KeyParts;

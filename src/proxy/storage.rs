@@ -4,9 +4,9 @@
 //! carries the request's fields, and the store picks the variant by the stored response's selecting fields.
 
 use crate::base::{Clock, Digest};
-use crate::cache::{Demand, Entry, EntryHead, Label, Lifetime, Namespace, Verdict, early};
+use crate::cache::{Demand, Entry, EntryHead, Label, Lifetime, Namespace};
 use crate::proxy::flight::Part;
-use crate::store::{Flight, FlightKey, Joined, Lookup, Stores};
+use crate::store::Stores;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -23,12 +23,6 @@ use pingora::{Error, ErrorType, Result};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// How often a request looks again after others have stored something, before it goes itself.
-const LOOKS_MAX: usize = 4;
-
-/// The window in which pingora may serve what is shown to it as stale.
-const EARLY_WINDOW_S: u32 = 60;
 
 /// Rides in the cache key: what the store needs besides pingora's own hash.
 #[derive(Clone)]
@@ -77,9 +71,9 @@ pub(super) struct Found {
 
 /// The adapter. pingora wants it `&'static`: it is leaked once, where the data plane is built.
 pub(super) struct CacheStorage {
-    stores: Arc<Stores>,
-    metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
+    pub(super) stores: Arc<Stores>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl CacheStorage {
@@ -127,17 +121,7 @@ impl Storage for CacheStorage {
         key: &CacheKey,
         _trace: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let parts = parts(key)?;
-        let found = self.find(parts).await;
-        let found = match self.need(parts, found.as_deref()) {
-            Need::Nothing => found,
-            Need::Flight => Box::pin(self.coalesce(parts, found)).await,
-            Need::Origin => {
-                parts.part.ask(None);
-                found
-            }
-        };
-        found.map(|entry| self.show(parts, entry)).transpose()
+        self.look_up(parts(key)?).await
     }
 
     async fn get_miss_handler(
@@ -192,124 +176,7 @@ impl Storage for CacheStorage {
     }
 }
 
-/// What a request needs besides what the store has for it.
-enum Need {
-    Nothing,
-    /// An answer of the origin, its own or another request's.
-    Flight,
-    /// An answer of the origin that is made for it.
-    Origin,
-}
-
 impl CacheStorage {
-    /// What the store has for the request.
-    async fn find(&self, parts: &KeyParts) -> Option<Arc<Entry>> {
-        let entry = match self.stores.entries.lookup(&parts.digest, &parts.request).await {
-            Lookup::Hit(entry, _) => entry,
-            Lookup::Miss => return None,
-            Lookup::Unavailable => {
-                self.metrics.cache_error(&parts.namespace.name, parts.label.tenant.as_deref());
-                return None;
-            }
-        };
-        // The key says so already. Should it ever not, nobody gets another tenant's bytes.
-        if entry.head.owner != parts.owner {
-            tracing::error!(key = ?parts.digest, "a stored response belongs to somebody else");
-            return None;
-        }
-        Some(entry)
-    }
-
-    fn need(&self, parts: &KeyParts, found: Option<&Entry>) -> Need {
-        let is_alone = parts.namespace.coalesce_wait.is_zero() && !parts.is_background;
-        let flight = if is_alone { Need::Origin } else { Need::Flight };
-        // It will be refused rather than sent on.
-        if parts.demand.only_if_cached {
-            return Need::Nothing;
-        }
-        let Some(entry) = found else { return flight };
-        let (lifetime, now_ms) = (&entry.head.lifetime, self.clock.wall_ms());
-        if parts.is_background {
-            let is_done = lifetime.is_fresh(now_ms) && !early::may_refresh(&entry.head, now_ms);
-            return if is_done { Need::Nothing } else { flight };
-        }
-        match parts.demand.judge(lifetime, now_ms) {
-            Some(Verdict::Validate) => Need::Origin,
-            Some(Verdict::Fresh) => Need::Nothing,
-            None if lifetime.is_fresh(now_ms) || lifetime.may_serve_while_revalidating(now_ms) => {
-                Need::Nothing
-            }
-            None => flight,
-        }
-    }
-
-    /// Waits for another request's answer, or becomes the one that asks; what there is in the end.
-    async fn coalesce(&self, parts: &KeyParts, mut found: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
-        let (entries, flights) = (&self.stores.entries, &self.stores.flights);
-        let patience = flights.patience(parts.namespace.coalesce_wait);
-        for _ in 0..LOOKS_MAX {
-            let key = FlightKey::new(&parts.digest, entries.wanted(&parts.digest, &parts.request));
-            let flight = match flights.join(&key, &patience).await {
-                Joined::LookAgain => None,
-                Joined::Go(flight) if flight.is_impatient() && parts.is_background => {
-                    parts.part.leave_to_others();
-                    return found;
-                }
-                Joined::Go(flight) => Some(flight),
-            };
-            if flight.as_ref().is_none_or(Flight::is_shared) {
-                found = self.find(parts).await;
-                if matches!(self.need(parts, found.as_deref()), Need::Nothing) {
-                    parts.part.collapse();
-                    if let Some(flight) = flight {
-                        flight.found();
-                    }
-                    return found;
-                }
-            }
-            match flight {
-                Some(flight) if parts.is_background => {
-                    parts.part.refresh(flight);
-                    return found;
-                }
-                Some(flight) => {
-                    parts.part.ask(Some(flight));
-                    return found;
-                }
-                None => {}
-            }
-        }
-        // What others store is not what it needs: a variant that finds no room, a write that was dropped.
-        parts.part.ask(None);
-        found
-    }
-
-    /// The entry as pingora sees it.
-    fn show(&self, parts: &KeyParts, entry: Arc<Entry>) -> Result<(CacheMeta, HitHandler)> {
-        let (head, now_ms) = (&entry.head, self.clock.wall_ms());
-        let is_early = if parts.is_background {
-            early::may_refresh(head, now_ms) && !parts.part.is_elsewhere()
-        } else {
-            // A stale entry that is served meanwhile begins its refresh itself, and one that is asked for needs none.
-            !parts.demand.only_if_cached && early::should_refresh(head, now_ms, rand::random())
-        };
-        let mut lifetime = head.lifetime;
-        if is_early {
-            lifetime.fresh_until_ms = now_ms.saturating_sub(1);
-            lifetime.swr_s = EARLY_WINDOW_S;
-        }
-        let mut meta = meta(head.status, &head.headers, &lifetime)?;
-        // The background request asks the origin, which never gave the tag that we make.
-        if !parts.is_background
-            && let Some(tag) = entry.made_tag(now_ms)
-        {
-            meta.response_header_mut().insert_header(http::header::ETAG, tag)?;
-        }
-        let handler = Hit { body: Some(entry.body.clone()), whole: entry.body.clone() };
-        meta.extensions_mut().insert(Found { entry, is_early });
-        Ok((meta, Box::new(handler)))
-    }
-
     fn head(&self, parts: &KeyParts, status: u16, headers: HeaderMap, draft: Draft) -> EntryHead {
         let Draft { lifetime, selecting, tags, cost_ms } = draft;
         let label = Arc::new(Label { tags, ..(*parts.label).clone() });
@@ -328,9 +195,16 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// A stored body on its way to a client.
-struct Hit {
+pub(super) struct Hit {
     body: Option<Bytes>,
     whole: Bytes,
+}
+
+impl Hit {
+    /// The whole body of `entry`.
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self { body: Some(entry.body.clone()), whole: entry.body.clone() }
+    }
 }
 
 #[async_trait]

@@ -8,22 +8,19 @@
 use crate::base::{BoundedMap, Clock, Digest, Tasks};
 use crate::cache::Variant;
 use crate::store::entries::Written;
+use crate::store::flight::{Ending, Flight, Role};
 use crate::store::redis::RedisLeases;
 use crate::telemetry::{FlightResult, Metrics};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// How long the lease of a holder that is gone keeps the others waiting.
 pub const LEASE: Duration = Duration::from_secs(2);
-
-/// Between two renewals: three may fail before a lease is lost.
-const RENEW_EVERY: Duration = Duration::from_millis(500);
 
 /// Between two looks at another's lease while the feed brings no messages.
 const POLL_EVERY: Duration = Duration::from_millis(100);
@@ -48,31 +45,10 @@ impl FlightKey {
     pub fn new(key: &Digest, variant: Variant) -> Self {
         Self(format!("{}:{variant}", key.short()).into())
     }
-}
 
-/// How a flight ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The answer is in the store.
-    Stored,
-    /// It may not be stored, and the next one will not be either: nobody queues for a while.
-    Uncacheable,
-    /// It may not be stored, which says nothing of the next one (an error of the origin).
-    Unstored,
-    /// There is none: somebody else should try.
-    Failed,
-}
-
-impl Ending {
-    const ALL: [Self; 4] = [Self::Stored, Self::Uncacheable, Self::Unstored, Self::Failed];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Stored => "stored",
-            Self::Uncacheable => "uncacheable",
-            Self::Unstored => "unstored",
-            Self::Failed => "failed",
-        }
+    /// Its name for the fleet.
+    pub(super) fn name(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 
@@ -94,20 +70,9 @@ pub enum Joined {
     LookAgain,
 }
 
-/// Why a request asks the origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// For all others; they wait for it.
-    Leader,
-    /// It has waited long enough. Those of its instance who have too wait for it nevertheless.
-    Lone,
-    /// For itself only.
-    Apart,
-}
-
 /// A flight under way.
 #[derive(Debug)]
-struct Record {
+pub(super) struct Record {
     /// Told once, when it ends.
     ending: watch::Sender<Option<Ending>>,
     /// What the fleet says of it; `None`: look at the lease again.
@@ -330,13 +295,14 @@ impl Flights {
         }
     }
 
-    fn mark(&self, key: &FlightKey) {
+    /// Nobody queues for it.
+    pub(super) fn mark(&self, key: &FlightKey) {
         let until_ms = self.clock.monotonic_ms().saturating_add(UNCACHEABLE_MS);
         self.uncacheable.lock().insert(key.clone(), until_ms);
     }
 
     /// It was storable after all.
-    fn unmark(&self, key: &FlightKey) {
+    pub(super) fn unmark(&self, key: &FlightKey) {
         let mut uncacheable = self.uncacheable.lock();
         if uncacheable.get(key).is_some() {
             uncacheable.insert(key.clone(), 0);
@@ -344,7 +310,7 @@ impl Flights {
     }
 
     /// One guard less; tells those who wait unless the flight failed and another guard is still on its way.
-    fn leave(&self, key: &FlightKey, record: &Arc<Record>, ending: Ending, role: Role) {
+    pub(super) fn leave(&self, key: &FlightKey, record: &Arc<Record>, ending: Ending, role: Role) {
         let mut table = self.table.lock();
         if let Some(entry) = table.get_mut(key)
             && Arc::ptr_eq(&entry.record, record)
@@ -360,114 +326,26 @@ impl Flights {
         record.ending.send_if_modified(|told| told.is_none() && told.replace(ending).is_none());
     }
 
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.table.lock().is_empty()
-    }
-}
-
-/// The guard of a request that asks the origin. Dropped, it says that the flight failed.
-#[derive(Debug)]
-pub struct Flight {
-    flights: Arc<Flights>,
-    key: FlightKey,
-    role: Role,
-    record: Option<Arc<Record>>,
-    /// Ends the lease.
-    lease: Option<oneshot::Sender<(Ending, Written)>>,
-}
-
-impl Flight {
-    /// Do others wait for it? Then the answer may have come into the store since it was looked for.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        self.role != Role::Apart
-    }
-
-    /// Does it ask because others took too long?
-    #[must_use]
-    pub fn is_impatient(&self) -> bool {
-        self.role == Role::Lone
-    }
-
-    /// The answer is in memory; other instances hear of it once it is `written` to Redis.
-    pub fn stored(mut self, written: Written) {
-        self.end(Ending::Stored, written);
-    }
-
-    /// Another instance had stored the answer in the meantime.
-    pub fn found(self) {
-        self.stored(Written::at_once());
-    }
-
-    /// The answer may not be stored: those who wait go at once, and for 10 seconds nobody queues.
-    pub fn uncacheable(mut self) {
-        self.end(Ending::Uncacheable, Written::at_once());
-    }
-
-    /// The answer may not be stored, as an error of the origin: those who wait go at once.
-    pub fn unstored(mut self) {
-        self.end(Ending::Unstored, Written::at_once());
-    }
-
-    fn end(&mut self, ending: Ending, written: Written) {
-        match ending {
-            Ending::Stored => self.flights.unmark(&self.key),
-            Ending::Uncacheable => self.flights.mark(&self.key),
-            Ending::Unstored | Ending::Failed => {}
-        }
-        let Some(record) = self.record.take() else { return };
-        self.flights.leave(&self.key, &record, ending, self.role);
-        match (self.lease.take(), &self.flights.leases) {
-            // Its task may have ended with the process only.
-            (Some(lease), _) => drop(lease.send((ending, written))),
-            (None, Some(leases)) if self.role == Role::Lone && ending != Ending::Failed => {
-                let (leases, name) = (leases.clone(), Arc::clone(&self.key.0));
-                self.flights.tasks.spawn("flight told", async move {
-                    written.done().await;
-                    drop(leases.tell(&name, ending.word()).await);
-                });
-            }
-            (None, _) => {}
-        }
-    }
-
-    fn turn_alone(&mut self) {
-        self.role = Role::Lone;
-        let mut table = self.flights.table.lock();
-        if let Some(entry) = table.get_mut(&self.key) {
+    /// The guard of the flight for `key` goes alone.
+    pub(super) fn has_lone(&self, key: &FlightKey) {
+        if let Some(entry) = self.table.lock().get_mut(key) {
             entry.has_lone = true;
         }
     }
 
-    /// Keeps the lease in a task of its own until the flight has ended.
-    fn hold(&mut self, leases: RedisLeases, holder: u128) {
-        let (sender, receiver) = oneshot::channel();
-        self.lease = Some(sender);
-        let name = Arc::clone(&self.key.0);
-        self.flights.tasks.spawn("lease", async move {
-            let ended = async {
-                let (ending, written) = receiver.await.unwrap_or((Ending::Failed, Written::at_once()));
-                // Whoever is woken looks into Redis.
-                written.done().await;
-                ending
-            };
-            let mut ended = pin!(ended);
-            let ending = loop {
-                match timeout(RENEW_EVERY, ended.as_mut()).await {
-                    Ok(ending) => break ending,
-                    // A lease that was lost stays lost: another instance has asked the origin by now.
-                    Err(_elapsed) => drop(leases.keep(&name, holder).await),
-                }
-            };
-            drop(leases.release(&name, holder, ending.word()).await);
-        });
+    /// Those of the fleet.
+    pub(super) fn leases(&self) -> Option<&RedisLeases> {
+        self.leases.as_ref()
     }
-}
 
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.end(Ending::Failed, Written::at_once());
+    /// Where leases are kept.
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.lock().is_empty()
     }
 }
 

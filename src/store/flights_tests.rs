@@ -3,7 +3,8 @@
 use crate::base::{Clock, Digest, SystemClock, Tasks};
 use crate::cache::Variant;
 use crate::store::entries::Written;
-use crate::store::flights::{Flight, FlightKey, Flights, Joined, LEASE};
+use crate::store::flight::Flight;
+use crate::store::flights::{FlightKey, Flights, Joined, LEASE};
 use crate::store::redis::{Connection, Event, Feed, RedisLeases};
 use crate::store::testing::{Redis, connection_within, eventually};
 use crate::telemetry::Metrics;

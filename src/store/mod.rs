@@ -5,6 +5,7 @@ pub mod breaker;
 mod denials;
 pub mod entries;
 mod fallback;
+pub mod flight;
 pub mod flights;
 pub mod limiter;
 pub mod memory_entries;
@@ -41,7 +42,8 @@ mod slots_tests;
 mod testing;
 
 pub use entries::{EntryStore, Found, Lookup, Written};
-pub use flights::{Flight, FlightKey, Flights, Joined, Patience};
+pub use flight::Flight;
+pub use flights::{FlightKey, Flights, Joined, Patience};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
 pub use overrides::{LiveOverride, LiveOverrides, NotSet};
 pub use purges::{Purges, Reach};

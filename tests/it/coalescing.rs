@@ -109,7 +109,7 @@ async fn a_killed_leader_costs_the_others_its_lease_and_one_more_request() {
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == "second"));
     assert_eq!(origin.count(), 2);
     assert!(took < Duration::from_millis(3_000), "lease 2 s, then one request: {took:?}");
-    drop(leading.process.exit().await);
+    leading.process.exit().await;
 }
 
 /// Two rounds of the backend's time: one that leads, and then all others at once.
