@@ -158,6 +158,7 @@ fn namespace_value(space: &Namespace) -> Value {
         "stale_while_revalidate": space.stale_while_revalidate.map(format_duration),
         "stale_if_error": space.stale_if_error.map(format_duration),
         "negative_ttl": format_duration(space.negative_ttl),
+        "jitter": space.jitter,
         "max_object": format_size(space.max_object),
         "tags": space.tags,
     })

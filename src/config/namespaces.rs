@@ -10,6 +10,9 @@ use crate::config::tree::{Kind, Node};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A lifetime of which less than half may be left is no lifetime that anybody meant, in percent.
+const JITTER_MAX: u64 = 50;
+
 /// What `cache` says besides namespaces.
 pub(super) struct CacheSection {
     /// Namespaces by name.
@@ -130,6 +133,8 @@ fn times(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) 
         space.coalesce_wait = wait;
     }
     space.client_max_age = window(reader, "client_max_age");
+    let jitter = section.take("jitter").and_then(|taken| reader.number(&taken, 0, JITTER_MAX));
+    space.jitter = jitter.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(space.jitter);
 }
 
 fn keys(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) {

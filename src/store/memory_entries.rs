@@ -199,6 +199,14 @@ impl MemoryEntries {
         }
     }
 
+    /// Takes over the record of a key that the store behind has, where this process knows none.
+    pub fn learn(&self, key: &Digest, record: VaryRecord) {
+        let _only_one = self.records.lock();
+        if self.record(key).is_none() {
+            self.cache.insert((*key, Variant::SINGLE), Slot::Record(Arc::new(record)));
+        }
+    }
+
     /// Forgets what `request` selects under the key.
     pub fn forget(&self, key: &Digest, request: &HeaderMap) {
         let variant = match self.cache.get(&(*key, Variant::SINGLE)) {

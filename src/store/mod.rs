@@ -5,6 +5,8 @@ pub mod breaker;
 mod denials;
 pub mod entries;
 mod fallback;
+pub mod flight;
+pub mod flights;
 pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
@@ -25,6 +27,8 @@ mod contract_tests;
 #[cfg(test)]
 mod fleet_tests;
 #[cfg(test)]
+mod flights_tests;
+#[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]
 mod outage_tests;
@@ -37,7 +41,9 @@ mod slots_tests;
 #[cfg(test)]
 mod testing;
 
-pub use entries::{EntryStore, Found, Lookup};
+pub use entries::{EntryStore, Found, Lookup, Written};
+pub use flight::Flight;
+pub use flights::{FlightKey, Flights, Joined, Patience};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
 pub use overrides::{LiveOverride, LiveOverrides, NotSet};
 pub use purges::{Purges, Reach};
@@ -51,8 +57,8 @@ use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
 use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, Roll,
-    Surroundings,
+    Connection, Event, Feed, RedisEntries, RedisLeases, RedisLimits, RedisOverrides, RedisPurges, RedisSlots,
+    Roll, Surroundings,
 };
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
@@ -79,6 +85,8 @@ pub struct Stores {
     pub entries: EntryStore,
     /// What of them is good no more.
     pub purges: Arc<Purges>,
+    /// Who fetches what for whom.
+    pub flights: Arc<Flights>,
     /// Limits that single identities were given while running.
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
@@ -114,18 +122,7 @@ impl Stores {
             StoreUrl::Memory => None,
             StoreUrl::Redis(url) => Some(open(StoreName::Redis, url)?),
         };
-        let (counts, slots, live_overrides) = match &shared {
-            None => {
-                (LimitStore::Memory, Slots::memory(), LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX))
-            }
-            Some(connection) => {
-                let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
-                let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
-                let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), &settings.prefix));
-                let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
-                (counts, Slots::shared(leases, tasks), overrides)
-            }
-        };
+        let (counts, slots, live_overrides) = counting(shared.as_ref(), settings, clock, tasks);
         let roll = shared.clone().map(|connection| Roll::open(connection, &settings.prefix, tasks));
         let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
         // What is in Redis needs none: there the counts of this process are a fallback, and soon out of date.
@@ -140,8 +137,10 @@ impl Stores {
         };
         // With the counts where they are shared too: that Redis must not evict anything anyway.
         let common = shared.or_else(|| cache.clone());
-        let ledger = cache.as_ref().and(common.clone());
-        let ledger = ledger.map(|connection| RedisPurges::new(connection, &settings.prefix));
+        let beside = cache.as_ref().and(common.clone());
+        let leases = beside.clone().map(|common| RedisLeases::new(common, &settings.prefix, flights::LEASE));
+        let flights = Flights::new(leases, Arc::clone(clock), Arc::clone(metrics), tasks.clone());
+        let ledger = beside.map(|connection| RedisPurges::new(connection, &settings.prefix));
         let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
         let memory = MemoryEntries::new(Arc::clone(clock), Arc::clone(&purges), settings.memory_cache_bytes);
         let entries = match cache {
@@ -155,8 +154,18 @@ impl Stores {
         let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
         let top = TopLists::default();
         let (told, missed) = (Notify::new(), Notify::new());
-        let stores =
-            Arc::new(Self { limiter, slots, entries, purges, live_overrides, top, snapshot, told, missed });
+        let stores = Arc::new(Self {
+            limiter,
+            slots,
+            entries,
+            purges,
+            flights: Arc::new(flights),
+            live_overrides,
+            top,
+            snapshot,
+            told,
+            missed,
+        });
         stores.start(tasks);
         if let Some(connection) = common {
             stores.listen(connection);
@@ -231,10 +240,14 @@ impl Stores {
         match event {
             Event::Live => {
                 self.limiter.hears_others(true);
+                self.flights.hears_others(true);
                 self.told.notify_one();
                 self.missed.notify_one();
             }
-            Event::Lost => self.limiter.hears_others(false),
+            Event::Lost => {
+                self.limiter.hears_others(false);
+                self.flights.hears_others(false);
+            }
             Event::Message(text) => self.hear_message(&text),
         }
     }
@@ -247,6 +260,7 @@ impl Stores {
                     self.missed.notify_one();
                 }
             }
+            Some(("flight", flight)) => self.flights.hear(flight),
             _ if text == redis::overrides::MESSAGE => self.told.notify_one(),
             // Of a later version: whatever it means, nothing that is remembered survives it.
             _ => self.limiter.forget_all_denials(),
@@ -309,6 +323,24 @@ impl Stores {
             readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });
         }
     }
+}
+
+/// What is counted, where: in this process, or in Redis.
+fn counting(
+    shared: Option<&Connection>,
+    settings: &StoreSettings,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> (LimitStore, Slots, LiveOverrides) {
+    let Some(connection) = shared else {
+        let overrides = LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX);
+        return (LimitStore::Memory, Slots::memory(), overrides);
+    };
+    let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
+    let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
+    let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), &settings.prefix));
+    let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
+    (counts, Slots::shared(leases, tasks), overrides)
 }
 
 /// Counts of the process before this one. Without them every quota is whole again, which is no reason not to start.

@@ -4,7 +4,7 @@
 use crate::telemetry::cache_stats::{CacheEvent, CacheReport, CacheStats, CacheStatsBy};
 use crate::telemetry::families::Families;
 use crate::telemetry::labels::{
-    CacheResult, LimitDecision, ReloadResult, StoreName, method_label, status_label,
+    CacheResult, FlightResult, LimitDecision, ReloadResult, StoreName, method_label, status_label,
 };
 use crate::telemetry::readings::{Reading, Sources};
 use parking_lot::Mutex;
@@ -170,6 +170,11 @@ impl Metrics {
     pub fn cache_coalesced(&self, namespace: &str, tenant: Option<&str>) {
         self.families.cache_coalesced.inc();
         self.cache_stats.count(namespace, tenant, CacheEvent::Coalesced);
+    }
+
+    /// A request that missed joined a flight, or did not have to.
+    pub fn cache_flight(&self, result: FlightResult) {
+        self.families.cache_flights.with_label_values(&[result.as_str()]).inc();
     }
 
     /// Stored responses were purged, in `purges` ways at once.

@@ -17,6 +17,7 @@ mod admin;
 mod admin_limits;
 mod cache;
 mod cluster;
+mod coalescing;
 mod codings;
 mod counting;
 mod demo;
