@@ -5,20 +5,22 @@ import { isPass } from './suite.mjs';
 
 const KINDS = ['required', 'optimal', 'check'];
 
-function baselineFile(name) {
-  return fileURLToPath(new URL(`baseline-${name}.json`, import.meta.url));
+function baselineFile(profile) {
+  return fileURLToPath(new URL(`baseline-${profile}.json`, import.meta.url));
 }
 
-/** The stored results of a run by its name, `{id: verdict}`; none where there is no file yet. */
-export function readBaseline(name) {
-  const file = baselineFile(name);
+/** The stored results of a profile with any store, `{id: verdict}`; none where there is no file yet. */
+export function readBaseline(profile) {
+  const file = baselineFile(profile);
   return fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, 'utf8')) : {};
 }
 
-/** Stores the verdicts of a run as its baseline. */
-export function writeBaseline(name, verdicts) {
-  const sorted = Object.fromEntries(Object.entries(verdicts).sort(([a], [b]) => (a < b ? -1 : 1)));
-  fs.writeFileSync(baselineFile(name), `${JSON.stringify(sorted, null, 1)}\n`);
+/** Stores a profile's baseline: what passes with every store that was run. */
+export function writeBaseline(profile, runs) {
+  const worst = (id) => runs.map((run) => run.verdicts[id]).sort((a, b) => isPass(a) - isPass(b))[0];
+  const ids = Object.keys(runs[0].verdicts).sort();
+  const verdicts = Object.fromEntries(ids.map((id) => [id, worst(id)]));
+  fs.writeFileSync(baselineFile(profile), `${JSON.stringify(verdicts, null, 1)}\n`);
 }
 
 /**
