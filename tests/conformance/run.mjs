@@ -7,8 +7,8 @@
 //     --update        stores what passes now as the baseline
 //     --suite FOLDER  a checkout of the suite's repository instead of the published package: scores, no baseline
 //
-// A test that the baseline has as passed and that does not pass now is run once more, alone: the suite measures whole
-// seconds, and a busy machine loses some. Exit code 0: nothing is lost; 1: something is; 2: there was no run.
+// A test that the baseline has as passed and that does not pass now is run once more, alone, when all else is done: the
+// suite measures whole seconds, and a busy machine loses some. Exit code 0: nothing is lost; 1: something is; 2: there was no run.
 import fs from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
@@ -46,49 +46,48 @@ function readOptions() {
   return { ...values, names, binary, folder };
 }
 
-/** One run: its verdicts, the suite's words on each test, and which passed only when repeated. */
-async function measure(name, suite, options, originPort) {
+/** Runs the whole suite once; Tidegate and its store stay for repeat(). */
+async function run(name, suite, options, originPort) {
   const began = Date.now();
   const [profile, store] = name.split('-');
-  const redis = store === 'redis' ? await startRedis() : undefined;
-  const config = path.join(ROOT, 'config', `${profile}-profile.yaml`);
-  const gate = await startTidegate(options.binary, config, originPort, redis?.url);
   const baseline = options.suite ? {} : readBaseline(profile);
   const isMeasured = Object.keys(baseline).length > 0;
   if (!isMeasured && !options.suite && !options.update) {
     throw new Error(`there is no baseline of ${profile}; --update makes one`);
   }
+  const redis = store === 'redis' ? await startRedis() : undefined;
+  const config = path.join(ROOT, 'config', `${profile}-profile.yaml`);
+  const gate = await startTidegate(options.binary, config, originPort, redis?.url);
   const results = await runClient(options.folder, gate.base, suite.tests.map((test) => test.id));
   const isKnown = (id) => id in baseline && !isPass(baseline[id]);
-  const doubtful = suite.tests.map((test) => test.id).filter((id) => results[id] !== true && !isKnown(id));
-  const isBroken = doubtful.length > REPEATS_MAX && isMeasured;
-  const again = isBroken ? {} : await repeat(doubtful, options, gate.base);
-  Object.assign(results, again);
-  if (gate.child.exitCode !== null || gate.child.signalCode !== null) {
-    throw new Error(`${name}: Tidegate ended while it was tested:\n${gate.child.lastLines.join('\n')}`);
+  const ids = suite.tests.map((test) => test.id).filter((id) => results[id] !== true && !isKnown(id));
+  const doubtful = isMeasured && ids.length > REPEATS_MAX ? [] : ids;
+  const seconds = Math.round((Date.now() - began) / 1000);
+  return { name, profile, baseline, gate, redis, results, doubtful, seconds };
+}
+
+/** Runs the doubtful tests of a run once more, when nothing else runs, and ends it. */
+async function repeat(run, suite, options) {
+  const again = {};
+  // Of a checkout there is no baseline: all that is not passed is in doubt, and alone it would take minutes.
+  const size = options.suite ? 10 : 1;
+  for (let at = 0; at < run.doubtful.length; at += size) {
+    const ids = run.doubtful.slice(at, at + size);
+    Object.assign(again, await runClient(options.folder, run.gate.base, ids));
   }
-  await stop(gate.child);
-  if (redis) await stop(redis.child);
+  const { child } = run.gate;
+  if (child.exitCode !== null || child.signalCode !== null) {
+    throw new Error(`${run.name}: Tidegate ended while it was tested:\n${child.lastLines.join('\n')}`);
+  }
+  await stop(child);
+  if (run.redis) await stop(run.redis.child);
+  const results = { ...run.results, ...again };
   return {
-    name,
-    profile,
-    baseline,
+    ...run,
     verdicts: Object.fromEntries(suite.tests.map(({ id }) => [id, suite.judge(id, results)])),
     words: Object.fromEntries(Object.entries(results).map(([id, result]) => [id, result[1] ?? ''])),
     repeated: Object.keys(again).filter((id) => again[id] === true),
-    seconds: Math.round((Date.now() - began) / 1000),
   };
-}
-
-/** Runs each of the tests `ids` once more. */
-async function repeat(ids, options, base) {
-  const results = {};
-  // Of a checkout there is no baseline: all that is not passed is in doubt, and alone it would take minutes.
-  const size = options.suite ? 10 : 1;
-  for (let at = 0; at < ids.length; at += size) {
-    Object.assign(results, await runClient(options.folder, base, ids.slice(at, at + size)));
-  }
-  return results;
 }
 
 function show(run, suite, options) {
@@ -114,7 +113,9 @@ async function main() {
   const options = readOptions();
   const suite = await openSuite(options.folder);
   const origin = await startOrigin(options.folder);
-  const runs = await Promise.all(options.names.map((name) => measure(name, suite, options, origin.port)));
+  const first = await Promise.all(options.names.map((name) => run(name, suite, options, origin.port)));
+  const runs = [];
+  for (const one of first) runs.push(await repeat(one, suite, options));
   await stop(origin.child);
   if (options.update) {
     const profiles = new Set(runs.map((run) => run.profile));
