@@ -135,7 +135,7 @@ pub(super) fn judge_response(
     let merged;
     let headers = match (stored, &update) {
         (Some(stored), Some(update)) => {
-            merged = crate::cache::merge_304(stored.headers(), update);
+            merged = crate::cache::merge_304(&namespace, stored.headers(), update);
             &merged
         }
         _ => &response.headers,
