@@ -125,6 +125,12 @@ pub struct ExplainArgs {
     /// Address of the peer
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub ip: IpAddr,
+    /// Also say whether this response would be stored, such as 'HTTP 200'
+    #[arg(long, value_name = "HTTP STATUS")]
+    pub response: Option<String>,
+    /// Field of that response; may be repeated
+    #[arg(long = "response-header", value_name = "NAME: VALUE", requires = "response")]
+    pub response_headers: Vec<String>,
     /// The configuration file, when one is named.
     #[arg(help = CONFIG_HELP, short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,

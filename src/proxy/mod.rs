@@ -14,6 +14,7 @@ mod invalidation;
 mod limiting;
 mod plane;
 mod pool;
+mod purging;
 mod refusal;
 mod respond;
 mod storage;

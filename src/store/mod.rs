@@ -5,6 +5,7 @@ pub mod breaker;
 mod denials;
 pub mod entries;
 mod fallback;
+pub mod inspection;
 pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
@@ -12,6 +13,7 @@ pub mod overrides;
 mod parts;
 mod places;
 pub mod purges;
+pub mod receipt;
 pub mod redis;
 pub mod slots;
 pub mod snapshot;
@@ -38,9 +40,11 @@ mod slots_tests;
 mod testing;
 
 pub use entries::{EntryStore, Found, Lookup};
+pub use inspection::{AtRest, Inspection, Seen};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
 pub use overrides::{LiveOverride, LiveOverrides, NotSet};
 pub use purges::{Purges, Reach};
+pub use receipt::Receipt;
 pub use slots::{Held, SlotRefusal, Slots};
 pub use tiered::TieredEntries;
 pub use top::{Ranking, TopLists};
@@ -51,10 +55,10 @@ use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
 use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, Roll,
+    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, RedisTotals, Roll,
     Surroundings,
 };
-use crate::telemetry::{Metrics, Reading, StoreName, Tier};
+use crate::telemetry::{CacheShare, CacheStatsBy, Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +69,9 @@ const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// Between two looks whether something is owed to the store.
 const REPAY_EVERY: Duration = Duration::from_millis(100);
+
+/// Between two words to the other instances about what was counted here.
+const TOTALS_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two looks at a connection that is being made.
 const CONNECT_LOOK: Duration = Duration::from_millis(5);
@@ -83,6 +90,8 @@ pub struct Stores {
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
     pub top: TopLists,
+    /// What the other instances have counted, where there is a store between them.
+    totals: Option<RedisTotals>,
     /// Where the counts of this process outlive it.
     snapshot: Option<PathBuf>,
     /// Somebody has changed the overrides.
@@ -155,9 +164,11 @@ impl Stores {
         let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
         let top = TopLists::default();
         let (told, missed) = (Notify::new(), Notify::new());
-        let stores =
-            Arc::new(Self { limiter, slots, entries, purges, live_overrides, top, snapshot, told, missed });
+        let totals = common.clone().map(|connection| RedisTotals::new(connection, &settings.prefix));
+        let parts = Self { limiter, slots, entries, purges, live_overrides, top, totals, snapshot, told, missed };
+        let stores = Arc::new(parts);
         stores.start(tasks);
+        stores.tell_totals(metrics, tasks);
         if let Some(connection) = common {
             stores.listen(connection);
         }
@@ -213,6 +224,32 @@ impl Stores {
         });
     }
 
+    /// Tells the others every second what this instance has counted.
+    fn tell_totals(&self, metrics: &Arc<Metrics>, tasks: &Tasks) {
+        let Some(totals) = self.totals.clone() else { return };
+        let metrics = Arc::clone(metrics);
+        tasks.spawn_until_stop("totals", async move {
+            loop {
+                tokio::time::sleep(TOTALS_EVERY).await;
+                let mine = CacheShare::of(&metrics.cache_report(CacheStatsBy::Total));
+                if let Err(failure) = totals.tell(&mine.text()).await {
+                    tracing::trace!(%failure, "totals not told");
+                }
+            }
+        });
+    }
+
+    /// What every live instance that shares the store has counted, this one (`mine`) among them. Without a store between
+    /// them that is this one.
+    ///
+    /// # Errors
+    /// [`StoreFailure`]: the others are not known now.
+    pub async fn totals(&self, mine: CacheShare) -> Result<Vec<CacheShare>, StoreFailure> {
+        let Some(totals) = &self.totals else { return Ok(vec![mine]) };
+        let told = totals.all(&mine.text()).await?;
+        Ok(told.iter().filter_map(|text| CacheShare::parse(text)).collect())
+    }
+
     /// Hears what other instances have to tell.
     fn listen(self: &Arc<Self>, connection: Connection) {
         let stores = Arc::downgrade(self);
@@ -252,6 +289,10 @@ impl Stores {
 
     /// Leaves the fleet, once nothing is served any more.
     pub async fn leave(&self) {
+        if let Some(totals) = &self.totals {
+            // Else the others notice within five seconds.
+            drop(totals.tell("").await);
+        }
         self.limiter.leave().await;
     }
 
@@ -292,6 +333,9 @@ impl Stores {
         let (entries, bytes, evictions) = self.entries.gauges();
         readings.push(Reading::CacheTier { tier: Tier::Memory, entries, bytes, evictions });
         let (local, count) = (self.limiter.local(), |number| u64::try_from(number).unwrap_or(u64::MAX));
+        let (held, patterns) = self.purges.with(|ledger| (ledger.len(), ledger.patterns()));
+        let names = held.saturating_sub(patterns);
+        readings.push(Reading::CacheLedger { names: count(names), patterns: count(patterns) });
         readings.push(Reading::LimitMemory {
             keys: count(local.keys()),
             bytes: count(local.bytes()),

@@ -182,6 +182,8 @@ families! {
         => "Requests that waited for another request's answer instead of asking the upstream.";
     cache_purges: IntCounterVec "tidegate_cache_purges_total" ["source"]
         => "Purges by what asked for them: write (a successful unsafe request), api, webhook, method (PURGE).";
+    cache_ledger: IntGaugeVec "tidegate_cache_ledger" ["kind"]
+        => "What the ledger of purges holds: name, and pattern (compared one by one at each look-up, 256 at most).";
     cache_entries: IntGaugeVec "tidegate_cache_entries" ["tier"]
         => "Stored responses by tier.";
     cache_bytes: IntGaugeVec "tidegate_cache_bytes" ["tier"]
