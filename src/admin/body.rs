@@ -52,11 +52,15 @@ pub(super) async fn bytes_within(
 ///
 /// # Errors
 /// The problem to answer: 400 or 415.
-pub(super) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<Option<T>, Box<Problem>> {
+pub(super) fn parse<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Option<T>, Box<Problem>> {
     if body.is_empty() {
         return Ok(None);
     }
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/json") {
         let detail = "send it with `Content-Type: application/json`";

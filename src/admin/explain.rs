@@ -2,9 +2,9 @@
 
 use crate::admin::answer::{json, problem, wrong};
 use crate::admin::body;
+use crate::admin::cache;
 use crate::admin::parts::AdminParts;
 use crate::base::Problem;
-use crate::admin::cache;
 use crate::config::{Asked, AskedResponse, Explanation};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -44,7 +44,8 @@ pub(super) async fn explain(State(parts): State<AdminParts>, request: Request) -
 
 async fn explained(parts: &AdminParts, request: Request) -> Result<Explanation, Box<Problem>> {
     let Some(Question { method, url, headers, ip, response }) = body::read(request).await? else {
-        let detail = "send an object with `method`, `url` and, if they matter, `headers`, `ip` and `response`";
+        let detail =
+            "send an object with `method`, `url` and, if they matter, `headers`, `ip` and `response`";
         return Err(wrong(400, "invalid-body", "The body is not understood", detail));
     };
     let asked = Asked {

@@ -9,6 +9,7 @@ use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::app::cache::CacheArgs;
 use crate::app::cli::{
     CheckArgs, Cli, Command, ExplainArgs, Global, HealthcheckArgs, LimitArgs, LogStyle, ReplayArgs, RunArgs,
 };
@@ -18,7 +19,7 @@ use crate::app::origin::{Origin, Overrides, Refused};
 use crate::app::output::{complain, data};
 use crate::app::replay::replay;
 use crate::app::run::{RunFault, run};
-use crate::app::{check, demo, limit};
+use crate::app::{cache, check, demo, limit};
 use crate::base::{Clock, SystemClock};
 use crate::config::{Asked, AskedResponse, Env, Explanation, SCHEMA, Source, explain};
 use crate::telemetry::{LogFormat, Logging, install};
@@ -56,6 +57,7 @@ fn execute(command: Command, global: &Global) -> anyhow::Result<()> {
         Command::Schema => Ok(data(SCHEMA)?),
         Command::Healthcheck(args) => healthcheck(args, env),
         Command::Limit(args) => limits(args, env),
+        Command::Cache(args) => cached(args, env),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
@@ -154,7 +156,8 @@ fn answered(args: &ExplainArgs) -> anyhow::Result<Option<(u16, Vec<(String, Stri
         [status, ..] => status,
         [] => "",
     };
-    let status = status.parse().with_context(|| format!("`{line}` is no status; write --response 'HTTP 200'"))?;
+    let status =
+        status.parse().with_context(|| format!("`{line}` is no status; write --response 'HTTP 200'"))?;
     let fields = args.response_headers.iter().map(|line| field(line)).collect::<anyhow::Result<_>>()?;
     Ok(Some((status, fields)))
 }
@@ -162,6 +165,12 @@ fn answered(args: &ExplainArgs) -> anyhow::Result<Option<(u16, Vec<(String, Stri
 fn limits(args: LimitArgs, env: Env) -> anyhow::Result<()> {
     let client = Client::of(&args.admin, args.config, env)?;
     let done = small_runtime()?.block_on(limit::run(&client, &args.action, args.json));
+    Ok(data(&done?)?)
+}
+
+fn cached(args: CacheArgs, env: Env) -> anyhow::Result<()> {
+    let client = Client::of(&args.admin, args.config, env)?;
+    let done = small_runtime()?.block_on(cache::run(&client, &args.action, args.json));
     Ok(data(&done?)?)
 }
 

@@ -277,7 +277,9 @@ fn entry_words(entry: &Value) -> String {
     match word(entry, "tier") {
         None => "none is stored".to_owned(),
         Some(_) if entry.get("purged").is_some_and(|purged| purged == "hard") => "purged".to_owned(),
-        Some(tier) => format!("in {tier}: status {}, {} s old, ttl {} s", of("status"), of("age_s"), of("ttl_s")),
+        Some(tier) => {
+            format!("in {tier}: status {}, {} s old, ttl {} s", of("status"), of("age_s"), of("ttl_s"))
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use crate::base::Digest;
 use crate::base::units::format_duration;
 use crate::cache::label::tags;
 use crate::cache::{
-    Bypass, CacheStatus, KeyInput, Lifetime, Namespace, Outcome, ResponseInput, Scope, Storability, client_fields,
-    key, owner, parts, storability,
+    Bypass, CacheStatus, KeyInput, Lifetime, Namespace, Outcome, ResponseInput, Scope, Storability,
+    client_fields, key, owner, parts, storability,
 };
 use crate::config::snapshot::Route;
 use crate::identity::Caller;
@@ -60,7 +60,11 @@ impl<'a> KeyRequest<'a> {
 ///
 /// # Errors
 /// Why nowhere; `None`: the route names no cache.
-pub(super) fn place(route: &Route, caller: &Caller, request: &KeyRequest<'_>) -> Result<Place, Option<Bypass>> {
+pub(super) fn place(
+    route: &Route,
+    caller: &Caller,
+    request: &KeyRequest<'_>,
+) -> Result<Place, Option<Bypass>> {
     let namespace = route.namespace.as_ref().ok_or(None)?;
     let key = key(&request.input(namespace, caller))?;
     let owner = owner(namespace, caller);
@@ -191,8 +195,10 @@ fn told(
         is_collapsed: false,
         detail: why,
     };
-    let mut client =
-        vec![("Cache-Status".to_owned(), status.to_string()), ("X-Cache".to_owned(), outcome.word().to_owned())];
+    let mut client = vec![
+        ("Cache-Status".to_owned(), status.to_string()),
+        ("X-Cache".to_owned(), outcome.word().to_owned()),
+    ];
     // As `proxy::respond` has it.
     if is_ours || (outcome != Outcome::Bypass && namespace.scope != Scope::Public) {
         let changed = client_fields(namespace, is_ours, headers).into_iter();

@@ -85,7 +85,12 @@ fn signing_secret(reader: &mut Reader<'_>, taken: &Taken, section: &mut Section)
             return None;
         }
         (None, None) => {
-            reader.fault(at, path, "there is no secret to verify messages with", "add `secret` or `secret_file`");
+            reader.fault(
+                at,
+                path,
+                "there is no secret to verify messages with",
+                "add `secret` or `secret_file`",
+            );
             return None;
         }
         (Some(text), None) => (reader.text(&text).map(Secret::new)?, text),

@@ -33,8 +33,7 @@ pub(super) async fn purge(gate: &Gate, ctx: &RequestCtx, headers: &HeaderMap) ->
     let tenant = ctx.caller.tenant.as_deref();
     let whose = tenant.map_or(Whose::All, |tenant| Whose::Tenant(tenant.to_owned()));
     let query = ctx.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
-    let purges =
-        [Purge { mode, whose, namespace: None, what: What::Path(format!("{}{query}", ctx.path)) }];
+    let purges = [Purge { mode, whose, namespace: None, what: What::Path(format!("{}{query}", ctx.path)) }];
     let reach = gate.stores.purges.purge(&purges).await;
     gate.metrics.cache_purges("method", 1);
     let receipt = Receipt::of(&purges, mode, Some(reach), ctx.started_wall_ms);

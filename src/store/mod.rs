@@ -55,8 +55,8 @@ use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
 use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, RedisTotals, Roll,
-    Surroundings,
+    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, RedisTotals,
+    Roll, Surroundings,
 };
 use crate::telemetry::{CacheShare, CacheStatsBy, Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
@@ -165,7 +165,8 @@ impl Stores {
         let top = TopLists::default();
         let (told, missed) = (Notify::new(), Notify::new());
         let totals = common.clone().map(|connection| RedisTotals::new(connection, &settings.prefix));
-        let parts = Self { limiter, slots, entries, purges, live_overrides, top, totals, snapshot, told, missed };
+        let parts =
+            Self { limiter, slots, entries, purges, live_overrides, top, totals, snapshot, told, missed };
         let stores = Arc::new(parts);
         stores.start(tasks);
         stores.tell_totals(metrics, tasks);
@@ -291,7 +292,7 @@ impl Stores {
     pub async fn leave(&self) {
         if let Some(totals) = &self.totals {
             // Else the others notice within five seconds.
-            drop(totals.tell("").await);
+            drop(totals.leave().await);
         }
         self.limiter.leave().await;
     }

@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn a_fleet_is_the_sum_of_its_instances_since_the_first_of_them() {
         let report = CacheStats::new(90_000).report(&[], CacheStatsBy::Total);
-        let one = CacheShare { cache_hits: 3, cache_misses: 1, purges: 2, since_s: 90, ..CacheShare::of(&report) };
+        let one =
+            CacheShare { cache_hits: 3, cache_misses: 1, purges: 2, since_s: 90, ..CacheShare::of(&report) };
         let other = CacheShare { cache_misses: 4, since_s: 60, ..CacheShare::default() };
         let fleet = report.clone().of_fleet(&[one, other]);
         assert_eq!((fleet.cache_hits, fleet.cache_misses, fleet.total_requests), (3, 5, 8));

@@ -144,8 +144,14 @@ fn place_of(parts: &AdminParts, pairs: Vec<(String, String)>) -> Result<Place, B
 
 fn asked(pairs: Vec<(String, String)>, now_s: u64) -> Option<(Asked, Caller)> {
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let mut asked =
-        Asked { method: "GET".to_owned(), url: String::new(), headers: Vec::new(), ip, now_s, response: None };
+    let mut asked = Asked {
+        method: "GET".to_owned(),
+        url: String::new(),
+        headers: Vec::new(),
+        ip,
+        now_s,
+        response: None,
+    };
     let (mut caller, mut claims) = (Caller::anonymous(ip), BTreeMap::new());
     let pair = |text: &str| -> Option<(String, String)> {
         let (name, value) = text.split_once(':')?;

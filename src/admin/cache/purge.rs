@@ -74,7 +74,18 @@ fn tell(wanted: &Wanted, receipt: &Receipt, source: &'static str) {
     let Wanted { tenant, namespace, prefix, glob, .. } = wanted;
     let (tags, paths) = (shown(&wanted.tags), shown(&wanted.paths));
     tracing::info!(
-        source, applied, purges, patterns, ?mode, dry_run, ?tenant, ?namespace, ?tags, ?paths, ?prefix, ?glob,
+        source,
+        applied,
+        purges,
+        patterns,
+        ?mode,
+        dry_run,
+        ?tenant,
+        ?namespace,
+        ?tags,
+        ?paths,
+        ?prefix,
+        ?glob,
         "cache purged"
     );
 }

@@ -85,7 +85,8 @@ fn odd(detail: String) -> Box<Problem> {
 /// An unknown namespace would be a purge that does nothing. Those written into a route have names too; `explain` tells them.
 fn known(snapshot: &Snapshot, name: &str) -> Result<(), Box<Problem>> {
     let of_routes = snapshot.routes.iter().filter_map(|(_, route)| route.namespace.as_ref());
-    let mut names: Vec<&str> = snapshot.namespaces.iter().chain(of_routes).map(|space| &*space.name).collect();
+    let mut names: Vec<&str> =
+        snapshot.namespaces.iter().chain(of_routes).map(|space| &*space.name).collect();
     names.sort_unstable();
     names.dedup();
     if names.contains(&name) {
@@ -98,7 +99,9 @@ fn known(snapshot: &Snapshot, name: &str) -> Result<(), Box<Problem>> {
 fn listed<'w>(key: &str, list: Option<&'w Vec<String>>) -> Result<&'w [String], String> {
     match list {
         Some(list) if list.is_empty() => Err(format!("`{key}` is empty; leave it out, or name some")),
-        Some(list) if list.len() > NAMES_MAX => Err(format!("`{key}` names more than {NAMES_MAX}; send several purges")),
+        Some(list) if list.len() > NAMES_MAX => {
+            Err(format!("`{key}` names more than {NAMES_MAX}; send several purges"))
+        }
         list => Ok(list.map_or(&[], Vec::as_slice)),
     }
 }
@@ -190,16 +193,22 @@ mod tests {
 
     #[test]
     fn several_names_are_a_union_that_tenant_and_namespace_narrow() {
-        assert_eq!(texts(json!({"tags": ["b", "a", "b"]})), [
-            r#"{"m":"hard","t":"all","n":null,"w":{"tag":"a"}}"#,
-            r#"{"m":"hard","t":"all","n":null,"w":{"tag":"b"}}"#,
-        ]);
+        assert_eq!(
+            texts(json!({"tags": ["b", "a", "b"]})),
+            [
+                r#"{"m":"hard","t":"all","n":null,"w":{"tag":"a"}}"#,
+                r#"{"m":"hard","t":"all","n":null,"w":{"tag":"b"}}"#,
+            ]
+        );
         let narrow = json!({"tenant": "acme", "namespace": "content", "tags": ["a"], "paths": ["/p"], "prefix": "/a/", "glob": "*.json", "mode": "soft"});
         let of = |what: &str| format!(r#"{{"m":"soft","t":{{"tenant":"acme"}},"n":"content","w":{what}}}"#);
         let expected =
             [r#"{"tag":"a"}"#, r#"{"path":"/p"}"#, r#"{"prefix":"/a/"}"#, r#"{"glob":"*.json"}"#].map(of);
         assert_eq!(texts(narrow), expected);
-        assert_eq!(texts(json!({"tenant": "acme"})), [r#"{"m":"hard","t":{"tenant":"acme"},"n":null,"w":"all"}"#]);
+        assert_eq!(
+            texts(json!({"tenant": "acme"})),
+            [r#"{"m":"hard","t":{"tenant":"acme"},"n":null,"w":"all"}"#]
+        );
         assert_eq!(texts(json!({"namespace": "route-line-3-42"})).len(), 1, "those of routes have names too");
     }
 

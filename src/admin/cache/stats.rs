@@ -49,7 +49,9 @@ pub(in crate::admin) async fn stats(
     };
     let by = match by {
         None => CacheStatsBy::Total,
-        Some(_) if scope == Scope::Fleet => return odd("rows are of one instance: use `by` without `scope=fleet`"),
+        Some(_) if scope == Scope::Fleet => {
+            return odd("rows are of one instance: use `by` without `scope=fleet`");
+        }
         Some(By::Namespace) => CacheStatsBy::Namespace,
         Some(By::Tenant) => CacheStatsBy::Tenant,
     };

@@ -63,7 +63,8 @@ pub(in crate::admin) async fn invalidate(State(webhook): State<Webhook>, request
 async fn carried_out(webhook: &Webhook, request: Request) -> Result<Response, Box<Problem>> {
     let Webhook { parts, deliveries } = webhook;
     let Some(settings) = parts.current.load().cache.webhook.clone() else {
-        let detail = "set `cache.webhook.secret` to let other systems invalidate; POST /api/v1/cache/purge needs none";
+        let detail =
+            "set `cache.webhook.secret` to let other systems invalidate; POST /api/v1/cache/purge needs none";
         return Err(wrong(404, "no-webhook", "There is no webhook", detail));
     };
     let (headers, body) = body::bytes_within(request, BODY_BYTES_MAX).await?;
@@ -98,7 +99,8 @@ fn believed(settings: &WebhookSettings, headers: &HeaderMap, body: &[u8], now_s:
     let is_sound = (1..=DELIVERY_BYTES_MAX).contains(&delivery.len()) && delivery.bytes().all(is_id);
     let is_number = !timestamp.is_empty() && timestamp.bytes().all(|byte| byte.is_ascii_digit());
     let time_s: u64 = timestamp.parse().ok().filter(|_| is_number && is_sound)?;
-    let is_signed = is_signed(&settings.secret, &[timestamp, ".", delivery, "."], body, &bytes_of(signature)?);
+    let is_signed =
+        is_signed(&settings.secret, &[timestamp, ".", delivery, "."], body, &bytes_of(signature)?);
     let is_of_this_time = time_s.abs_diff(now_s) <= settings.tolerance.as_secs();
     (is_signed && is_of_this_time).then(|| delivery.to_owned())
 }

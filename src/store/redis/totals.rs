@@ -7,6 +7,8 @@ use crate::store::StoreFailure;
 use crate::store::redis::Connection;
 use crate::store::redis::script::Script;
 use fred::types::{Key, Value};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const SCRIPT: &str = include_str!("totals.lua");
 
@@ -20,6 +22,7 @@ pub struct RedisTotals {
     script: Script,
     key: String,
     me: String,
+    has_left: Arc<AtomicBool>,
 }
 
 impl RedisTotals {
@@ -27,15 +30,28 @@ impl RedisTotals {
     #[must_use]
     pub fn new(connection: Connection, prefix: &str) -> Self {
         let me = format!("{:032x}", rand::random::<u128>());
-        Self { connection, script: Script::new(SCRIPT), key: format!("{prefix}stats"), me }
+        let (key, has_left) = (format!("{prefix}stats"), Arc::default());
+        Self { connection, script: Script::new(SCRIPT), key, me, has_left }
     }
 
-    /// Writes those of this instance; an empty text takes them away.
+    /// Writes those of this instance, unless it has left.
     ///
     /// # Errors
     /// [`StoreFailure`].
     pub async fn tell(&self, mine: &str) -> Result<(), StoreFailure> {
+        if self.has_left.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         self.exchange(mine, "0").await.map(drop)
+    }
+
+    /// Takes those of this instance away at once, when it ends, for good.
+    ///
+    /// # Errors
+    /// [`StoreFailure`]; then the others notice within five seconds.
+    pub async fn leave(&self) -> Result<(), StoreFailure> {
+        self.has_left.store(true, Ordering::Relaxed);
+        self.exchange("", "0").await.map(drop)
     }
 
     /// Writes those of this instance and answers with those of all that live, this one among them. One round trip.
@@ -47,9 +63,8 @@ impl RedisTotals {
     }
 
     async fn exchange(&self, mine: &str, is_asked: &'static str) -> Result<Vec<String>, StoreFailure> {
-        let arguments = || -> Vec<Value> {
-            vec![self.me.as_str().into(), LIFE_MS.into(), mine.into(), is_asked.into()]
-        };
+        let arguments =
+            || -> Vec<Value> { vec![self.me.as_str().into(), LIFE_MS.into(), mine.into(), is_asked.into()] };
         let keys = || vec![Key::from(self.key.as_str())];
         let call = |client| self.script.run_text::<Vec<String>>(client, keys(), arguments());
         self.connection.call("stats", &self.key, call).await
@@ -75,7 +90,8 @@ mod tests {
         all.sort();
         assert_eq!(all, ["b c", "{\"a\": 2}"]);
         assert!(server.cli(&["PTTL", "tg:stats"]).parse::<i64>().expect("a number") > 0, "it has an end");
-        two.tell("").await.expect("it answers");
+        two.leave().await.expect("it answers");
+        two.tell("late").await.expect("nothing is written");
         assert_eq!(one.all("x").await.expect("it answers"), ["x"]);
     }
 
