@@ -18,6 +18,7 @@ mod lock;
 mod lookup;
 mod plane;
 mod pool;
+mod purging;
 mod refusal;
 mod respond;
 mod storage;

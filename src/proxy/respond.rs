@@ -6,6 +6,7 @@ use crate::proxy::coding;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::flight::Part;
 use crate::proxy::refusal::Refusal;
+use crate::store::Receipt;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::Result;
@@ -23,6 +24,8 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) enum Local {
     /// The cache statistics, as JSON.
     CacheStats(Vec<u8>),
+    /// What a purge has done.
+    Receipt(Receipt),
     /// What may be asked here, for an OPTIONS request that goes no further (RFC 9110 section 7.6.2).
     Options,
 }
@@ -160,6 +163,13 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, refusal:
 pub(super) async fn local(session: &mut Session, ctx: &mut RequestCtx, local: Local) -> Result<()> {
     let mut head = ResponseHeader::build(200, Some(16))?;
     let body = match local {
+        Local::Receipt(receipt) => {
+            let (status, media_type, body) = receipt.answer();
+            head.set_status(status)?;
+            head.insert_header(header::CONTENT_TYPE, media_type)?;
+            head.insert_header(header::CACHE_CONTROL, "no-store")?;
+            body
+        }
         Local::CacheStats(json) => {
             head.insert_header(header::CONTENT_TYPE, "application/json")?;
             head.insert_header(header::CACHE_CONTROL, "no-store")?;

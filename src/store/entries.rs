@@ -118,9 +118,13 @@ impl EntryStore {
     /// The memory tier: entries, bytes, evictions.
     #[must_use]
     pub fn gauges(&self) -> (u64, u64, u64) {
+        self.memory().gauges()
+    }
+
+    pub(super) fn memory(&self) -> &MemoryEntries {
         match self {
-            Self::Memory(memory) => memory.gauges(),
-            Self::Tiered(tiered) => tiered.memory.gauges(),
+            Self::Memory(memory) => memory,
+            Self::Tiered(tiered) => &tiered.memory,
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod entries;
 mod fallback;
 pub mod flight;
 pub mod flights;
+pub mod inspection;
 pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
@@ -14,6 +15,7 @@ pub mod overrides;
 mod parts;
 mod places;
 pub mod purges;
+pub mod receipt;
 pub mod redis;
 pub mod slots;
 pub mod snapshot;
@@ -44,9 +46,11 @@ mod testing;
 pub use entries::{EntryStore, Found, Lookup, Written};
 pub use flight::Flight;
 pub use flights::{FlightKey, Flights, Joined, Patience};
+pub use inspection::{AtRest, Inspection, Seen};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
 pub use overrides::{LiveOverride, LiveOverrides, NotSet};
 pub use purges::{Purges, Reach};
+pub use receipt::Receipt;
 pub use slots::{Held, SlotRefusal, Slots};
 pub use tiered::TieredEntries;
 pub use top::{Ranking, TopLists};
@@ -58,9 +62,9 @@ use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
 use crate::store::redis::{
     Connection, Event, Feed, RedisEntries, RedisLeases, RedisLimits, RedisOverrides, RedisPurges, RedisSlots,
-    Roll, Surroundings,
+    RedisTotals, Roll, Surroundings,
 };
-use crate::telemetry::{Metrics, Reading, StoreName, Tier};
+use crate::telemetry::{CacheShare, CacheStatsBy, Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +75,9 @@ const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// Between two looks whether something is owed to the store.
 const REPAY_EVERY: Duration = Duration::from_millis(100);
+
+/// Between two words to the other instances about what was counted here.
+const TOTALS_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two looks at a connection that is being made.
 const CONNECT_LOOK: Duration = Duration::from_millis(5);
@@ -91,6 +98,8 @@ pub struct Stores {
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
     pub top: TopLists,
+    /// What the other instances have counted, where there is a store between them.
+    totals: Option<RedisTotals>,
     /// Where the counts of this process outlive it.
     snapshot: Option<PathBuf>,
     /// Somebody has changed the overrides.
@@ -154,6 +163,7 @@ impl Stores {
         let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
         let top = TopLists::default();
         let (told, missed) = (Notify::new(), Notify::new());
+        let totals = common.clone().map(|connection| RedisTotals::new(connection, &settings.prefix));
         let stores = Arc::new(Self {
             limiter,
             slots,
@@ -162,11 +172,13 @@ impl Stores {
             flights: Arc::new(flights),
             live_overrides,
             top,
+            totals,
             snapshot,
             told,
             missed,
         });
         stores.start(tasks);
+        stores.tell_totals(metrics, tasks);
         if let Some(connection) = common {
             stores.listen(connection);
         }
@@ -225,6 +237,32 @@ impl Stores {
         });
     }
 
+    /// Tells the others every second what this instance has counted.
+    fn tell_totals(&self, metrics: &Arc<Metrics>, tasks: &Tasks) {
+        let Some(totals) = self.totals.clone() else { return };
+        let metrics = Arc::clone(metrics);
+        tasks.spawn_until_stop("totals", async move {
+            loop {
+                tokio::time::sleep(TOTALS_EVERY).await;
+                let mine = CacheShare::of(&metrics.cache_report(CacheStatsBy::Total));
+                if let Err(failure) = totals.tell(&mine.text()).await {
+                    tracing::trace!(%failure, "totals not told");
+                }
+            }
+        });
+    }
+
+    /// What every live instance that shares the store has counted, this one (`mine`) among them. Without a store between
+    /// them that is this one.
+    ///
+    /// # Errors
+    /// [`StoreFailure`]: the others are not known now.
+    pub async fn totals(&self, mine: CacheShare) -> Result<Vec<CacheShare>, StoreFailure> {
+        let Some(totals) = &self.totals else { return Ok(vec![mine]) };
+        let told = totals.all(&mine.text()).await?;
+        Ok(told.iter().filter_map(|text| CacheShare::parse(text)).collect())
+    }
+
     /// Hears what other instances have to tell.
     fn listen(self: &Arc<Self>, connection: Connection) {
         let stores = Arc::downgrade(self);
@@ -269,6 +307,10 @@ impl Stores {
 
     /// Leaves the fleet, once nothing is served any more.
     pub async fn leave(&self) {
+        if let Some(totals) = &self.totals {
+            // Else the others notice within five seconds.
+            drop(totals.leave().await);
+        }
         self.limiter.leave().await;
     }
 
@@ -311,6 +353,9 @@ impl Stores {
         let (entries, bytes, evictions) = self.entries.gauges();
         readings.push(Reading::CacheTier { tier: Tier::Memory, entries, bytes, evictions });
         let (local, count) = (self.limiter.local(), |number| u64::try_from(number).unwrap_or(u64::MAX));
+        let (held, patterns) = self.purges.with(|ledger| (ledger.len(), ledger.patterns()));
+        let names = held.saturating_sub(patterns);
+        readings.push(Reading::CacheLedger { names: count(names), patterns: count(patterns) });
         readings.push(Reading::LimitMemory {
             keys: count(local.keys()),
             bytes: count(local.bytes()),

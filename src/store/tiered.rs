@@ -51,6 +51,11 @@ impl TieredEntries {
         self.redis.is_up()
     }
 
+    /// The tier behind memory.
+    pub(super) fn redis(&self) -> &RedisEntries {
+        &self.redis
+    }
+
     /// What came to memory less than 5 seconds ago answers while it is fresh; then Redis is asked.
     pub(super) async fn lookup(&self, key: &Digest, request: &HeaderMap) -> Lookup {
         if self.purges.trust().await.is_err() {

@@ -180,6 +180,7 @@ impl Metrics {
     /// Stored responses were purged, in `purges` ways at once.
     pub fn cache_purges(&self, source: &'static str, purges: u64) {
         self.families.cache_purges.with_label_values(&[source]).inc_by(purges);
+        self.cache_stats.count_purges(purges);
     }
 
     /// A store operation took `duration`, whatever its outcome.
@@ -279,6 +280,11 @@ impl Metrics {
                 self.families.limit_deny_cache_entries.set(gauge_value(*denials));
                 self.families.limit_owed_logs.set(gauge_value(*owed));
                 raise_to(&self.families.limit_owed_dropped, *owed_dropped);
+            }
+            Reading::CacheLedger { names, patterns } => {
+                for (kind, count) in [("name", names), ("pattern", patterns)] {
+                    self.families.cache_ledger.with_label_values(&[kind]).set(gauge_value(*count));
+                }
             }
             Reading::LogLinesDropped(lines) => raise_to(&self.families.log_lines_dropped, *lines),
         }

@@ -14,6 +14,7 @@
 mod support;
 
 mod admin;
+mod admin_cache;
 mod admin_limits;
 mod cache;
 mod cluster;

@@ -15,6 +15,7 @@ pub mod purges;
 pub mod roll;
 mod script;
 pub mod slots;
+pub mod totals;
 
 pub use connect::{Connection, Surroundings};
 pub use entries::{RedisEntries, Stored};
@@ -25,3 +26,4 @@ pub use overrides::RedisOverrides;
 pub use purges::{GAP, Page, RedisPurges};
 pub use roll::Roll;
 pub use slots::RedisSlots;
+pub use totals::RedisTotals;
