@@ -17,6 +17,8 @@ pub mod slots;
 pub mod snapshot;
 pub mod tiered;
 pub mod top;
+pub mod turns;
+pub mod warming;
 
 #[cfg(test)]
 mod cluster_tests;
@@ -44,6 +46,8 @@ pub use purges::{Purges, Reach};
 pub use slots::{Held, SlotRefusal, Slots};
 pub use tiered::TieredEntries;
 pub use top::{Ranking, TopLists};
+pub use turns::Turns;
+pub use warming::Warming;
 
 use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
 use crate::limit::Overrides;
@@ -51,8 +55,8 @@ use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
 use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, Roll,
-    Surroundings,
+    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, RedisTurns,
+    Roll, Surroundings,
 };
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
@@ -79,6 +83,10 @@ pub struct Stores {
     pub entries: EntryStore,
     /// What of them is good no more.
     pub purges: Arc<Purges>,
+    /// What is to be asked for before clients do.
+    pub warming: Warming,
+    /// Who does what all instances would do.
+    pub turns: Turns,
     /// Limits that single identities were given while running.
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
@@ -140,6 +148,7 @@ impl Stores {
         };
         // With the counts where they are shared too: that Redis must not evict anything anyway.
         let common = shared.or_else(|| cache.clone());
+        let turns = Turns::new(cache.as_ref().and(common.clone()), &settings.prefix);
         let ledger = cache.as_ref().and(common.clone());
         let ledger = ledger.map(|connection| RedisPurges::new(connection, &settings.prefix));
         let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
@@ -155,8 +164,20 @@ impl Stores {
         let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
         let top = TopLists::default();
         let (told, missed) = (Notify::new(), Notify::new());
-        let stores =
-            Arc::new(Self { limiter, slots, entries, purges, live_overrides, top, snapshot, told, missed });
+        let warming = Warming::default();
+        let stores = Arc::new(Self {
+            limiter,
+            slots,
+            entries,
+            purges,
+            warming,
+            turns,
+            live_overrides,
+            top,
+            snapshot,
+            told,
+            missed,
+        });
         stores.start(tasks);
         if let Some(connection) = common {
             stores.listen(connection);

@@ -14,6 +14,7 @@ pub mod purges;
 pub mod roll;
 mod script;
 pub mod slots;
+pub mod turns;
 
 pub use connect::{Connection, Surroundings};
 pub use entries::{RedisEntries, Stored};
@@ -23,3 +24,4 @@ pub use overrides::RedisOverrides;
 pub use purges::{GAP, Page, RedisPurges};
 pub use roll::Roll;
 pub use slots::RedisSlots;
+pub use turns::RedisTurns;
