@@ -16,6 +16,8 @@ pub(super) struct CacheSection {
     pub(super) namespaces: Vec<Arc<Namespace>>,
     /// `ttl` of namespaces that name none.
     pub(super) default_ttl: Option<Duration>,
+    /// What is warmed: read when the routes are known.
+    pub(super) warm: Option<Taken>,
 }
 
 /// Reads `cache`, under `CACHE_DEFAULT_TTL` of the environment.
@@ -39,8 +41,9 @@ pub(super) fn cache(reader: &mut Reader<'_>, node: &Node, env: &Env) -> CacheSec
             namespaces.push(Arc::new(namespace(reader, &key.name, &of_namespace, default_ttl)));
         }
     }
+    let warm = section.take("warm");
     reader.finish(&section);
-    CacheSection { namespaces, default_ttl }
+    CacheSection { namespaces, default_ttl, warm }
 }
 
 /// A bare number is seconds, as the variable always had it.

@@ -3,6 +3,7 @@
 use crate::cache::{Bypass, KeyInput, Label, Namespace, ResponseInput, Scope, Storability};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
+use crate::proxy::internal::Errand;
 use crate::proxy::storage::{Draft, Found, KeyParts, meta};
 use http::{HeaderMap, Method, Version};
 use pingora::cache::key::CacheKey;
@@ -98,6 +99,15 @@ pub(super) fn judge_hit(
     let now_ms = gate.clock.wall_ms();
     ctx.cache.is_ours = lifetime.ours;
     ctx.cache.ttl_s = Some(lifetime.ttl_s(now_ms));
+    if let Some(errand) = ctx.errand() {
+        let stored_ms = found.entry.head.stored_ms;
+        let is_due = match errand {
+            Errand::Warm => crate::cache::warm::is_due(lifetime, stored_ms, now_ms),
+            // Another request's answer may have come while this one waited for it.
+            Errand::Refresh => stored_ms < ctx.started_wall_ms || !is_fresh,
+        };
+        return is_due.then_some(ForcedFreshness::ForceExpired);
+    }
     match ctx.cache.demand.judge(lifetime, now_ms) {
         None => None,
         Some(crate::cache::Verdict::Fresh) => (!is_fresh).then_some(ForcedFreshness::ForceFresh),
@@ -142,6 +152,9 @@ pub(super) fn judge_response(
         received_ms: gate.clock.wall_ms(),
     };
     let (lifetime, selecting) = match crate::cache::storability(&input) {
+        Storability::Store(lifetime, selecting) if ctx.errand() == Some(Errand::Warm) => {
+            (crate::cache::warm::spread(lifetime, input.received_ms, rand::random()), selecting)
+        }
         Storability::Store(lifetime, selecting) => (lifetime, selecting),
         Storability::Refuse(refused) => return Ok(refuse(ctx, refused.detail())),
     };

@@ -10,6 +10,7 @@ mod context;
 mod failure;
 mod finish;
 mod gate;
+mod internal;
 mod invalidation;
 mod limiting;
 mod plane;
@@ -19,5 +20,8 @@ mod respond;
 mod storage;
 mod tokens;
 mod upstream;
+mod warm_client;
+mod warming;
 
 pub use plane::{Bound, DataPlane, Parts, ProxyFault};
+pub use warming::Warmer;

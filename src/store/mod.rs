@@ -122,18 +122,7 @@ impl Stores {
             StoreUrl::Memory => None,
             StoreUrl::Redis(url) => Some(open(StoreName::Redis, url)?),
         };
-        let (counts, slots, live_overrides) = match &shared {
-            None => {
-                (LimitStore::Memory, Slots::memory(), LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX))
-            }
-            Some(connection) => {
-                let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
-                let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
-                let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), &settings.prefix));
-                let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
-                (counts, Slots::shared(leases, tasks), overrides)
-            }
-        };
+        let (counts, slots, live_overrides) = counting(shared.as_ref(), &settings.prefix, clock, tasks);
         let roll = shared.clone().map(|connection| Roll::open(connection, &settings.prefix, tasks));
         let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
         // What is in Redis needs none: there the counts of this process are a fallback, and soon out of date.
@@ -325,6 +314,24 @@ impl Stores {
             readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });
         }
     }
+}
+
+/// Everything that counts, in this process or in Redis.
+fn counting(
+    shared: Option<&Connection>,
+    prefix: &str,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> (LimitStore, Slots, LiveOverrides) {
+    let Some(connection) = shared else {
+        let overrides = LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX);
+        return (LimitStore::Memory, Slots::memory(), overrides);
+    };
+    let leases = RedisSlots::new(connection.clone(), prefix, slots::LEASE);
+    let overrides = RedisOverrides::new(connection.clone(), prefix);
+    let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), prefix));
+    let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
+    (counts, Slots::shared(leases, tasks), overrides)
 }
 
 /// Counts of the process before this one. Without them every quota is whole again, which is no reason not to start.

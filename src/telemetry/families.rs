@@ -182,6 +182,8 @@ families! {
         => "Requests that waited for another request's answer instead of asking the upstream.";
     cache_purges: IntCounterVec "tidegate_cache_purges_total" ["source"]
         => "Purges by what asked for them: write (a successful unsafe request), api, webhook, method (PURGE).";
+    cache_warmed: IntCounterVec "tidegate_cache_warmed_total" ["result"]
+        => "Requests that Tidegate made to fill its cache: stored, fresh (left alone), unstored, failed; dropped (refreshes after writes that were not made).";
     cache_entries: IntGaugeVec "tidegate_cache_entries" ["tier"]
         => "Stored responses by tier.";
     cache_bytes: IntGaugeVec "tidegate_cache_bytes" ["tier"]

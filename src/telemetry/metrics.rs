@@ -177,6 +177,11 @@ impl Metrics {
         self.families.cache_purges.with_label_values(&[source]).inc_by(purges);
     }
 
+    /// A request of our own for the cache ended so: `stored`, `fresh`, `unstored`, `failed`; or was not made: `dropped`.
+    pub fn cache_warmed(&self, result: &'static str) {
+        self.families.cache_warmed.with_label_values(&[result]).inc();
+    }
+
     /// A store operation took `duration`, whatever its outcome.
     pub fn store_duration(&self, store: StoreName, operation: &'static str, duration: Duration) {
         self.families
@@ -325,6 +330,7 @@ mod tests {
         metrics.cache_request("content", None, CacheResult::Hit);
         metrics.cache_stored("content", None);
         metrics.cache_error("content", None);
+        metrics.cache_warmed("stored");
         metrics.store_error(StoreName::Redis, "timeout");
         metrics.store_duration(StoreName::Redis, "admit", second);
         metrics.identity_rejection("expired");
