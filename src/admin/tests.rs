@@ -592,7 +592,10 @@ fn the_openapi_document_lists_every_route_and_no_other() {
         .collect();
     let routes = ROUTES.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned()));
     assert_eq!(listed, routes.collect());
-    for (method, path) in ROUTES.iter().filter(|(_, path)| !path.ends_with("/reload")) {
+    // A reload waits for its outcome, and no job is there to be looked at.
+    for (method, path) in
+        ROUTES.iter().filter(|(_, path)| !path.ends_with("/reload") && !path.contains("{id}"))
+    {
         let path = path.replace("{policy}", "ai_chat").replace("{identity}", "user:ada");
         let status = admin.ask(&format!("{method} {path}"), &[], "").status;
         assert!(![404, 405].contains(&status), "{method} {path} answers {status}");

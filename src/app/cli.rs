@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use crate::app::replay::formats::LogKind;
 use crate::app::replay::formats::csv::ColumnChoice;
 use crate::app::replay::percentile::Percentile;
+use crate::app::warm::CacheArgs;
 
 /// The configuration that is read when neither `--config` nor `TIDEGATE_CONFIG` names one.
 pub const DEFAULT_CONFIG: &str = "config/tidegate.yaml";
@@ -18,7 +19,9 @@ pub const DEFAULT_CONFIG: &str = "config/tidegate.yaml";
 /// The environment variable that names the configuration file.
 pub const CONFIG_VARIABLE: &str = "TIDEGATE_CONFIG";
 
-const CONFIG_HELP: &str = "Configuration file [env: TIDEGATE_CONFIG] [default: config/tidegate.yaml]";
+/// The help of `--config`.
+pub(super) const CONFIG_HELP: &str =
+    "Configuration file [env: TIDEGATE_CONFIG] [default: config/tidegate.yaml]";
 
 const TOKEN_HELP: &str = "Token of the admin listener; better in the environment [env: TIDEGATE_ADMIN_TOKEN]";
 
@@ -76,6 +79,8 @@ pub enum Command {
     Healthcheck(HealthcheckArgs),
     /// Look at the limits of a running instance, and change them for single identities
     Limit(LimitArgs),
+    /// Fill the cache of a running instance before clients ask
+    Cache(CacheArgs),
     /// Print a completion script
     Completions {
         /// For which shell

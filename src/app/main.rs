@@ -18,7 +18,8 @@ use crate::app::origin::{Origin, Overrides, Refused};
 use crate::app::output::{complain, data};
 use crate::app::replay::replay;
 use crate::app::run::{RunFault, run};
-use crate::app::{check, demo, limit};
+use crate::app::warm::{CacheAction, CacheArgs};
+use crate::app::{check, demo, limit, warm};
 use crate::base::{Clock, SystemClock};
 use crate::config::{Asked, Env, Explanation, SCHEMA, Source, explain};
 use crate::telemetry::{LogFormat, Logging, install};
@@ -56,6 +57,7 @@ fn execute(command: Command, global: &Global) -> anyhow::Result<()> {
         Command::Schema => Ok(data(SCHEMA)?),
         Command::Healthcheck(args) => healthcheck(args, env),
         Command::Limit(args) => limits(args, env),
+        Command::Cache(args) => cached(args, env),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
@@ -139,6 +141,13 @@ fn explain_live(args: ExplainArgs, env: Env) -> anyhow::Result<Explanation> {
 fn limits(args: LimitArgs, env: Env) -> anyhow::Result<()> {
     let client = Client::of(&args.admin, args.config, env)?;
     let done = small_runtime()?.block_on(limit::run(&client, &args.action, args.json));
+    Ok(data(&done?)?)
+}
+
+fn cached(args: CacheArgs, env: Env) -> anyhow::Result<()> {
+    let client = Client::of(&args.admin, args.config, env)?;
+    let CacheAction::Warm(wanted) = &args.action;
+    let done = small_runtime()?.block_on(warm::run(&client, wanted, args.json));
     Ok(data(&done?)?)
 }
 

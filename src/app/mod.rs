@@ -18,3 +18,4 @@ pub mod replay;
 pub mod run;
 pub mod signals;
 pub mod table;
+pub mod warm;

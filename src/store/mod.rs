@@ -1,5 +1,6 @@
 //! Where counts and entries live: this process, or Redis. Both may fail; neither may take traffic down.
 
+pub mod aside;
 mod backlog;
 pub mod breaker;
 mod denials;
@@ -21,6 +22,8 @@ pub mod turns;
 pub mod warming;
 
 #[cfg(test)]
+mod aside_tests;
+#[cfg(test)]
 mod cluster_tests;
 #[cfg(test)]
 mod contract_tests;
@@ -39,6 +42,7 @@ mod slots_tests;
 #[cfg(test)]
 mod testing;
 
+pub use aside::{Cached, Question};
 pub use entries::{EntryStore, Found, Lookup};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
 pub use overrides::{LiveOverride, LiveOverrides, NotSet};
@@ -51,12 +55,13 @@ pub use warming::Warming;
 
 use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
 use crate::limit::Overrides;
+use crate::store::aside::Aside;
 use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
 use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, RedisTurns,
-    Roll, Surroundings,
+    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, Roll,
+    Surroundings,
 };
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
@@ -91,6 +96,8 @@ pub struct Stores {
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
     pub top: TopLists,
+    /// What [`Stores::cached`] needs.
+    aside: Aside,
     /// Where the counts of this process outlive it.
     snapshot: Option<PathBuf>,
     /// Somebody has changed the overrides.
@@ -163,6 +170,7 @@ impl Stores {
             turns,
             live_overrides,
             top,
+            aside: Aside::new(clock, metrics, tasks),
             snapshot,
             told,
             missed,

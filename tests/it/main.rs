@@ -34,3 +34,4 @@ mod responses;
 mod restart;
 mod sentinel;
 mod tenants;
+mod warming;
