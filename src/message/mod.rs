@@ -12,6 +12,7 @@ pub mod request_id;
 pub mod response;
 mod target;
 
+pub use authority::normal_authority;
 pub use fault::MessageFault;
 pub use hop::{check_loop, hop_by_hop, is_websocket, via};
 pub use request::{Checked, MaxForwards, RequestBounds, RequestHead, check_request, host};

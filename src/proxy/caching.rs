@@ -4,6 +4,7 @@ use crate::cache::{Bypass, KeyInput, Label, Namespace, ResponseInput, Scope, Sto
 use crate::proxy::context::RequestCtx;
 use crate::proxy::flight::Part;
 use crate::proxy::gate::Gate;
+use crate::proxy::internal::Errand;
 use crate::proxy::storage::{Draft, Found, KeyParts, meta};
 use http::{HeaderMap, Method, Version};
 use pingora::cache::key::CacheKey;
@@ -106,6 +107,15 @@ pub(super) fn judge_hit(
         // Nothing goes upstream: another instance is at it, and what it stores is seen here by itself.
         return Some(ForcedFreshness::ForceFresh);
     }
+    if let Some(errand) = ctx.errand() {
+        let stored_ms = found.entry.head.stored_ms;
+        let is_due = match errand {
+            Errand::Warm => crate::cache::warm::is_due(lifetime, stored_ms, now_ms),
+            // Another request's answer may have come while this one waited for it.
+            Errand::Refresh => stored_ms < ctx.started_wall_ms || !is_fresh,
+        };
+        return is_due.then_some(ForcedFreshness::ForceExpired);
+    }
     match ctx.cache.demand.judge(lifetime, now_ms) {
         None => None,
         Some(crate::cache::Verdict::Fresh) => (!is_fresh).then_some(ForcedFreshness::ForceFresh),
@@ -150,6 +160,9 @@ pub(super) fn judge_response(
         received_ms: gate.clock.wall_ms(),
     };
     let (lifetime, selecting) = match crate::cache::storability(&input) {
+        Storability::Store(lifetime, selecting) if ctx.errand() == Some(Errand::Warm) => {
+            (crate::cache::warm::spread(lifetime, input.received_ms, rand::random()), selecting)
+        }
         Storability::Store(lifetime, selecting) => {
             let chance = rand::random_range(0..=1_000);
             (early::jittered(lifetime, namespace.jitter, input.received_ms, chance), selecting)

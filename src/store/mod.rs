@@ -1,5 +1,6 @@
 //! Where counts and entries live: this process, or Redis. Both may fail; neither may take traffic down.
 
+pub mod aside;
 mod backlog;
 pub mod breaker;
 mod denials;
@@ -21,7 +22,11 @@ pub mod slots;
 pub mod snapshot;
 pub mod tiered;
 pub mod top;
+pub mod turns;
+pub mod warming;
 
+#[cfg(test)]
+mod aside_tests;
 #[cfg(test)]
 mod cluster_tests;
 #[cfg(test)]
@@ -43,6 +48,7 @@ mod slots_tests;
 #[cfg(test)]
 mod testing;
 
+pub use aside::{Cached, Question};
 pub use entries::{EntryStore, Found, Lookup, Written};
 pub use flight::Flight;
 pub use flights::{FlightKey, Flights, Joined, Patience};
@@ -54,9 +60,12 @@ pub use receipt::Receipt;
 pub use slots::{Held, SlotRefusal, Slots};
 pub use tiered::TieredEntries;
 pub use top::{Ranking, TopLists};
+pub use turns::Turns;
+pub use warming::Warming;
 
 use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
 use crate::limit::Overrides;
+use crate::store::aside::Aside;
 use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
@@ -94,12 +103,18 @@ pub struct Stores {
     pub purges: Arc<Purges>,
     /// Who fetches what for whom.
     pub flights: Arc<Flights>,
+    /// What is to be asked for before clients do.
+    pub warming: Warming,
+    /// Who does what all instances would do.
+    pub turns: Turns,
     /// Limits that single identities were given while running.
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
     pub top: TopLists,
     /// What the other instances have counted, where there is a store between them.
     totals: Option<RedisTotals>,
+    /// What [`Stores::cached`] needs.
+    aside: Aside,
     /// Where the counts of this process outlive it.
     snapshot: Option<PathBuf>,
     /// Somebody has changed the overrides.
@@ -149,6 +164,7 @@ impl Stores {
         let beside = cache.as_ref().and(common.clone());
         let leases = beside.clone().map(|common| RedisLeases::new(common, &settings.prefix, flights::LEASE));
         let flights = Flights::new(leases, Arc::clone(clock), Arc::clone(metrics), tasks.clone());
+        let turns = Turns::new(beside.clone(), &settings.prefix);
         let ledger = beside.map(|connection| RedisPurges::new(connection, &settings.prefix));
         let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
         let memory = MemoryEntries::new(Arc::clone(clock), Arc::clone(&purges), settings.memory_cache_bytes);
@@ -164,15 +180,19 @@ impl Stores {
         let top = TopLists::default();
         let (told, missed) = (Notify::new(), Notify::new());
         let totals = common.clone().map(|connection| RedisTotals::new(connection, &settings.prefix));
+        let warming = Warming::default();
         let stores = Arc::new(Self {
             limiter,
             slots,
             entries,
             purges,
             flights: Arc::new(flights),
+            warming,
+            turns,
             live_overrides,
             top,
             totals,
+            aside: Aside::new(clock, metrics, tasks),
             snapshot,
             told,
             missed,

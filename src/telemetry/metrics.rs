@@ -183,6 +183,11 @@ impl Metrics {
         self.cache_stats.count_purges(purges);
     }
 
+    /// A request of our own for the cache ended so: `stored`, `fresh`, `unstored`, `failed`; or was not made: `dropped`.
+    pub fn cache_warmed(&self, result: &'static str) {
+        self.families.cache_warmed.with_label_values(&[result]).inc();
+    }
+
     /// A store operation took `duration`, whatever its outcome.
     pub fn store_duration(&self, store: StoreName, operation: &'static str, duration: Duration) {
         self.families
@@ -337,6 +342,7 @@ mod tests {
         metrics.cache_stored("content", None);
         metrics.cache_error("content", None);
         metrics.cache_purges("write", 2);
+        metrics.cache_warmed("stored");
         metrics.store_error(StoreName::Redis, "timeout");
         metrics.store_duration(StoreName::Redis, "admit", second);
         metrics.identity_rejection("expired");

@@ -38,3 +38,4 @@ mod responses;
 mod restart;
 mod sentinel;
 mod tenants;
+mod warming;
