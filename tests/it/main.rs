@@ -15,6 +15,7 @@ mod support;
 
 mod admin;
 mod admin_limits;
+mod attacks;
 mod cache;
 mod cluster;
 mod counting;
@@ -27,10 +28,8 @@ mod lifecycle;
 mod limits;
 mod messages;
 mod passthrough;
-mod poisoning;
 mod reload;
 mod replay;
 mod responses;
 mod restart;
 mod sentinel;
-mod tenants;

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -37,6 +38,7 @@ pub(crate) struct Reply {
     closes: bool,
     silent: bool,
     waits: Option<Arc<Semaphore>>,
+    afterwards: Option<(Arc<Semaphore>, Vec<u8>)>,
 }
 
 impl Reply {
@@ -56,7 +58,7 @@ impl Reply {
     /// These bytes and nothing else.
     pub(crate) fn raw(bytes: impl AsRef<[u8]>) -> Self {
         let bytes = bytes.as_ref().to_vec();
-        Self { bytes, has_length: false, closes: false, silent: false, waits: None }
+        Self { bytes, has_length: false, closes: false, silent: false, waits: None, afterwards: None }
     }
 
     /// Nothing at all until the peer gives up.
@@ -84,6 +86,12 @@ impl Reply {
         self
     }
 
+    /// These bytes follow on the same connection when `gate` has a permit for them.
+    pub(crate) fn then(mut self, gate: &Arc<Semaphore>, bytes: &str) -> Self {
+        self.afterwards = Some((Arc::clone(gate), bytes.as_bytes().to_vec()));
+        self
+    }
+
     /// The same head without the body, for HEAD and 304.
     fn head_only(&self) -> &[u8] {
         let end = self.bytes.windows(4).position(|four| four == b"\r\n\r\n");
@@ -97,6 +105,7 @@ type Script = dyn Fn(&Seen) -> Reply + Send + Sync;
 pub(crate) struct Origin {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    sent: Arc<AtomicUsize>,
     script: Arc<Script>,
     tasks: Option<JoinSet<()>>,
 }
@@ -107,6 +116,7 @@ impl Origin {
         let mut origin = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             seen: Arc::default(),
+            sent: Arc::default(),
             script: Arc::new(script),
             tasks: None,
         };
@@ -144,6 +154,11 @@ impl Origin {
         self.seen.lock().len()
     }
 
+    /// How often it sent what [`Reply::then`] added.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Ordering::Acquire)
+    }
+
     /// Dies: connections are cut, new ones refused.
     pub(crate) async fn stop(&mut self) {
         if let Some(mut tasks) = self.tasks.take() {
@@ -155,19 +170,25 @@ impl Origin {
     pub(crate) async fn listen(&mut self) {
         let listener = TcpListener::bind(self.address).await.expect("a free port");
         self.address = listener.local_addr().expect("it listens");
-        let (seen, script) = (Arc::clone(&self.seen), Arc::clone(&self.script));
+        let (seen, sent, script) =
+            (Arc::clone(&self.seen), Arc::clone(&self.sent), Arc::clone(&self.script));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&seen), Arc::clone(&script)));
+                connections.spawn(serve(stream, Arc::clone(&seen), Arc::clone(&sent), Arc::clone(&script)));
             }
         });
         self.tasks = Some(tasks);
     }
 }
 
-async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, script: Arc<Script>) {
+async fn serve(
+    stream: TcpStream,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    sent: Arc<AtomicUsize>,
+    script: Arc<Script>,
+) {
     let mut wire = Wire::of(stream);
     while let Ok(head) = wire.head().await {
         let (start, headers) = split_head(&head);
@@ -191,6 +212,11 @@ async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, script: Arc<Scrip
         }
         let bodiless = reply.has_length && (is_head || reply.bytes.starts_with(b"HTTP/1.1 304"));
         wire.send(if bodiless { reply.head_only() } else { &reply.bytes }).await;
+        if let Some((gate, bytes)) = &reply.afterwards {
+            gate.acquire().await.expect("never closed").forget();
+            wire.send(bytes).await;
+            sent.fetch_add(1, Ordering::Release);
+        }
         if reply.closes {
             return;
         }
