@@ -74,6 +74,14 @@ fn is_end_to_end(name: &str) -> bool {
     END_TO_END.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
+/// The fields that `Connection` names, as far as they end here: what no other side may see, and so nothing may be
+/// selected by.
+#[must_use]
+pub fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let names = options(headers).filter(|name| !is_end_to_end(name));
+    names.filter_map(|name| HeaderName::try_from(name).ok()).filter(|name| headers.contains_key(name)).collect()
+}
+
 /// Does a request's `Connection` name only what may be named?
 ///
 /// # Errors
@@ -103,13 +111,10 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
 /// are for every recipient are never among them.
 #[must_use]
 pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
-    let nominated = options(headers)
-        .filter(|name| !is_end_to_end(name))
-        .filter_map(|name| HeaderName::try_from(name).ok())
-        .filter(|name| !HOP_BY_HOP.contains(&name.as_str()));
+    let nominated = nominated(headers).into_iter().filter(|name| !HOP_BY_HOP.contains(&name.as_str()));
     let fixed = HOP_BY_HOP.iter().copied().map(HeaderName::from_static);
     let mut names: Vec<HeaderName> =
-        fixed.chain(nominated).filter(|name| headers.contains_key(name)).collect();
+        fixed.filter(|name| headers.contains_key(name)).chain(nominated).collect();
     names.dedup();
     names
 }

@@ -41,7 +41,6 @@ async fn nobody_sees_the_victims(arena: &Arena, profile: Profile, target: &str) 
         let is_victim = [&everybody[0], &everybody[1]].contains(&credential);
         let is_told = text.contains("victim") || text.contains("dmljdGlt");
         assert!(is_victim || !is_told, "{} {target} {credential:?}: {text}", profile.host);
-        assert_eq!(text.contains("eve"), *credential == everybody[6], "{} {target}: {text}", profile.host);
     }
 }
 
@@ -97,7 +96,7 @@ async fn answers_that_vary_on_a_verified_fact_are_kept_apart() {
     let arena = Arena::start(script).await;
     let (victim, eve) = (bearer("victim", "acme"), bearer("eve", "acme"));
     for profile in ALL {
-        for target in ["/X-User-Id", "/x-user-id,%20Accept".trim_end_matches(",%20Accept"), "/X-Request-Id"] {
+        for target in ["/X-User-Id", "/x-user-id,Accept", "/X-Request-Id"] {
             for (credential, user) in [(&victim, "victim"), (&eve, "eve"), (&String::new(), ""), (&victim, "victim")] {
                 let answer = arena.raw(ask(profile, target, credential)).await.expect("an answer");
                 let text = answer.text();
@@ -207,13 +206,13 @@ async fn an_answer_to_an_api_key_is_not_public() {
     let arena = Arena::of(|setup| setup.with(&keys).with(SECTIONS), script).await;
     for profile in DEFAULTS.into_iter().chain([LOOSE]) {
         for key in ["victim-key", "unknown-victim-key"] {
-            let line = format!("X-API-Key: {key}");
+            let (line, target) = (format!("X-API-Key: {key}"), format!("/{key}"));
             for _ in 0..2 {
-                let victim = arena.raw(ask(profile, "/", &line)).await.expect("an answer");
+                let victim = arena.raw(ask(profile, &target, &line)).await.expect("an answer");
                 assert_eq!(victim.text(), format!("of {key}"), "{}", profile.host);
             }
             for other in ["", "X-API-Key: eve"] {
-                let answer = arena.raw(ask(profile, "/", other)).await.expect("an answer");
+                let answer = arena.raw(ask(profile, &target, other)).await.expect("an answer");
                 assert!(!answer.text().contains("victim"), "{} {key}: {answer:?}", profile.host);
             }
         }

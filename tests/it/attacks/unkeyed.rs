@@ -50,8 +50,8 @@ async fn a_field_that_overrides_the_request_stays_with_its_sender() {
     let mut faults = Vec::new();
     for profile in ALL {
         for name in OVERRIDES {
-            for name in [(*name).to_owned(), name.replace('-', "_")] {
-                let target = format!("/{name}");
+            for (number, name) in [(*name).to_owned(), name.replace('-', "_")].iter().enumerate() {
+                let target = format!("/{number}{name}");
                 let attacker = arena.get(profile, &target, &[&format!("{name}: evil.example")]).await;
                 assert_eq!((attacker.status, attacker.cache()), (200, "MISS"), "{name}");
                 let victim = arena.get(profile, &target, &[]).await;
@@ -148,7 +148,8 @@ async fn naming_a_field_in_connection_does_not_take_it_from_the_backend() {
     let arena = Arena::start(reflect).await;
     for name in ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Organization-Id", "X-User-Id"] {
         let fields = [format!("Connection: close, {name}"), format!("{name}: 192.0.2.66")];
-        let answer = arena.get(TENANT, "/", &[&fields[0], &fields[1]]).await;
+        let target = format!("/{name}");
+        let answer = arena.get(TENANT, &target, &[&fields[0], &fields[1]]).await;
         assert_eq!(answer.status, 200, "{name}");
         let seen = arena.origin.last();
         assert_eq!(seen.header("x-forwarded-for"), "127.0.0.1", "{name}");
@@ -157,8 +158,8 @@ async fn naming_a_field_in_connection_does_not_take_it_from_the_backend() {
         assert!(!seen.headers.get_all("connection").iter().any(|line| line.as_bytes().contains(&b'X')));
     }
     for name in ["Authorization", "Cookie", "Host", "Cache-Control", "Content-Length", "X-API-Key"] {
-        let refused = arena.get(TENANT, "/", &[&format!("Connection: {name}")]).await;
-        assert_eq!(refused.problem().0, 400, "{name}");
+        let refused = arena.raw(request(TENANT, "/", &[&format!("Connection: {name}")])).await;
+        assert_eq!(refused.map(|answer| answer.problem().0), Some(400), "{name}");
     }
 }
 
