@@ -188,7 +188,6 @@ async fn a_request_line_has_one_reading() {
         "GET /attack HTTP/0.9",
         "GET /attack http/1.1",
         "GET /attack",
-        "GET /attack#x HTTP/1.1",
         "G\u{e9}T /attack HTTP/1.1",
         "GET /caf\u{e9} HTTP/1.1",
         "GET attack HTTP/1.1",
