@@ -1,6 +1,9 @@
 //! A stored response: what it is in memory. Its stored form is in [`crate::cache::codec`].
 
 use crate::base::{Digest, Digester};
+use crate::cache::coding::Codings;
+use crate::cache::label::{Label, Names};
+use crate::cache::ledger::{Ledger, Standing};
 use crate::cache::lifetime::Lifetime;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
@@ -17,8 +20,8 @@ const FIELD_BYTES: usize = 96;
 pub struct EntryHead {
     /// Whom it belongs to: [`crate::cache::owner`] of the caller that fills it.
     pub owner: Digest,
-    /// The namespace's name.
-    pub namespace: Arc<str>,
+    /// What it is called by, for those who want it gone.
+    pub label: Arc<Label>,
     /// The response's status.
     pub status: u16,
     /// The fields that may be stored: [`crate::cache::stored_fields`].
@@ -29,10 +32,14 @@ pub struct EntryHead {
     pub selecting: Vec<HeaderName>,
     /// When it was stored or last confirmed, wall milliseconds.
     pub stored_ms: u64,
+    /// Up to where its filler had read the ledger of purges before it asked the origin.
+    pub birth: u64,
+    /// How long the origin took to answer, milliseconds.
+    pub cost_ms: u32,
 }
 
 /// One complete response of one variant of one key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Entry {
     /// Everything but the body.
     pub head: EntryHead,
@@ -42,7 +49,20 @@ pub struct Entry {
     body_digest: [u8; 16],
     /// The entity tag that we make from it.
     tag: HeaderValue,
+    /// The label as numbers.
+    names: Names,
+    /// The body in other codings, as far as they were asked for.
+    codings: Arc<Codings>,
 }
+
+/// Coded bodies follow from the body.
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.head == other.head && self.body == other.body && self.body_digest == other.body_digest
+    }
+}
+
+impl Eq for Entry {}
 
 impl EntryHead {
     fn sized(mut self, length: usize) -> Self {
@@ -65,13 +85,34 @@ impl Entry {
     /// The same body under the head that a 304 made.
     #[must_use]
     pub fn renewed(&self, head: EntryHead) -> Self {
-        Self { head: head.sized(self.body.len()), ..self.clone() }
+        let names = head.label.names();
+        Self { head: head.sized(self.body.len()), names, ..self.clone() }
+    }
+
+    /// The same entry, out of service since `at_ms` (wall milliseconds) if it was in service then.
+    #[must_use]
+    pub fn expired(&self, at_ms: u64) -> Self {
+        let mut expired = self.clone();
+        let lifetime = &mut expired.head.lifetime;
+        lifetime.fresh_until_ms = lifetime.fresh_until_ms.min(at_ms);
+        expired
+    }
+
+    /// What the ledger of purges says of it.
+    #[must_use]
+    pub fn standing(&self, ledger: &Ledger) -> Standing {
+        ledger.judge(self.head.birth, &self.head.label, &self.names)
     }
 
     /// The entry that a stored form describes; the caller has compared `body_digest` with the body.
     pub(super) fn restored(head: EntryHead, body: Bytes, body_digest: [u8; 16]) -> Self {
-        let tag = tag(body_digest);
-        Self { head, body, body_digest, tag }
+        let (tag, names) = (tag(body_digest), head.label.names());
+        Self { head, body, body_digest, tag, names, codings: Arc::default() }
+    }
+
+    /// The body in other codings.
+    pub(super) fn codings(&self) -> &Codings {
+        &self.codings
     }
 
     /// First 128 bits of the body's digest.
@@ -95,7 +136,8 @@ impl Entry {
     pub fn weight(&self) -> u64 {
         let lines = self.head.headers.iter();
         let fields: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum();
-        u64::try_from(OVERHEAD_BYTES + self.body.len() + fields).unwrap_or(u64::MAX)
+        let bodies = self.body.len() + self.codings.weight();
+        u64::try_from(OVERHEAD_BYTES + bodies + fields + self.head.label.weight()).unwrap_or(u64::MAX)
     }
 }
 
@@ -114,8 +156,15 @@ pub(super) fn body_digest(body: &[u8]) -> [u8; 16] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// An entry with this media type and body.
+    pub(in crate::cache) fn entry_of(media: &'static str, body: impl Into<Bytes>) -> Entry {
+        let mut entry = entry(200, b"");
+        entry.head.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(media));
+        Entry::new(entry.head, body.into())
+    }
 
     fn entry(status: u16, body: &'static [u8]) -> Entry {
         let lifetime = Lifetime {
@@ -130,12 +179,21 @@ mod tests {
         let headers = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("99"))]);
         let head = EntryHead {
             owner: Digest([0; 32]),
-            namespace: "n".into(),
+            label: Label {
+                tenant: None,
+                namespace: "n".into(),
+                origin: String::new(),
+                target: "/".to_owned(),
+                tags: Vec::new(),
+            }
+            .into(),
             status,
             headers,
             lifetime,
             selecting: Vec::new(),
             stored_ms: 0,
+            birth: 0,
+            cost_ms: 0,
         };
         Entry::new(head, Bytes::from_static(body))
     }

@@ -4,6 +4,7 @@
 
 use crate::cache::date::format_date;
 use crate::cache::directives::{CDN_CACHE_CONTROL, ResponseDirectives};
+use crate::cache::label::{CACHE_TAG, SURROGATE_KEY};
 use crate::cache::namespace::{Namespace, Scope, SetCookie};
 use http::header::{
     AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, EXPIRES,
@@ -37,8 +38,9 @@ const NEVER_STORED: [HeaderName; 17] = [
 /// Fields that a 304 says about itself or about a body that it does not carry, or that chose the stored response.
 const NOT_FRESHENED: [HeaderName; 5] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, VARY, SET_COOKIE];
 
-/// Cache directives meant for shared caches behind us.
-const FOR_SHARED_CACHES: [HeaderName; 2] = [CDN_CACHE_CONTROL, HeaderName::from_static("surrogate-control")];
+/// Cache directives and tags meant for shared caches; ours has read them.
+const FOR_SHARED_CACHES: [HeaderName; 4] =
+    [CDN_CACHE_CONTROL, HeaderName::from_static("surrogate-control"), SURROGATE_KEY, CACHE_TAG];
 
 /// The fields of `headers` that an entry keeps: without hop-by-hop fields and those that `Connection` names, without
 /// what `private="…"` and `no-cache="…"` take out, with `Set-Cookie` only where the namespace stores it, and with a

@@ -5,6 +5,7 @@
 //! the same as a response.
 
 pub mod codec;
+pub mod coding;
 pub mod date;
 pub mod demand;
 pub mod directives;
@@ -12,24 +13,36 @@ pub mod entry;
 pub mod facts;
 pub mod fields;
 pub mod freshness;
+pub mod glob;
 pub mod key;
+pub mod label;
+pub mod ledger;
 pub mod lifetime;
 pub mod namespace;
+mod packing;
+mod parts;
+pub mod purge;
 pub mod status;
 pub mod storability;
 pub mod structured;
 pub mod variants;
 pub mod vary;
+pub mod writes;
 
-pub use codec::{EntryFault, decode, encode};
+pub use codec::{EntryFault, Stored, encode, open};
+pub use coding::{Coding, Levels};
 pub use demand::{Demand, Verdict, request_demand};
 pub use entry::{Entry, EntryHead};
 pub use facts::beyond_key;
 pub use fields::{client_fields, merge_304, stored_fields};
 pub use key::{Bypass, KeyInput, key, owner, parts};
+pub use label::{Label, Names};
+pub use ledger::{Ledger, Standing};
 pub use lifetime::Lifetime;
 pub use namespace::{Cookies, Namespace, QueryKey, Scope, SetCookie, TtlMode};
+pub use purge::{Mode, Purge, What, Whose};
 pub use status::{CacheStatus, Outcome};
 pub use storability::{Refused, ResponseInput, Storability, storability};
 pub use variants::VaryRecord;
 pub use vary::{Variant, variant};
+pub use writes::Invalidates;

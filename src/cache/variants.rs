@@ -6,7 +6,8 @@
 //! its own response names is never wrong.
 
 use crate::base::Digester;
-use crate::cache::codec::{EntryFault, Reader, decode_selecting, encode_selecting};
+use crate::cache::codec::{EntryFault, Reader};
+use crate::cache::parts::{decode_selecting, encode_selecting};
 use crate::cache::vary::{SELECTING_MAX, VARIANTS_MAX, Variant, sorted, variant};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName};

@@ -1,10 +1,9 @@
 //! The section `routes`: which requests go where, under which limits and cache.
 
-use crate::cache::Namespace;
+use crate::cache::{Invalidates, Namespace};
 use crate::config::fault::hint;
 use crate::config::policies::is_none_word;
 use crate::config::reader::{Reader, Taken};
-use crate::config::server::not_in_force;
 use crate::config::snapshot::{Route, Target};
 use crate::config::tree::{Kind, Node};
 use crate::limit::Policy;
@@ -115,14 +114,7 @@ fn route(reader: &mut Reader<'_>, item: &Taken, named: &Named<'_>) -> Option<(Ro
     let target = target(reader, section.take("upstream"), item, named);
     let policies = limits(reader, section.take("limit"), named);
     let namespace = section.take("cache").and_then(|taken| namespace(reader, &taken, named));
-    if let Some(taken) = section.take("invalidates") {
-        let mut inner = reader.section(&taken.node, &taken.path);
-        for name in ["tags", "namespaces", "paths"] {
-            drop(inner.take(name).map(|taken| reader.texts(&taken)));
-        }
-        reader.finish(&inner);
-        not_in_force(reader, &taken, "stored answers stay until they expire");
-    }
+    let invalidates = section.take("invalidates").map(|taken| invalidates(reader, &taken, named));
     reader.finish(&section);
     let matched = RouteMatch { host, pattern: pattern?, methods };
     let route = Route {
@@ -130,9 +122,37 @@ fn route(reader: &mut Reader<'_>, item: &Taken, named: &Named<'_>) -> Option<(Ro
         target: target?,
         policies: if named.has_limits { policies } else { Vec::new() },
         namespace: namespace.filter(|_| named.has_caching),
+        invalidates: invalidates.filter(|_| named.has_caching),
         line: item.node.at.line,
     };
     Some((matched, Arc::new(route)))
+}
+
+/// What the route's writes invalidate.
+fn invalidates(reader: &mut Reader<'_>, taken: &Taken, named: &Named<'_>) -> Invalidates {
+    let mut section = reader.section(&taken.node, &taken.path);
+    let tags = section.take("tags").map_or_else(Vec::new, |taken| reader.texts(&taken));
+    let mut namespaces = Vec::new();
+    for item in section.take("namespaces").map_or_else(Vec::new, |taken| reader.list(&taken)) {
+        let Some(name) = reader.name(&item) else { continue };
+        if !named.namespaces.iter().any(|known| *known.name == *name) {
+            let known: Vec<&str> = named.namespaces.iter().map(|known| &*known.name).collect();
+            let says = format!("there is no namespace `{name}`");
+            reader.fault(item.node.at, &item.path, says, hint(&name, &known));
+        }
+        namespaces.push(name);
+    }
+    let mut paths = Vec::new();
+    for item in section.take("paths").map_or_else(Vec::new, |taken| reader.list(&taken)) {
+        let Some(path) = reader.name(&item) else { continue };
+        if !path.starts_with('/') && !path.starts_with('*') {
+            let remedy = "write one such as /a, /a/ (and below) or /a/*/b";
+            reader.fault(item.node.at, &item.path, format!("`{path}` is no path"), remedy);
+        }
+        paths.push(path);
+    }
+    reader.finish(&section);
+    Invalidates { tags, namespaces, paths }
 }
 
 /// Methods, host and path as one label.

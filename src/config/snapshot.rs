@@ -1,7 +1,7 @@
 //! One compiled configuration. Immutable; a request takes it once and keeps it to its end.
 
 use crate::base::{Secret, StoreSettings};
-use crate::cache::Namespace;
+use crate::cache::{Invalidates, Namespace};
 use crate::identity::Identifier;
 use crate::limit::Policy;
 use crate::message::RequestBounds;
@@ -73,6 +73,8 @@ pub struct Route {
     pub policies: Vec<Arc<Policy>>,
     /// How its answers are cached; `None`: not at all.
     pub namespace: Option<Arc<Namespace>>,
+    /// What its successful writes invalidate besides what they write to.
+    pub invalidates: Option<Invalidates>,
     /// The line of the file where it stands.
     pub line: usize,
 }

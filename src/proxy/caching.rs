@@ -1,6 +1,6 @@
 //! The cache phases: asks `cache` what may be looked up and stored, and moves the answer into pingora's machinery.
 
-use crate::cache::{Bypass, KeyInput, ResponseInput, Storability};
+use crate::cache::{Bypass, KeyInput, Label, Namespace, ResponseInput, Scope, Storability};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
 use crate::proxy::storage::{Draft, Found, KeyParts, meta};
@@ -62,7 +62,7 @@ pub(super) fn enable(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
 }
 
 /// The key for pingora (`cache_key_callback`): our digest, plus what the store needs.
-pub(super) fn key(ctx: &RequestCtx) -> Result<CacheKey> {
+pub(super) fn key(gate: &Gate, ctx: &RequestCtx) -> Result<CacheKey> {
     let missing = || Error::explain(ErrorType::InternalError, "a cache key without a cached route");
     let digest = ctx.cache.key.ok_or_else(missing)?;
     let namespace = ctx.route.as_ref().and_then(|route| route.namespace.as_ref()).ok_or_else(missing)?;
@@ -72,9 +72,24 @@ pub(super) fn key(ctx: &RequestCtx) -> Result<CacheKey> {
         owner: crate::cache::owner(namespace, &ctx.caller),
         request: Arc::clone(&ctx.cache.request),
         namespace: Arc::clone(namespace),
-        tenant: ctx.caller.tenant.clone(),
+        label: Arc::new(label(namespace, ctx)),
+        // Before anything is looked up or fetched: a purge from now on reaches what comes of it.
+        birth: gate.stores.purges.birth(),
     });
     Ok(key)
+}
+
+/// What an entry that this request fills is called by. The key of scope public has no tenant.
+fn label(namespace: &Namespace, ctx: &RequestCtx) -> Label {
+    let tenant = ctx.caller.tenant.clone().filter(|_| namespace.scope != Scope::Public);
+    let query = ctx.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+    Label {
+        tenant,
+        namespace: Arc::clone(&namespace.name),
+        origin: format!("{}://{}", ctx.scheme, ctx.authority),
+        target: format!("{}{query}", ctx.path),
+        tags: namespace.tags.clone(),
+    }
 }
 
 /// What a found entry means for this request (`cache_hit_filter`).
@@ -143,12 +158,17 @@ pub(super) fn judge_response(
     if content_length(headers).is_some_and(|length| length > namespace.max_object) {
         return Ok(refuse(ctx, "too-large"));
     }
+    // A tag that is forgotten would be a purge that does nothing.
+    let Some(tags) = crate::cache::label::tags(&namespace.tags, headers) else {
+        return Ok(refuse(ctx, "tags"));
+    };
     ctx.cache.is_ours = lifetime.ours;
     ctx.cache.ttl_s = Some(lifetime.ttl_s(input.received_ms));
     ctx.cache.is_stored = true;
     let kept = crate::cache::stored_fields(&namespace, headers, input.received_ms);
     let mut meta = meta(response.status.as_u16(), &kept, &lifetime)?;
-    meta.extensions_mut().insert(Draft { lifetime, selecting });
+    let cost_ms = u32::try_from(input.received_ms.saturating_sub(input.request_sent_ms)).unwrap_or(u32::MAX);
+    meta.extensions_mut().insert(Draft { lifetime, selecting, tags, cost_ms });
     Ok(RespCacheable::Cacheable(meta))
 }
 

@@ -1,7 +1,7 @@
 //! What one request carries from phase to phase.
 
 use crate::base::Digest;
-use crate::cache::{Bypass, Demand};
+use crate::cache::{Bypass, Coding, Demand};
 use crate::config::{Route, Snapshot};
 use crate::identity::Caller;
 use crate::limit::{Charge, Decision, Stage};
@@ -128,6 +128,8 @@ pub(super) struct CacheCtx {
     pub(super) ttl_s: Option<i64>,
     /// Was the entry stored?
     pub(super) is_stored: bool,
+    /// The stored body goes out in this coding, with this many bytes.
+    pub(super) coding: Option<(Coding, usize)>,
 }
 
 impl RequestCtx {

@@ -8,7 +8,7 @@ use crate::proxy::context::RequestCtx;
 use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
 use crate::proxy::tokens::Tokens;
-use crate::proxy::{admit, caching, failure, finish, limiting, respond, upstream};
+use crate::proxy::{admit, caching, coding, failure, finish, invalidation, limiting, respond, upstream};
 use crate::store::Stores;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
@@ -71,18 +71,22 @@ impl ProxyHttp for Gate {
     }
 
     fn cache_key_callback(&self, _session: &Session, ctx: &mut RequestCtx) -> Result<CacheKey> {
-        caching::key(ctx)
+        caching::key(self, ctx)
     }
 
     async fn cache_hit_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         meta: &CacheMeta,
-        _hit_handler: &mut HitHandler,
+        hit_handler: &mut HitHandler,
         is_fresh: bool,
         ctx: &mut RequestCtx,
     ) -> Result<Option<ForcedFreshness>> {
-        Ok(caching::judge_hit(self, meta, is_fresh, ctx))
+        let forced = caching::judge_hit(self, meta, is_fresh, ctx);
+        if is_fresh && forced.is_none() {
+            coding::encode_hit(self, session, (meta, hit_handler), ctx).await;
+        }
+        Ok(forced)
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
@@ -146,7 +150,9 @@ impl ProxyHttp for Gate {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         if !response.status.is_informational() {
-            limiting::settle(self, ctx, response.status.as_u16(), &response.headers).await;
+            let (status, headers) = (response.status.as_u16(), &response.headers);
+            limiting::settle(self, ctx, status, headers).await;
+            invalidation::after_write(self, ctx, &session.req_header().method, status, headers).await;
         }
         respond::finish_head(session, response, ctx)
     }

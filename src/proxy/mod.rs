@@ -5,11 +5,13 @@
 
 mod admit;
 mod caching;
+mod coding;
 pub mod connection;
 mod context;
 mod failure;
 mod finish;
 mod gate;
+mod invalidation;
 mod limiting;
 mod plane;
 mod pool;

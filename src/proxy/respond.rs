@@ -2,6 +2,7 @@
 
 use crate::cache::{CacheStatus, Outcome, Scope};
 use crate::limit::Places;
+use crate::proxy::coding;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::refusal::Refusal;
 use bytes::Bytes;
@@ -103,6 +104,9 @@ fn add_cache_fields(session: &Session, response: &mut ResponseHeader, ctx: &Requ
                 None => drop(response.remove_header(&name)),
             }
         }
+    }
+    if let Some((coding, length)) = ctx.cache.coding {
+        coding::describe(response, coding, length)?;
     }
     let status = CacheStatus {
         outcome,

@@ -4,7 +4,7 @@
 //! carries the request's fields, and the store picks the variant by the stored response's selecting fields.
 
 use crate::base::{Clock, Digest};
-use crate::cache::{Entry, EntryHead, Lifetime, Namespace};
+use crate::cache::{Entry, EntryHead, Label, Lifetime, Namespace};
 use crate::store::{Lookup, Stores};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
@@ -34,8 +34,10 @@ pub(super) struct KeyParts {
     pub(super) request: Arc<HeaderMap>,
     /// Where an entry under it belongs.
     pub(super) namespace: Arc<Namespace>,
-    /// Whose it is, for the statistics.
-    pub(super) tenant: Option<Arc<str>>,
+    /// What an entry under it is called by, without the tags of its response.
+    pub(super) label: Arc<Label>,
+    /// How far the ledger of purges was read before the look-up.
+    pub(super) birth: u64,
 }
 
 /// Rides in the meta of a response that is about to be stored: everything of an entry but its body.
@@ -45,6 +47,10 @@ pub(super) struct Draft {
     pub(super) lifetime: Lifetime,
     /// Selecting fields (`Vary`).
     pub(super) selecting: Vec<HeaderName>,
+    /// Tags of namespace and response.
+    pub(super) tags: Vec<String>,
+    /// How long the origin took, milliseconds.
+    pub(super) cost_ms: u32,
 }
 
 /// Rides in the meta of a response that was found.
@@ -111,7 +117,7 @@ impl Storage for CacheStorage {
             Lookup::Hit(entry, _) => entry,
             Lookup::Miss => return Ok(None),
             Lookup::Unavailable => {
-                self.metrics.cache_error(&parts.namespace.name, parts.tenant.as_deref());
+                self.metrics.cache_error(&parts.namespace.name, parts.label.tenant.as_deref());
                 return Ok(None);
             }
         };
@@ -182,10 +188,10 @@ impl Storage for CacheStorage {
 
 impl CacheStorage {
     fn head(&self, parts: &KeyParts, status: u16, headers: HeaderMap, draft: Draft) -> EntryHead {
-        let Draft { lifetime, selecting } = draft;
-        let namespace = Arc::clone(&parts.namespace.name);
-        let stored_ms = self.clock.wall_ms();
-        EntryHead { owner: parts.owner, namespace, status, headers, lifetime, selecting, stored_ms }
+        let Draft { lifetime, selecting, tags, cost_ms } = draft;
+        let label = Arc::new(Label { tags, ..(*parts.label).clone() });
+        let (owner, birth, stored_ms) = (parts.owner, parts.birth, self.clock.wall_ms());
+        EntryHead { owner, label, status, headers, lifetime, selecting, stored_ms, birth, cost_ms }
     }
 }
 
@@ -199,7 +205,7 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// A stored body on its way to a client.
-struct Hit {
+pub(super) struct Hit {
     body: Option<Bytes>,
     whole: Bytes,
 }
@@ -238,6 +244,13 @@ impl HandleHit for Hit {
 
     fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
         self
+    }
+}
+
+impl Hit {
+    /// Other bytes for the same body.
+    pub(super) fn replace(&mut self, body: Bytes) {
+        (self.body, self.whole) = (Some(body.clone()), body);
     }
 }
 

@@ -58,15 +58,11 @@ impl EntryStore {
         }
     }
 
-    /// Forgets what is under `key`, variants included. `false`: Redis did not answer, only memory forgot. A write that
-    /// is under way at the same time may arrive afterwards.
-    pub async fn remove(&self, key: &Digest) -> bool {
+    /// The entry that `request` selects has become heavier: bodies in other codings were made for it.
+    pub fn reweigh(&self, key: &Digest, request: &HeaderMap, entry: &Arc<Entry>) {
         match self {
-            Self::Memory(memory) => {
-                memory.remove(key);
-                true
-            }
-            Self::Tiered(tiered) => tiered.remove(key).await,
+            Self::Memory(memory) => memory.reweigh(key, request, entry),
+            Self::Tiered(tiered) => tiered.memory.reweigh(key, request, entry),
         }
     }
 
@@ -93,8 +89,9 @@ impl EntryStore {
 pub(super) mod tests {
     use super::*;
     use crate::base::{Clock, ManualClock, SystemClock, Tasks};
-    use crate::cache::{EntryHead, Lifetime, encode};
-    use crate::store::redis::RedisEntries;
+    use crate::cache::{EntryHead, Label, Lifetime, Purge, encode};
+    use crate::store::purges::{Purges, Reach};
+    use crate::store::redis::{RedisEntries, RedisPurges};
     use crate::store::testing::{Redis, eventually};
     use crate::telemetry::Metrics;
     use http::header::{ACCEPT, ORIGIN};
@@ -114,14 +111,23 @@ pub(super) mod tests {
             ours: true,
             strict: false,
         };
+        let label = Label {
+            tenant: Some("acme".into()),
+            namespace: "n".into(),
+            origin: "http://api.example".to_owned(),
+            target: "/a".to_owned(),
+            tags: Vec::new(),
+        };
         let head = EntryHead {
             owner: Digest([0; 32]),
-            namespace: "n".into(),
+            label: label.into(),
             status: 200,
             headers: HeaderMap::new(),
             lifetime,
             selecting: selecting.to_vec(),
             stored_ms: now_ms,
+            birth: 0,
+            cost_ms: 0,
         };
         Entry::new(head, body.into())
     }
@@ -131,6 +137,7 @@ pub(super) mod tests {
     /// An instance of Tidegate's store whose clock is moved by the test.
     struct Instance {
         store: EntryStore,
+        purges: Arc<Purges>,
         clock: Arc<ManualClock>,
         tasks: Tasks,
     }
@@ -138,26 +145,29 @@ pub(super) mod tests {
     impl Instance {
         fn embedded() -> Self {
             let clock = Arc::new(ManualClock::at(SystemClock::new().wall_ms()));
-            let store = EntryStore::Memory(MemoryEntries::new(clock.clone(), 1 << 20));
-            Self { store, clock, tasks: Tasks::new() }
+            let purges = Arc::new(Purges::new(None, clock.clone()));
+            let store = EntryStore::Memory(MemoryEntries::new(clock.clone(), purges.clone(), 1 << 20));
+            Self { store, purges, clock, tasks: Tasks::new() }
         }
 
         async fn on(server: &Redis) -> Self {
             let clock = Arc::new(ManualClock::at(SystemClock::new().wall_ms()));
             let redis = RedisEntries::new(server.connection().await, "tg:");
-            let (memory, tasks) = (MemoryEntries::new(clock.clone(), 1 << 20), Tasks::new());
+            let ledger = RedisPurges::new(server.connection().await, "tg:");
+            let purges = Arc::new(Purges::new(Some(ledger), clock.clone()));
+            purges.read().await.expect("it answers");
+            let tasks = Tasks::new();
+            let tiers = (MemoryEntries::new(clock.clone(), purges.clone(), 4 << 20), redis);
             let metrics = Arc::new(Metrics::new(0).expect("valid"));
-            let tiered = TieredEntries::new(memory, redis, clock.clone(), metrics, tasks.clone());
-            Self { store: EntryStore::Tiered(tiered), clock, tasks }
+            let tiered = TieredEntries::new(tiers, purges.clone(), clock.clone(), metrics, tasks.clone());
+            Self { store: EntryStore::Tiered(tiered), purges, clock, tasks }
         }
 
         /// Stores and waits until Redis has it.
         async fn put(&self, request: &HeaderMap, body: &str, selecting: &[HeaderName]) {
-            self.store.put(
-                &KEY,
-                &Arc::new(request.clone()),
-                entry(self.clock.wall_ms(), body.to_owned(), selecting),
-            );
+            let mut entry = entry(self.clock.wall_ms(), body.to_owned(), selecting);
+            entry.head.birth = self.purges.birth();
+            self.store.put(&KEY, &Arc::new(request.clone()), entry);
             eventually(|| self.tasks.is_empty()).await;
         }
 
@@ -217,7 +227,7 @@ pub(super) mod tests {
         one.put(&with(ACCEPT, "a"), "for a", &[ACCEPT]).await;
         one.put(&with(ACCEPT, "b"), "for b", &[ACCEPT]).await;
         assert_eq!(answers(one).await, [text("for a"), text("for b"), None]);
-        assert!(one.store.remove(&KEY).await);
+        assert_eq!(one.purges.purge(&[Purge::everything()]).await, Reach::Fleet);
         assert_eq!(answers(one).await, [None, None, None]);
         one.put(&with(ACCEPT, "c"), "for c", &[ACCEPT]).await;
         assert_eq!(answers(one).await, [None, None, text("for c")], "what was removed does not come back");
@@ -270,7 +280,7 @@ pub(super) mod tests {
             (one.body(&any).await.as_deref(), one.tier(&any).await),
             (Some("new"), Some(Found::Memory))
         );
-        assert!(other.store.remove(&KEY).await);
+        assert_eq!(other.purges.purge(&[Purge::everything()]).await, Reach::Fleet);
         one.clock.advance(Duration::from_secs(5));
         assert_eq!(one.body(&any).await, None);
         assert_eq!(one.store.gauges().0, 0, "what was removed elsewhere leaves memory too");
@@ -296,8 +306,8 @@ pub(super) mod tests {
         one.put(&with(ACCEPT, "a"), "for a", &[ACCEPT]).await;
         one.put(&with(ACCEPT, "b"), "for b", &[ACCEPT]).await;
         let keys = cli(&server, &["KEYS", "*"]);
-        assert_eq!(keys.lines().count(), 3, "two variants and their record: {keys}");
-        for key in keys.lines() {
+        assert_eq!(keys.lines().count(), 4, "two variants, their record and the ledger's head: {keys}");
+        for key in keys.lines().filter(|key| !key.starts_with("tg:g:")) {
             assert!(key.starts_with("tg:o:{") || key.starts_with("tg:v:{"), "{key}");
             assert_ne!(cli(&server, &["PTTL", key]), "-1", "{key}");
         }
@@ -312,8 +322,8 @@ pub(super) mod tests {
         for bytes in [
             bytes::Bytes::from_static(b""),
             bytes::Bytes::from_static(b"TGE garbage"),
-            encode(&foreign, &Digest([2; 32])),
-            encode(&foreign, &KEY).slice(..120),
+            encode(&foreign, &Digest([2; 32])).value,
+            encode(&foreign, &KEY).value.slice(..120),
         ] {
             plant(&server, &response, &bytes);
             assert!(matches!(one.lookup(&any).await, Lookup::Miss));
@@ -341,7 +351,8 @@ pub(super) mod tests {
         assert!(matches!(one.store.lookup(&Digest([2; 32]), &any).await, Lookup::Unavailable));
         one.put(&any, "newer", &[]).await;
         assert_eq!(one.body(&any).await.as_deref(), Some("newer"));
-        assert!(!one.store.remove(&KEY).await, "Redis did not hear of it");
+        assert_eq!(one.purges.purge(&[Purge::everything()]).await, Reach::Local, "Redis did not hear of it");
+        assert!(matches!(one.lookup(&any).await, Lookup::Unavailable), "here it counts");
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -353,7 +364,8 @@ pub(super) mod tests {
             let [high, low] = n.to_be_bytes();
             let mut key = [0; 32];
             (key[0], key[1]) = (high, low);
-            let stored = entry(one.clock.wall_ms(), "x".to_owned(), &[]);
+            let mut stored = entry(one.clock.wall_ms(), "x".to_owned(), &[]);
+            stored.head.birth = one.purges.birth();
             one.store.put(&Digest(key), &Arc::default(), stored);
         }
         assert!(one.tasks.len() <= 512, "{} writes under way", one.tasks.len());

@@ -1,7 +1,8 @@
 //! Stored responses in this process: decoded, bounded by bytes; what is used often outlives what is scanned once.
 
 use crate::base::{Clock, Digest};
-use crate::cache::{Entry, Variant, VaryRecord};
+use crate::cache::{Entry, Standing, Variant, VaryRecord};
+use crate::store::purges::Purges;
 use http::HeaderMap;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
@@ -22,7 +23,14 @@ pub struct Held {
     pub entry: Arc<Entry>,
     /// When it came here, monotonic milliseconds.
     pub since_ms: u64,
+    /// The edition of the ledger of purges at which it was last found valid.
+    valid_at: Arc<AtomicU64>,
+    /// What the entry weighed when it was put here: the cache adds up what it was told, so this must not change in place.
+    weight: u64,
 }
+
+/// No edition of the ledger.
+const NEVER: u64 = u64::MAX;
 
 /// What stands in a place: a response, or the record of a key that has variants.
 #[derive(Debug, Clone)]
@@ -40,7 +48,7 @@ struct Bytes;
 impl Weighter<Place, Slot> for Bytes {
     fn weight(&self, _place: &Place, slot: &Slot) -> u64 {
         match slot {
-            Slot::Response(held) => held.entry.weight(),
+            Slot::Response(held) => held.weight,
             Slot::Record(record) => record.weight(),
         }
     }
@@ -63,14 +71,15 @@ pub struct MemoryEntries {
     cache: Cache<Place, Slot, Bytes, DefaultHashBuilder, Evictions>,
     evictions: Evictions,
     clock: Arc<dyn Clock>,
+    purges: Arc<Purges>,
     /// Held while a key's record is read, changed and written.
     records: Mutex<()>,
 }
 
 impl MemoryEntries {
-    /// An empty cache of at most `bytes_max`.
+    /// An empty cache of at most `bytes_max`, whose entries `purges` may make invalid.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, bytes_max: u64) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, purges: Arc<Purges>, bytes_max: u64) -> Self {
         let items = usize::try_from(bytes_max / ENTRY_BYTES_MEAN).unwrap_or(usize::MAX).max(16);
         let shards = usize::try_from(bytes_max / SHARD_BYTES_MIN).unwrap_or(usize::MAX).clamp(1, 64);
         let evictions = Evictions::default();
@@ -85,7 +94,7 @@ impl MemoryEntries {
             // Both capacities are given above; this arm only satisfies the type.
             Err(_) => Cache::with(items, bytes_max, Bytes, hasher, counted),
         };
-        Self { cache, evictions, clock, records: Mutex::new(()) }
+        Self { cache, evictions, clock, purges, records: Mutex::new(()) }
     }
 
     /// The entry that `request` selects under `key`, while it is good for anything.
@@ -101,15 +110,38 @@ impl MemoryEntries {
             response @ Slot::Response(_) => response,
         };
         let Slot::Response(held) = slot else { return None };
+        let held = self.judged(&place, held)?;
         if now_ms < held.entry.head.lifetime.useful_until_ms() {
             return Some(held);
         }
-        // Only if nobody has put a better one there meanwhile.
-        self.cache.remove_if(
-            &place,
-            |slot| matches!(slot, Slot::Response(other) if Arc::ptr_eq(&other.entry, &held.entry)),
-        );
+        self.drop_entry(&place, &held);
         None
+    }
+
+    /// What the purges leave of an entry: all of it, its stale windows, or nothing. A few nanoseconds while nobody purges.
+    fn judged(&self, place: &Place, held: Held) -> Option<Held> {
+        let edition = self.purges.edition();
+        if held.valid_at.load(Ordering::Relaxed) == edition {
+            return Some(held);
+        }
+        match self.purges.with(|ledger| held.entry.standing(ledger)) {
+            Standing::Valid => {
+                held.valid_at.store(edition, Ordering::Relaxed);
+                Some(held)
+            }
+            Standing::Expired { at_ms } => Some(Held { entry: Arc::new(held.entry.expired(at_ms)), ..held }),
+            Standing::Gone => {
+                self.drop_entry(place, &held);
+                None
+            }
+        }
+    }
+
+    /// Only if nobody has put a better one there meanwhile.
+    fn drop_entry(&self, place: &Place, held: &Held) {
+        let is_same =
+            |slot: &Slot| matches!(slot, Slot::Response(other) if Arc::ptr_eq(&other.entry, &held.entry));
+        self.cache.remove_if(place, is_same);
     }
 
     /// The record of a key with variants, as far as this process knows.
@@ -153,6 +185,20 @@ impl MemoryEntries {
         self.insert((*key, variant), entry);
     }
 
+    /// Weighs an entry again, if it is still the one that `request` selects.
+    pub fn reweigh(&self, key: &Digest, request: &HeaderMap, entry: &Arc<Entry>) {
+        let mut place = (*key, Variant::SINGLE);
+        if let Some(Slot::Record(record)) = self.cache.get(&place) {
+            let Some(variant) = record.select(request) else { return };
+            place.1 = variant;
+        }
+        if let Some(Slot::Response(held)) = self.cache.get(&place)
+            && Arc::ptr_eq(&held.entry, entry)
+        {
+            self.cache.insert(place, Slot::Response(Held { weight: entry.weight(), ..held }));
+        }
+    }
+
     /// Forgets what `request` selects under the key.
     pub fn forget(&self, key: &Digest, request: &HeaderMap) {
         let variant = match self.cache.get(&(*key, Variant::SINGLE)) {
@@ -181,7 +227,9 @@ impl MemoryEntries {
     }
 
     fn insert(&self, place: Place, entry: Arc<Entry>) {
-        self.cache.insert(place, Slot::Response(Held { entry, since_ms: self.clock.monotonic_ms() }));
+        let (since_ms, valid_at) = (self.clock.monotonic_ms(), Arc::new(AtomicU64::new(NEVER)));
+        let weight = entry.weight();
+        self.cache.insert(place, Slot::Response(Held { entry, since_ms, valid_at, weight }));
     }
 }
 
@@ -200,7 +248,8 @@ mod tests {
 
     fn memory(bytes_max: u64) -> (MemoryEntries, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at(1_000));
-        (MemoryEntries::new(clock.clone(), bytes_max), clock)
+        let purges = Arc::new(Purges::new(None, clock.clone()));
+        (MemoryEntries::new(clock.clone(), purges, bytes_max), clock)
     }
 
     fn body(memory: &MemoryEntries, key: u8, request: &HeaderMap) -> Option<String> {
@@ -263,6 +312,23 @@ mod tests {
         assert_eq!((body(&memory, 1, &accept("a")), memory.gauges().0), (None, 0));
         assert!(put("d", &[ACCEPT]));
         assert_eq!(body(&memory, 1, &accept("a")), None, "a removed variant does not come back");
+    }
+
+    #[test]
+    fn what_has_become_heavier_counts_with_its_new_weight() {
+        let (memory, _) = memory(1 << 20);
+        let mut entry = entry(1_000, "text ".repeat(2_000), &[]);
+        entry.head.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        let (key, entry, any) = (Digest([1; 32]), Arc::new(entry), HeaderMap::new());
+        memory.put(&key, &any, Arc::clone(&entry));
+        let before = memory.gauges().1;
+        let levels = crate::cache::Levels { gzip: Some(6), ..Default::default() };
+        let coded = entry.make_coded(crate::cache::Coding::Gzip, &levels).expect("it saves much");
+        assert_eq!(memory.gauges().1, before, "not in place");
+        memory.reweigh(&key, &any, &entry);
+        assert_eq!(memory.gauges().1, before + coded.len() as u64);
+        memory.remove(&key);
+        assert_eq!(memory.gauges().1, 0);
     }
 
     #[test]

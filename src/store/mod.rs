@@ -11,6 +11,7 @@ pub mod memory_limits;
 pub mod overrides;
 mod parts;
 mod places;
+pub mod purges;
 pub mod redis;
 pub mod slots;
 pub mod snapshot;
@@ -30,6 +31,8 @@ mod outage_tests;
 #[cfg(test)]
 mod overrides_tests;
 #[cfg(test)]
+mod purges_tests;
+#[cfg(test)]
 mod slots_tests;
 #[cfg(test)]
 mod testing;
@@ -37,6 +40,7 @@ mod testing;
 pub use entries::{EntryStore, Found, Lookup};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
 pub use overrides::{LiveOverride, LiveOverrides, NotSet};
+pub use purges::{Purges, Reach};
 pub use slots::{Held, SlotRefusal, Slots};
 pub use tiered::TieredEntries;
 pub use top::{Ranking, TopLists};
@@ -47,7 +51,8 @@ use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
 use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisSlots, Roll, Surroundings,
+    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, Roll,
+    Surroundings,
 };
 use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
@@ -72,6 +77,8 @@ pub struct Stores {
     pub slots: Slots,
     /// Stored responses.
     pub entries: EntryStore,
+    /// What of them is good no more.
+    pub purges: Arc<Purges>,
     /// Limits that single identities were given while running.
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
@@ -80,6 +87,8 @@ pub struct Stores {
     snapshot: Option<PathBuf>,
     /// Somebody has changed the overrides.
     told: Notify,
+    /// Something was purged that this process has not heard of.
+    missed: Notify,
 }
 
 impl Stores {
@@ -124,22 +133,32 @@ impl Stores {
         if let Some(path) = &snapshot {
             read_back(&local, path);
         }
-        let memory = MemoryEntries::new(Arc::clone(clock), settings.memory_cache_bytes);
         // A connection of its own: a large body must not stand in front of a decision.
-        let entries = match settings.cache_url.as_ref().unwrap_or(&settings.url) {
-            StoreUrl::Memory => EntryStore::Memory(memory),
-            StoreUrl::Redis(url) => {
-                let redis = RedisEntries::new(open(StoreName::RedisCache, url)?, &settings.prefix);
-                let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
-                EntryStore::Tiered(TieredEntries::new(memory, redis, clock, metrics, tasks.clone()))
+        let cache = match settings.cache_url.as_ref().unwrap_or(&settings.url) {
+            StoreUrl::Memory => None,
+            StoreUrl::Redis(url) => Some(open(StoreName::RedisCache, url)?),
+        };
+        // With the counts where they are shared too: that Redis must not evict anything anyway.
+        let common = shared.or_else(|| cache.clone());
+        let ledger = cache.as_ref().and(common.clone());
+        let ledger = ledger.map(|connection| RedisPurges::new(connection, &settings.prefix));
+        let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
+        let memory = MemoryEntries::new(Arc::clone(clock), Arc::clone(&purges), settings.memory_cache_bytes);
+        let entries = match cache {
+            None => EntryStore::Memory(memory),
+            Some(connection) => {
+                let tiers = (memory, RedisEntries::new(connection, &settings.prefix));
+                let (purges, clock, metrics) = (Arc::clone(&purges), Arc::clone(clock), Arc::clone(metrics));
+                EntryStore::Tiered(TieredEntries::new(tiers, purges, clock, metrics, tasks.clone()))
             }
         };
         let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
         let top = TopLists::default();
+        let (told, missed) = (Notify::new(), Notify::new());
         let stores =
-            Arc::new(Self { limiter, slots, entries, live_overrides, top, snapshot, told: Notify::new() });
+            Arc::new(Self { limiter, slots, entries, purges, live_overrides, top, snapshot, told, missed });
         stores.start(tasks);
-        if let Some(connection) = shared {
+        if let Some(connection) = common {
             stores.listen(connection);
         }
         Ok(stores)
@@ -176,6 +195,18 @@ impl Stores {
                 }
             }
         });
+        let reading = Arc::clone(self);
+        tasks.spawn_until_stop("purges", async move {
+            // The first look comes soon after the store answers: the start waits for it.
+            let mut pause = CONNECT_LOOK;
+            loop {
+                if let Err(failure) = reading.purges.read().await {
+                    tracing::trace!(%failure, "purges not read");
+                }
+                drop(tokio::time::timeout(pause, reading.missed.notified()).await);
+                pause = pause.saturating_mul(2).min(purges::READ_EVERY);
+            }
+        });
         let turning = Arc::clone(self);
         tasks.spawn_until_stop("top", async move {
             loop {
@@ -201,14 +232,24 @@ impl Stores {
             Event::Live => {
                 self.limiter.hears_others(true);
                 self.told.notify_one();
+                self.missed.notify_one();
             }
             Event::Lost => self.limiter.hears_others(false),
-            Event::Message(text) => match text.strip_prefix("forget ") {
-                Some(log) => self.limiter.hear_of_log(log),
-                None if text == redis::overrides::MESSAGE => self.told.notify_one(),
-                // Of a later version: whatever it means, nothing that is remembered survives it.
-                None => self.limiter.forget_all_denials(),
-            },
+            Event::Message(text) => self.hear_message(&text),
+        }
+    }
+
+    fn hear_message(&self, text: &str) {
+        match text.split_once(' ') {
+            Some(("forget", log)) => self.limiter.hear_of_log(log),
+            Some(("purge", purge)) => {
+                if !self.purges.hear(purge) {
+                    self.missed.notify_one();
+                }
+            }
+            _ if text == redis::overrides::MESSAGE => self.told.notify_one(),
+            // Of a later version: whatever it means, nothing that is remembered survives it.
+            _ => self.limiter.forget_all_denials(),
         }
     }
 
@@ -239,8 +280,10 @@ impl Stores {
     /// Waits until the stores answer, at most `budget`: requests before that would be counted by this instance alone.
     pub async fn connected(&self, budget: Duration) -> bool {
         let connected = async {
+            // What is fetched before the first look into the ledger of purges cannot be judged later, and is dropped.
             let is_ready = || {
-                self.limiter.is_connected() && self.entries.is_connected() && self.live_overrides.is_loaded()
+                let answers = self.limiter.is_connected() && self.entries.is_connected();
+                answers && self.live_overrides.is_loaded() && self.purges.is_trusted()
             };
             while !is_ready() {
                 tokio::time::sleep(CONNECT_LOOK).await;

@@ -2,9 +2,10 @@
 //! empty one.
 
 use crate::base::{Clock, Digest, Tasks};
-use crate::cache::{Entry, Variant, VaryRecord};
+use crate::cache::{Entry, Standing, Variant, VaryRecord};
 use crate::store::entries::{Found, Lookup};
 use crate::store::memory_entries::{Held, MemoryEntries};
+use crate::store::purges::Purges;
 use crate::store::redis::{RedisEntries, Stored};
 use crate::telemetry::{Metrics, StoreName};
 use http::HeaderMap;
@@ -23,6 +24,7 @@ const WRITE_UNITS: usize = 512;
 pub struct TieredEntries {
     pub(super) memory: MemoryEntries,
     redis: RedisEntries,
+    purges: Arc<Purges>,
     writes: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -30,16 +32,17 @@ pub struct TieredEntries {
 }
 
 impl TieredEntries {
-    /// `redis` behind `memory`.
+    /// `redis` behind `memory`; `purges` may make the entries of both invalid.
     #[must_use]
     pub fn new(
-        memory: MemoryEntries,
-        redis: RedisEntries,
+        (memory, redis): (MemoryEntries, RedisEntries),
+        purges: Arc<Purges>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         tasks: Tasks,
     ) -> Self {
-        Self { memory, redis, writes: Arc::new(Semaphore::new(WRITE_UNITS)), clock, metrics, tasks }
+        let writes = Arc::new(Semaphore::new(WRITE_UNITS));
+        Self { memory, redis, purges, writes, clock, metrics, tasks }
     }
 
     /// Does Redis answer, as far as is known?
@@ -50,6 +53,10 @@ impl TieredEntries {
 
     /// What came to memory less than 5 seconds ago answers while it is fresh; then Redis is asked.
     pub(super) async fn lookup(&self, key: &Digest, request: &HeaderMap) -> Lookup {
+        if self.purges.trust().await.is_err() {
+            // Nobody can purge either: what this process has is as good as it was. What is in Redis may have been purged.
+            return self.memory.get(key, request).as_ref().map_or(Lookup::Unavailable, hit);
+        }
         let held = self.memory.get(key, request);
         let recent = held.as_ref().filter(|held| self.is_recent(held));
         if let Some(recent) = recent
@@ -62,7 +69,9 @@ impl TieredEntries {
             Ok(Stored::Response(entry, record)) => match recent {
                 // Our own newer one may still be on its way.
                 Some(recent) if recent.entry.head.stored_ms > entry.head.stored_ms => hit(recent),
-                _ => self.found(key, entry, record),
+                _ => self
+                    .found(key, entry, record)
+                    .unwrap_or_else(|| self.nothing(&Stored::NoVariant, recent, key, request)),
             },
             Ok(nothing) => self.nothing(&nothing, recent, key, request),
             // Better an answer that another instance may have replaced than a storm of misses.
@@ -88,13 +97,23 @@ impl TieredEntries {
         Lookup::Miss
     }
 
-    fn found(&self, key: &Digest, entry: Arc<Entry>, record: Option<(VaryRecord, Variant)>) -> Lookup {
+    fn found(
+        &self,
+        key: &Digest,
+        entry: Arc<Entry>,
+        record: Option<(VaryRecord, Variant)>,
+    ) -> Option<Lookup> {
+        let entry = match self.purges.with(|ledger| entry.standing(ledger)) {
+            Standing::Valid => entry,
+            Standing::Expired { at_ms } => Arc::new(entry.expired(at_ms)),
+            Standing::Gone => return None,
+        };
         // Its TTL has been measured by Redis; instances whose clocks differ may still see the end differently.
         if entry.head.lifetime.useful_until_ms() <= self.clock.wall_ms() {
-            return Lookup::Miss;
+            return None;
         }
         self.memory.load(key, record, Arc::clone(&entry));
-        Lookup::Hit(entry, Found::Redis)
+        Some(Lookup::Hit(entry, Found::Redis))
     }
 
     /// Memory at once, Redis in the background.
@@ -114,12 +133,6 @@ impl TieredEntries {
             }
             drop(permit);
         });
-    }
-
-    /// Forgets a key in both tiers. `false`: Redis did not answer, only memory forgot.
-    pub(super) async fn remove(&self, key: &Digest) -> bool {
-        self.memory.remove(key);
-        self.redis.remove(key).await.is_ok()
     }
 }
 

@@ -180,6 +180,8 @@ families! {
         => "Look-ups of the cache that failed; the request went on without it.";
     cache_coalesced: IntCounter "tidegate_cache_coalesced_total"
         => "Requests that waited for another request's answer instead of asking the upstream.";
+    cache_purges: IntCounterVec "tidegate_cache_purges_total" ["source"]
+        => "Purges by what asked for them: write (a successful unsafe request), api, webhook, method (PURGE).";
     cache_entries: IntGaugeVec "tidegate_cache_entries" ["tier"]
         => "Stored responses by tier.";
     cache_bytes: IntGaugeVec "tidegate_cache_bytes" ["tier"]

@@ -172,6 +172,11 @@ impl Metrics {
         self.cache_stats.count(namespace, tenant, CacheEvent::Coalesced);
     }
 
+    /// Stored responses were purged, in `purges` ways at once.
+    pub fn cache_purges(&self, source: &'static str, purges: u64) {
+        self.families.cache_purges.with_label_values(&[source]).inc_by(purges);
+    }
+
     /// A store operation took `duration`, whatever its outcome.
     pub fn store_duration(&self, store: StoreName, operation: &'static str, duration: Duration) {
         self.families
@@ -320,6 +325,7 @@ mod tests {
         metrics.cache_request("content", None, CacheResult::Hit);
         metrics.cache_stored("content", None);
         metrics.cache_error("content", None);
+        metrics.cache_purges("write", 2);
         metrics.store_error(StoreName::Redis, "timeout");
         metrics.store_duration(StoreName::Redis, "admit", second);
         metrics.identity_rejection("expired");

@@ -1,13 +1,14 @@
-//! Stored responses in Redis: `{prefix}o:{digest}:variant` a response (`-` without `Vary`), `{prefix}v:{digest}` the
-//! vary record of a key that has variants. The braces around the digest keep a key's parts in one Cluster slot.
+//! Stored responses in Redis: `{prefix}o:{digest}:variant` a response (`-` without `Vary`), `{prefix}b:{digest}:name` a large
+//! body, `{prefix}v:{digest}` the vary record of a key that has variants. The braces around the digest keep a key's parts in one Cluster slot.
 //!
-//! A look-up is one round trip, or two where `Vary` is in play and this process does not know it yet. Every key has a
+//! A look-up is one round trip, or two where `Vary` is in play and this process does not know it yet, and one for each 64 KiB
+//! of a large body. Every key has a
 //! TTL: freshness left plus what a stale response is still good for. Never lists keys.
 
 use crate::base::Digest;
-use crate::cache::{Entry, Variant, VaryRecord, decode, encode};
+use crate::cache::{Entry, EntryFault, Variant, VaryRecord, encode, open};
 use crate::store::StoreFailure;
-use crate::store::redis::Connection;
+use crate::store::redis::{Connection, bodies};
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::KeysInterface;
@@ -84,7 +85,41 @@ impl RedisEntries {
             },
         };
         let response = if wanted == guess { response } else { self.response(key, wanted).await? };
-        Ok(read(key, response, record.map(|record| (record, wanted))))
+        self.read(key, response, record.map(|record| (record, wanted))).await
+    }
+
+    async fn read(
+        &self,
+        key: &Digest,
+        response: Option<Bytes>,
+        record: Option<(VaryRecord, Variant)>,
+    ) -> Result<Stored, StoreFailure> {
+        let Some(bytes) = response else {
+            return Ok(if record.is_some() { Stored::NoVariant } else { Stored::Nothing });
+        };
+        let opened = match open(&bytes, key) {
+            Ok(opened) => opened,
+            Err(fault) => return Ok(ignored(fault, key)),
+        };
+        let fields = record.as_ref().map_or(&[][..], |(record, _)| record.fields());
+        if !opened.head().selecting.iter().all(|name| fields.contains(name)) {
+            return Ok(Stored::Damaged);
+        }
+        let apart = match opened.wants() {
+            None => None,
+            Some((name, length)) => {
+                let place = self.body_key(&key.short(), name);
+                match bodies::read(&self.connection, &place, length).await? {
+                    Some(body) => Some(body),
+                    // Evicted or expired before its head.
+                    None => return Ok(Stored::Nothing),
+                }
+            }
+        };
+        Ok(match opened.with_body(apart) {
+            Ok(entry) => Stored::Response(Arc::new(entry), record),
+            Err(fault) => ignored(fault, key),
+        })
     }
 
     async fn response(&self, key: &Digest, variant: Variant) -> Result<Option<Bytes>, StoreFailure> {
@@ -114,13 +149,22 @@ impl RedisEntries {
     ) -> Result<bool, StoreFailure> {
         let until_ms = entry.head.lifetime.useful_until_ms();
         let Some(life) = life(until_ms, now_ms) else { return Ok(false) };
-        let value = encode(entry, key);
+        let stored = pack(entry, key).await;
+        let name = key.short();
+        if let Some(apart) = &stored.apart {
+            // Before the head that names it.
+            let place = self.body_key(&name, &apart.name);
+            bodies::write(&self.connection, &place, apart, &life).await?;
+        }
+        let value = stored.value;
         let before = self.record(key).await?;
         let selecting = &entry.head.selecting;
         if before.is_none() && selecting.is_empty() {
-            let place = self.response_key(&key.short(), Variant::SINGLE);
+            let place = self.response_key(&name, Variant::SINGLE);
             let set = async |client: Client| {
-                client.set::<(), _, _>(place.as_str(), value.clone(), Some(life.clone()), None, false).await
+                client
+                    .set::<(), _, _>(place.as_str(), value.clone(), Some(life.expiration()), None, false)
+                    .await
             };
             return self.connection.call("store", &place, set).await.map(|()| true);
         }
@@ -136,7 +180,7 @@ impl RedisEntries {
     async fn put_variant(
         &self,
         key: &Digest,
-        (variant, value, life): (Variant, Bytes, Expiration),
+        (variant, value, life): (Variant, Bytes, Life),
         record: &VaryRecord,
         now_ms: u64,
     ) -> Result<(), StoreFailure> {
@@ -145,25 +189,14 @@ impl RedisEntries {
         let single = self.response_key(&name, Variant::SINGLE);
         let (record_value, record_life) = (record.encode(), self::life(record.useful_until_ms(), now_ms));
         let store = async |client: Client| {
-            client.set::<(), _, _>(place.as_str(), value.clone(), Some(life.clone()), None, false).await?;
-            let (value, life) = (record_value.clone(), record_life.clone());
+            client
+                .set::<(), _, _>(place.as_str(), value.clone(), Some(life.expiration()), None, false)
+                .await?;
+            let (value, life) = (record_value.clone(), record_life.map(Life::expiration));
             client.set::<(), _, _>(record_place.as_str(), value, life, None, false).await?;
             client.del::<(), _>(single.as_str()).await
         };
         self.connection.call("store", &place, store).await
-    }
-
-    /// Forgets the key with all its variants.
-    ///
-    /// # Errors
-    /// [`StoreFailure`].
-    pub async fn remove(&self, key: &Digest) -> Result<(), StoreFailure> {
-        let record = self.record(key).await?;
-        let name = key.short();
-        let mut keys = vec![self.record_key(&name), self.response_key(&name, Variant::SINGLE)];
-        keys.extend(record.iter().flat_map(VaryRecord::variants).map(|one| self.response_key(&name, one)));
-        let remove = async |client: Client| client.del::<(), _>(keys.clone()).await;
-        self.connection.call("remove", &self.record_key(&name), remove).await
     }
 
     /// `name` is the digest's short form.
@@ -175,27 +208,48 @@ impl RedisEntries {
     fn response_key(&self, name: &str, variant: Variant) -> String {
         format!("{}o:{{{name}}}:{variant}", self.prefix)
     }
+
+    /// `name` is the digest's short form.
+    fn body_key(&self, name: &str, body: &str) -> String {
+        format!("{}b:{{{name}}}:{body}", self.prefix)
+    }
+}
+
+/// Bodies above this are compressed on a thread that may take its time.
+const PACK_HERE_MAX: usize = 128 << 10;
+
+async fn pack(entry: &Entry, key: &Digest) -> crate::cache::Stored {
+    if entry.body.len() <= PACK_HERE_MAX {
+        return encode(entry, key);
+    }
+    let (owned, digest) = (entry.clone(), *key);
+    let packed = tokio::task::spawn_blocking(move || encode(&owned, &digest)).await;
+    packed.unwrap_or_else(|_cancelled| encode(entry, key))
+}
+
+fn ignored(fault: EntryFault, key: &Digest) -> Stored {
+    tracing::warn!(%fault, ?key, "stored response ignored");
+    Stored::Damaged
+}
+
+/// A TTL that is left, milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Life(i64);
+
+impl Life {
+    /// As an option of SET.
+    pub(super) fn expiration(self) -> Expiration {
+        Expiration::PX(self.0)
+    }
+
+    /// As an argument of PEXPIRE.
+    pub(super) fn ms(self) -> i64 {
+        self.0
+    }
 }
 
 /// A TTL, `None` when there is nothing left.
-fn life(until_ms: u64, now_ms: u64) -> Option<Expiration> {
+fn life(until_ms: u64, now_ms: u64) -> Option<Life> {
     let life_ms = until_ms.checked_sub(now_ms).filter(|life_ms| *life_ms > 0)?;
-    Some(Expiration::PX(i64::try_from(life_ms).unwrap_or(i64::MAX)))
-}
-
-fn read(key: &Digest, response: Option<Bytes>, record: Option<(VaryRecord, Variant)>) -> Stored {
-    let Some(bytes) = response else {
-        return if record.is_some() { Stored::NoVariant } else { Stored::Nothing };
-    };
-    match decode(&bytes, key) {
-        Ok(entry) => {
-            let fields = record.as_ref().map_or(&[][..], |(record, _)| record.fields());
-            let fits = entry.head.selecting.iter().all(|name| fields.contains(name));
-            if fits { Stored::Response(Arc::new(entry), record) } else { Stored::Damaged }
-        }
-        Err(fault) => {
-            tracing::warn!(%fault, ?key, "stored response ignored");
-            Stored::Damaged
-        }
-    }
+    Some(Life(i64::try_from(life_ms).unwrap_or(i64::MAX)))
 }

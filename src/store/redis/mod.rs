@@ -1,5 +1,6 @@
 //! The only door to Redis: connections, the scripts of the limits, stored responses.
 
+mod bodies;
 mod cluster;
 pub mod connect;
 mod dial;
@@ -9,6 +10,7 @@ mod keyspace;
 pub mod limits;
 mod link;
 pub mod overrides;
+pub mod purges;
 pub mod roll;
 mod script;
 pub mod slots;
@@ -18,5 +20,6 @@ pub use entries::{RedisEntries, Stored};
 pub use feed::{Event, Feed};
 pub use limits::RedisLimits;
 pub use overrides::RedisOverrides;
+pub use purges::{GAP, Page, RedisPurges};
 pub use roll::Roll;
 pub use slots::RedisSlots;
