@@ -16,6 +16,8 @@ mod routes;
 mod server;
 
 #[cfg(test)]
+mod cache_tests;
+#[cfg(test)]
 mod tests;
 
 pub use configuration::{ReloadOrder, Reloaded};

@@ -16,6 +16,9 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/api/v1/cache/stats"),
+    ("GET", "/api/v1/cache/entry"),
+    ("POST", "/api/v1/cache/purge"),
+    ("POST", "/api/v1/cache/invalidate"),
     ("GET", "/api/v1/config"),
     ("POST", "/api/v1/config/reload"),
     ("POST", "/api/v1/explain"),
@@ -33,13 +36,16 @@ const OPENAPI: &str = include_str!("openapi.json");
 
 /// All answers behind the guard.
 pub(super) fn router(door: Door) -> Router {
-    let parts = door.parts.clone();
+    let (parts, webhook) = (door.parts.clone(), cache::Webhook::new(door.parts.clone()));
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(cache::metrics))
         .route("/openapi.json", get(openapi))
         .route("/api/v1/cache/stats", get(cache::stats))
+        .route("/api/v1/cache/entry", get(cache::entry))
+        .route("/api/v1/cache/purge", post(cache::purge))
+        .route("/api/v1/cache/invalidate", post(cache::invalidate).with_state(webhook))
         .route("/api/v1/config", get(configuration::config))
         .route("/api/v1/config/reload", post(configuration::reload))
         .route("/api/v1/explain", post(explain::explain))

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::app::cache::CacheArgs;
 use crate::app::replay::formats::LogKind;
 use crate::app::replay::formats::csv::ColumnChoice;
 use crate::app::replay::percentile::Percentile;
@@ -18,7 +19,9 @@ pub const DEFAULT_CONFIG: &str = "config/tidegate.yaml";
 /// The environment variable that names the configuration file.
 pub const CONFIG_VARIABLE: &str = "TIDEGATE_CONFIG";
 
-const CONFIG_HELP: &str = "Configuration file [env: TIDEGATE_CONFIG] [default: config/tidegate.yaml]";
+/// The help of `--config`.
+pub(super) const CONFIG_HELP: &str =
+    "Configuration file [env: TIDEGATE_CONFIG] [default: config/tidegate.yaml]";
 
 const TOKEN_HELP: &str = "Token of the admin listener; better in the environment [env: TIDEGATE_ADMIN_TOKEN]";
 
@@ -76,6 +79,8 @@ pub enum Command {
     Healthcheck(HealthcheckArgs),
     /// Look at the limits of a running instance, and change them for single identities
     Limit(LimitArgs),
+    /// Look at the cache of a running instance, and purge it
+    Cache(CacheArgs),
     /// Print a completion script
     Completions {
         /// For which shell
@@ -125,6 +130,12 @@ pub struct ExplainArgs {
     /// Address of the peer
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub ip: IpAddr,
+    /// Also say whether this response would be stored, such as 'HTTP 200'
+    #[arg(long, value_name = "HTTP STATUS")]
+    pub response: Option<String>,
+    /// Field of that response; may be repeated
+    #[arg(long = "response-header", value_name = "NAME: VALUE", requires = "response")]
+    pub response_headers: Vec<String>,
     /// The configuration file, when one is named.
     #[arg(help = CONFIG_HELP, short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -354,6 +365,21 @@ mod tests {
             panic!("not limit")
         };
         assert_eq!((limit.admin.admin.map(|at| at.port()), limit.json), (Some(1), true));
+    }
+
+    #[test]
+    fn a_purge_selects_something() {
+        let purge = |rest: &str| parse(&format!("tidegate cache purge {rest}"));
+        for sound in
+            ["--tenant acme", "--tag a --tag b --soft", "--path /a --dry-run", "--prefix /", "--glob *"]
+        {
+            assert!(purge(sound).is_ok(), "{sound}");
+        }
+        for odd in ["", "--soft", "--dry-run", "--tag", "/a"] {
+            assert_eq!(purge(odd).expect_err(odd).exit_code(), 2, "{odd}");
+        }
+        assert!(parse("tidegate cache stats --by tenant --fleet").is_err(), "rows are of one instance");
+        assert!(parse("tidegate explain GET / --response-header a:b").is_err(), "of which response?");
     }
 
     #[test]

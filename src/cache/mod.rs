@@ -9,6 +9,7 @@ pub mod coding;
 pub mod date;
 pub mod demand;
 pub mod directives;
+pub mod early;
 pub mod entry;
 pub mod facts;
 pub mod fields;

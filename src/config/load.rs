@@ -124,8 +124,8 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
     }
     reader.finish(&section);
     check_listeners(reader, &server.listen, &server_node);
-    let namespaces = cache.namespaces;
-    Snapshot { generation, server, admin, store, upstreams, identifier, policies, namespaces, routes }
+    let namespaces::CacheSection { namespaces, settings: cache, .. } = cache;
+    Snapshot { generation, server, admin, store, upstreams, identifier, policies, namespaces, cache, routes }
 }
 
 /// A section's node; an absent one is an empty mapping.

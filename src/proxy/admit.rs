@@ -6,6 +6,7 @@ use crate::message::{Checked, MaxForwards, MessageFault, RequestHead};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
 use crate::proxy::limiting;
+use crate::proxy::purging;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond::Local;
 use crate::telemetry::CacheStatsBy;
@@ -88,6 +89,10 @@ pub(super) async fn admit(
     ctx: &mut RequestCtx,
 ) -> Result<Option<Local>, Refusal> {
     check(session.req_header_mut(), ctx)?;
+    if purging::is_asked(ctx, &session.req_header().method) {
+        identify(gate, session, ctx)?;
+        return purging::purge(gate, ctx, &session.req_header().headers).await.map(Some);
+    }
     let route = find_route(session, ctx)?;
     identify(gate, session, ctx)?;
     if !ctx.is_background {

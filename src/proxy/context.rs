@@ -5,6 +5,7 @@ use crate::cache::{Bypass, Coding, Demand};
 use crate::config::{Route, Snapshot};
 use crate::identity::Caller;
 use crate::limit::{Charge, Decision, Stage};
+use crate::proxy::flight::Part;
 use crate::proxy::pool::{Attempt, Pool};
 use crate::store::{Held, Source};
 use crate::telemetry::Held as Gauged;
@@ -130,6 +131,10 @@ pub(super) struct CacheCtx {
     pub(super) is_stored: bool,
     /// The stored body goes out in this coding, with this many bytes.
     pub(super) coding: Option<(Coding, usize)>,
+    /// Is it answered from a fresh entry that is being refreshed before its end?
+    pub(super) is_early: bool,
+    /// Its part in single flight, when it has a key.
+    pub(super) part: Option<Part>,
 }
 
 impl RequestCtx {

@@ -157,13 +157,8 @@ impl ProxyHttp for Gate {
         respond::finish_head(session, response, ctx)
     }
 
-    fn should_serve_stale(
-        &self,
-        session: &mut Session,
-        _ctx: &mut RequestCtx,
-        error: Option<&Error>,
-    ) -> bool {
-        caching::may_serve_stale(session, error)
+    fn should_serve_stale(&self, session: &mut Session, ctx: &mut RequestCtx, error: Option<&Error>) -> bool {
+        caching::may_serve_stale(session, ctx, error)
     }
 
     fn fail_to_connect(

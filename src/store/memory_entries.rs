@@ -1,7 +1,7 @@
 //! Stored responses in this process: decoded, bounded by bytes; what is used often outlives what is scanned once.
 
 use crate::base::{Clock, Digest};
-use crate::cache::{Entry, Standing, Variant, VaryRecord};
+use crate::cache::{Entry, Ledger, Standing, Variant, VaryRecord};
 use crate::store::purges::Purges;
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -199,6 +199,14 @@ impl MemoryEntries {
         }
     }
 
+    /// Takes over the record of a key that the store behind has, where this process knows none.
+    pub fn learn(&self, key: &Digest, record: VaryRecord) {
+        let _only_one = self.records.lock();
+        if self.record(key).is_none() {
+            self.cache.insert((*key, Variant::SINGLE), Slot::Record(Arc::new(record)));
+        }
+    }
+
     /// Forgets what `request` selects under the key.
     pub fn forget(&self, key: &Digest, request: &HeaderMap) {
         let variant = match self.cache.get(&(*key, Variant::SINGLE)) {
@@ -217,6 +225,33 @@ impl MemoryEntries {
                 self.cache.remove(&(*key, variant));
             }
         }
+    }
+
+    /// The entry that `request` selects under `key`, whatever it is good for. Leaves everything as it is.
+    #[must_use]
+    pub fn peek(&self, key: &Digest, request: &HeaderMap) -> Option<Arc<Entry>> {
+        let slot = match self.cache.peek(&(*key, Variant::SINGLE))? {
+            Slot::Record(record) => self.cache.peek(&(*key, record.select(request)?))?,
+            response @ Slot::Response(_) => response,
+        };
+        match slot {
+            Slot::Response(held) => Some(held.entry),
+            Slot::Record(_) => None,
+        }
+    }
+
+    /// How many entries that are good for something `imagined` would not leave as they are.
+    #[must_use]
+    pub fn count_matching(&self, imagined: &Ledger) -> u64 {
+        let now_ms = self.clock.wall_ms();
+        let meets = |slot: &Slot| {
+            let Slot::Response(Held { entry, .. }) = slot else { return false };
+            now_ms < entry.head.lifetime.useful_until_ms()
+                && entry.standing(imagined) != Standing::Valid
+                && self.purges.with(|ledger| entry.standing(ledger)) != Standing::Gone
+        };
+        let count = self.cache.iter().filter(|(_, slot)| meets(slot)).count();
+        u64::try_from(count).unwrap_or(u64::MAX)
     }
 
     /// Responses and records, their bytes, and how many left for want of room.

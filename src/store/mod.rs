@@ -5,6 +5,9 @@ pub mod breaker;
 mod denials;
 pub mod entries;
 mod fallback;
+pub mod flight;
+pub mod flights;
+pub mod inspection;
 pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
@@ -12,6 +15,7 @@ pub mod overrides;
 mod parts;
 mod places;
 pub mod purges;
+pub mod receipt;
 pub mod redis;
 pub mod slots;
 pub mod snapshot;
@@ -25,6 +29,8 @@ mod contract_tests;
 #[cfg(test)]
 mod fleet_tests;
 #[cfg(test)]
+mod flights_tests;
+#[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]
 mod outage_tests;
@@ -37,10 +43,14 @@ mod slots_tests;
 #[cfg(test)]
 mod testing;
 
-pub use entries::{EntryStore, Found, Lookup};
+pub use entries::{EntryStore, Found, Lookup, Written};
+pub use flight::Flight;
+pub use flights::{FlightKey, Flights, Joined, Patience};
+pub use inspection::{AtRest, Inspection, Seen};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
 pub use overrides::{LiveOverride, LiveOverrides, NotSet};
 pub use purges::{Purges, Reach};
+pub use receipt::Receipt;
 pub use slots::{Held, SlotRefusal, Slots};
 pub use tiered::TieredEntries;
 pub use top::{Ranking, TopLists};
@@ -51,10 +61,10 @@ use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
 use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, Roll,
-    Surroundings,
+    Connection, Event, Feed, RedisEntries, RedisLeases, RedisLimits, RedisOverrides, RedisPurges, RedisSlots,
+    RedisTotals, Roll, Surroundings,
 };
-use crate::telemetry::{Metrics, Reading, StoreName, Tier};
+use crate::telemetry::{CacheShare, CacheStatsBy, Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +75,9 @@ const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// Between two looks whether something is owed to the store.
 const REPAY_EVERY: Duration = Duration::from_millis(100);
+
+/// Between two words to the other instances about what was counted here.
+const TOTALS_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two looks at a connection that is being made.
 const CONNECT_LOOK: Duration = Duration::from_millis(5);
@@ -79,10 +92,14 @@ pub struct Stores {
     pub entries: EntryStore,
     /// What of them is good no more.
     pub purges: Arc<Purges>,
+    /// Who fetches what for whom.
+    pub flights: Arc<Flights>,
     /// Limits that single identities were given while running.
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
     pub top: TopLists,
+    /// What the other instances have counted, where there is a store between them.
+    totals: Option<RedisTotals>,
     /// Where the counts of this process outlive it.
     snapshot: Option<PathBuf>,
     /// Somebody has changed the overrides.
@@ -114,18 +131,7 @@ impl Stores {
             StoreUrl::Memory => None,
             StoreUrl::Redis(url) => Some(open(StoreName::Redis, url)?),
         };
-        let (counts, slots, live_overrides) = match &shared {
-            None => {
-                (LimitStore::Memory, Slots::memory(), LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX))
-            }
-            Some(connection) => {
-                let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
-                let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
-                let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), &settings.prefix));
-                let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
-                (counts, Slots::shared(leases, tasks), overrides)
-            }
-        };
+        let (counts, slots, live_overrides) = counting(shared.as_ref(), settings, clock, tasks);
         let roll = shared.clone().map(|connection| Roll::open(connection, &settings.prefix, tasks));
         let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
         // What is in Redis needs none: there the counts of this process are a fallback, and soon out of date.
@@ -140,8 +146,10 @@ impl Stores {
         };
         // With the counts where they are shared too: that Redis must not evict anything anyway.
         let common = shared.or_else(|| cache.clone());
-        let ledger = cache.as_ref().and(common.clone());
-        let ledger = ledger.map(|connection| RedisPurges::new(connection, &settings.prefix));
+        let beside = cache.as_ref().and(common.clone());
+        let leases = beside.clone().map(|common| RedisLeases::new(common, &settings.prefix, flights::LEASE));
+        let flights = Flights::new(leases, Arc::clone(clock), Arc::clone(metrics), tasks.clone());
+        let ledger = beside.map(|connection| RedisPurges::new(connection, &settings.prefix));
         let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
         let memory = MemoryEntries::new(Arc::clone(clock), Arc::clone(&purges), settings.memory_cache_bytes);
         let entries = match cache {
@@ -155,9 +163,22 @@ impl Stores {
         let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
         let top = TopLists::default();
         let (told, missed) = (Notify::new(), Notify::new());
-        let stores =
-            Arc::new(Self { limiter, slots, entries, purges, live_overrides, top, snapshot, told, missed });
+        let totals = common.clone().map(|connection| RedisTotals::new(connection, &settings.prefix));
+        let stores = Arc::new(Self {
+            limiter,
+            slots,
+            entries,
+            purges,
+            flights: Arc::new(flights),
+            live_overrides,
+            top,
+            totals,
+            snapshot,
+            told,
+            missed,
+        });
         stores.start(tasks);
+        stores.tell_totals(metrics, tasks);
         if let Some(connection) = common {
             stores.listen(connection);
         }
@@ -216,6 +237,32 @@ impl Stores {
         });
     }
 
+    /// Tells the others every second what this instance has counted.
+    fn tell_totals(&self, metrics: &Arc<Metrics>, tasks: &Tasks) {
+        let Some(totals) = self.totals.clone() else { return };
+        let metrics = Arc::clone(metrics);
+        tasks.spawn_until_stop("totals", async move {
+            loop {
+                tokio::time::sleep(TOTALS_EVERY).await;
+                let mine = CacheShare::of(&metrics.cache_report(CacheStatsBy::Total));
+                if let Err(failure) = totals.tell(&mine.text()).await {
+                    tracing::trace!(%failure, "totals not told");
+                }
+            }
+        });
+    }
+
+    /// What every live instance that shares the store has counted, this one (`mine`) among them. Without a store between
+    /// them that is this one.
+    ///
+    /// # Errors
+    /// [`StoreFailure`]: the others are not known now.
+    pub async fn totals(&self, mine: CacheShare) -> Result<Vec<CacheShare>, StoreFailure> {
+        let Some(totals) = &self.totals else { return Ok(vec![mine]) };
+        let told = totals.all(&mine.text()).await?;
+        Ok(told.iter().filter_map(|text| CacheShare::parse(text)).collect())
+    }
+
     /// Hears what other instances have to tell.
     fn listen(self: &Arc<Self>, connection: Connection) {
         let stores = Arc::downgrade(self);
@@ -231,10 +278,14 @@ impl Stores {
         match event {
             Event::Live => {
                 self.limiter.hears_others(true);
+                self.flights.hears_others(true);
                 self.told.notify_one();
                 self.missed.notify_one();
             }
-            Event::Lost => self.limiter.hears_others(false),
+            Event::Lost => {
+                self.limiter.hears_others(false);
+                self.flights.hears_others(false);
+            }
             Event::Message(text) => self.hear_message(&text),
         }
     }
@@ -247,6 +298,7 @@ impl Stores {
                     self.missed.notify_one();
                 }
             }
+            Some(("flight", flight)) => self.flights.hear(flight),
             _ if text == redis::overrides::MESSAGE => self.told.notify_one(),
             // Of a later version: whatever it means, nothing that is remembered survives it.
             _ => self.limiter.forget_all_denials(),
@@ -255,6 +307,10 @@ impl Stores {
 
     /// Leaves the fleet, once nothing is served any more.
     pub async fn leave(&self) {
+        if let Some(totals) = &self.totals {
+            // Else the others notice within five seconds.
+            drop(totals.leave().await);
+        }
         self.limiter.leave().await;
     }
 
@@ -297,6 +353,9 @@ impl Stores {
         let (entries, bytes, evictions) = self.entries.gauges();
         readings.push(Reading::CacheTier { tier: Tier::Memory, entries, bytes, evictions });
         let (local, count) = (self.limiter.local(), |number| u64::try_from(number).unwrap_or(u64::MAX));
+        let (held, patterns) = self.purges.with(|ledger| (ledger.len(), ledger.patterns()));
+        let names = held.saturating_sub(patterns);
+        readings.push(Reading::CacheLedger { names: count(names), patterns: count(patterns) });
         readings.push(Reading::LimitMemory {
             keys: count(local.keys()),
             bytes: count(local.bytes()),
@@ -309,6 +368,24 @@ impl Stores {
             readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });
         }
     }
+}
+
+/// What is counted, where: in this process, or in Redis.
+fn counting(
+    shared: Option<&Connection>,
+    settings: &StoreSettings,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> (LimitStore, Slots, LiveOverrides) {
+    let Some(connection) = shared else {
+        let overrides = LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX);
+        return (LimitStore::Memory, Slots::memory(), overrides);
+    };
+    let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
+    let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
+    let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), &settings.prefix));
+    let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
+    (counts, Slots::shared(leases, tasks), overrides)
 }
 
 /// Counts of the process before this one. Without them every quota is whole again, which is no reason not to start.

@@ -14,10 +14,12 @@
 mod support;
 
 mod admin;
+mod admin_cache;
 mod admin_limits;
 mod attacks;
 mod cache;
 mod cluster;
+mod coalescing;
 mod codings;
 mod counting;
 mod demo;
