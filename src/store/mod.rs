@@ -22,6 +22,7 @@ pub mod slots;
 pub mod snapshot;
 pub mod tiered;
 pub mod top;
+mod totals;
 pub mod turns;
 pub mod warming;
 
@@ -73,7 +74,7 @@ use crate::store::redis::{
     Connection, Event, Feed, RedisEntries, RedisLeases, RedisLimits, RedisOverrides, RedisPurges, RedisSlots,
     RedisTotals, Roll, Surroundings,
 };
-use crate::telemetry::{CacheShare, CacheStatsBy, Metrics, Reading, StoreName, Tier};
+use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,9 +85,6 @@ const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// Between two looks whether something is owed to the store.
 const REPAY_EVERY: Duration = Duration::from_millis(100);
-
-/// Between two words to the other instances about what was counted here.
-const TOTALS_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two looks at a connection that is being made.
 const CONNECT_LOOK: Duration = Duration::from_millis(5);
@@ -255,32 +253,6 @@ impl Stores {
                 turning.top.turn();
             }
         });
-    }
-
-    /// Tells the others every second what this instance has counted.
-    fn tell_totals(&self, metrics: &Arc<Metrics>, tasks: &Tasks) {
-        let Some(totals) = self.totals.clone() else { return };
-        let metrics = Arc::clone(metrics);
-        tasks.spawn_until_stop("totals", async move {
-            loop {
-                tokio::time::sleep(TOTALS_EVERY).await;
-                let mine = CacheShare::of(&metrics.cache_report(CacheStatsBy::Total));
-                if let Err(failure) = totals.tell(&mine.text()).await {
-                    tracing::trace!(%failure, "totals not told");
-                }
-            }
-        });
-    }
-
-    /// What every live instance that shares the store has counted, this one (`mine`) among them. Without a store between
-    /// them that is this one.
-    ///
-    /// # Errors
-    /// [`StoreFailure`]: the others are not known now.
-    pub async fn totals(&self, mine: CacheShare) -> Result<Vec<CacheShare>, StoreFailure> {
-        let Some(totals) = &self.totals else { return Ok(vec![mine]) };
-        let told = totals.all(&mine.text()).await?;
-        Ok(told.iter().filter_map(|text| CacheShare::parse(text)).collect())
     }
 
     /// Hears what other instances have to tell.

@@ -37,5 +37,4 @@ mod replay;
 mod responses;
 mod restart;
 mod sentinel;
-mod tenants;
 mod warming;
