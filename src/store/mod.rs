@@ -149,31 +149,21 @@ impl Stores {
         let ledger = ledger.map(|connection| RedisPurges::new(connection, &settings.prefix));
         let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
         let memory = MemoryEntries::new(Arc::clone(clock), Arc::clone(&purges), settings.memory_cache_bytes);
-        let entries = match cache {
-            None => EntryStore::Memory(memory),
-            Some(connection) => {
-                let tiers = (memory, RedisEntries::new(connection, &settings.prefix));
-                let (purges, clock, metrics) = (Arc::clone(&purges), Arc::clone(clock), Arc::clone(metrics));
-                EntryStore::Tiered(TieredEntries::new(tiers, purges, clock, metrics, tasks.clone()))
-            }
-        };
+        let entries = entries_in(cache, memory, &purges, &around);
         let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
-        let top = TopLists::default();
-        let (told, missed) = (Notify::new(), Notify::new());
-        let warming = Warming::default();
         let stores = Arc::new(Self {
             limiter,
             slots,
             entries,
             purges,
-            warming,
+            warming: Warming::default(),
             turns,
             live_overrides,
-            top,
+            top: TopLists::default(),
             aside: Aside::new(clock, metrics, tasks),
             snapshot,
-            told,
-            missed,
+            told: Notify::new(),
+            missed: Notify::new(),
         });
         stores.start(tasks);
         if let Some(connection) = common {
@@ -340,6 +330,19 @@ fn counting(
     let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), prefix));
     let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
     (counts, Slots::shared(leases, tasks), overrides)
+}
+
+/// Memory alone, or in front of Redis.
+fn entries_in(
+    redis: Option<Connection>,
+    memory: MemoryEntries,
+    purges: &Arc<Purges>,
+    around: &Surroundings,
+) -> EntryStore {
+    let Some(connection) = redis else { return EntryStore::Memory(memory) };
+    let Surroundings { clock, metrics, tasks, prefix, .. } = around.clone();
+    let tiers = (memory, RedisEntries::new(connection, &prefix));
+    EntryStore::Tiered(TieredEntries::new(tiers, Arc::clone(purges), clock, metrics, tasks))
 }
 
 /// Counts of the process before this one. Without them every quota is whole again, which is no reason not to start.
