@@ -2,9 +2,10 @@
 
 use crate::admin::answer::{json, problem, wrong};
 use crate::admin::body;
+use crate::admin::cache;
 use crate::admin::parts::AdminParts;
 use crate::base::Problem;
-use crate::config::{Asked, Explanation};
+use crate::config::{Asked, AskedResponse, Explanation};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -21,6 +22,16 @@ struct Question {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     ip: Option<IpAddr>,
+    response: Option<Answered>,
+}
+
+/// A response to it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answered {
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
 }
 
 /// Explains by the configuration, the overrides and the counts in force.
@@ -32,8 +43,9 @@ pub(super) async fn explain(State(parts): State<AdminParts>, request: Request) -
 }
 
 async fn explained(parts: &AdminParts, request: Request) -> Result<Explanation, Box<Problem>> {
-    let Some(Question { method, url, headers, ip }) = body::read(request).await? else {
-        let detail = "send an object with `method`, `url` and, if they matter, `headers` and `ip`";
+    let Some(Question { method, url, headers, ip, response }) = body::read(request).await? else {
+        let detail =
+            "send an object with `method`, `url` and, if they matter, `headers`, `ip` and `response`";
         return Err(wrong(400, "invalid-body", "The body is not understood", detail));
     };
     let asked = Asked {
@@ -42,10 +54,17 @@ async fn explained(parts: &AdminParts, request: Request) -> Result<Explanation, 
         headers: headers.into_iter().collect(),
         ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         now_s: parts.clock.wall_ms() / 1_000,
+        response: response.map(|Answered { status, headers }| AskedResponse {
+            status,
+            headers: headers.into_iter().collect(),
+        }),
     };
     let explained = crate::config::explain(&parts.current.load(), &asked, &parts.stores.overrides());
     let mut explanation =
         explained.map_err(|why| wrong(400, "refused", "Such a request would be refused", why))?;
+    if let Some(place) = &explanation.place {
+        explanation.entry = Some(cache::look(parts, place).await);
+    }
     let charges = explanation.charges();
     if charges.is_empty() {
         explanation.tell(&[]);

@@ -17,6 +17,8 @@ mod server;
 mod warm;
 
 #[cfg(test)]
+mod cache_tests;
+#[cfg(test)]
 mod tests;
 
 pub use configuration::{ReloadOrder, Reloaded};

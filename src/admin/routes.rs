@@ -19,6 +19,9 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/v1/cache/warm"),
     ("POST", "/api/v1/cache/warm"),
     ("GET", "/api/v1/cache/warm/{id}"),
+    ("GET", "/api/v1/cache/entry"),
+    ("POST", "/api/v1/cache/purge"),
+    ("POST", "/api/v1/cache/invalidate"),
     ("GET", "/api/v1/config"),
     ("POST", "/api/v1/config/reload"),
     ("POST", "/api/v1/explain"),
@@ -36,7 +39,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 
 /// All answers behind the guard.
 pub(super) fn router(door: Door) -> Router {
-    let parts = door.parts.clone();
+    let (parts, webhook) = (door.parts.clone(), cache::Webhook::new(door.parts.clone()));
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -45,6 +48,9 @@ pub(super) fn router(door: Door) -> Router {
         .route("/api/v1/cache/stats", get(cache::stats))
         .route("/api/v1/cache/warm", get(warm::list).post(warm::order))
         .route("/api/v1/cache/warm/{id}", get(warm::job))
+        .route("/api/v1/cache/entry", get(cache::entry))
+        .route("/api/v1/cache/purge", post(cache::purge))
+        .route("/api/v1/cache/invalidate", post(cache::invalidate).with_state(webhook))
         .route("/api/v1/config", get(configuration::config))
         .route("/api/v1/config/reload", post(configuration::reload))
         .route("/api/v1/explain", post(explain::explain))

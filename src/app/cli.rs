@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::app::cache::CacheArgs;
 use crate::app::replay::formats::LogKind;
 use crate::app::replay::formats::csv::ColumnChoice;
 use crate::app::replay::percentile::Percentile;
-use crate::app::warm::CacheArgs;
 
 /// The configuration that is read when neither `--config` nor `TIDEGATE_CONFIG` names one.
 pub const DEFAULT_CONFIG: &str = "config/tidegate.yaml";
@@ -79,7 +79,7 @@ pub enum Command {
     Healthcheck(HealthcheckArgs),
     /// Look at the limits of a running instance, and change them for single identities
     Limit(LimitArgs),
-    /// Fill the cache of a running instance before clients ask
+    /// Look at the cache of a running instance, purge it, fill it
     Cache(CacheArgs),
     /// Print a completion script
     Completions {
@@ -130,6 +130,12 @@ pub struct ExplainArgs {
     /// Address of the peer
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub ip: IpAddr,
+    /// Also say whether this response would be stored, such as 'HTTP 200'
+    #[arg(long, value_name = "HTTP STATUS")]
+    pub response: Option<String>,
+    /// Field of that response; may be repeated
+    #[arg(long = "response-header", value_name = "NAME: VALUE", requires = "response")]
+    pub response_headers: Vec<String>,
     /// The configuration file, when one is named.
     #[arg(help = CONFIG_HELP, short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -359,6 +365,21 @@ mod tests {
             panic!("not limit")
         };
         assert_eq!((limit.admin.admin.map(|at| at.port()), limit.json), (Some(1), true));
+    }
+
+    #[test]
+    fn a_purge_selects_something() {
+        let purge = |rest: &str| parse(&format!("tidegate cache purge {rest}"));
+        for sound in
+            ["--tenant acme", "--tag a --tag b --soft", "--path /a --dry-run", "--prefix /", "--glob *"]
+        {
+            assert!(purge(sound).is_ok(), "{sound}");
+        }
+        for odd in ["", "--soft", "--dry-run", "--tag", "/a"] {
+            assert_eq!(purge(odd).expect_err(odd).exit_code(), 2, "{odd}");
+        }
+        assert!(parse("tidegate cache stats --by tenant --fleet").is_err(), "rows are of one instance");
+        assert!(parse("tidegate explain GET / --response-header a:b").is_err(), "of which response?");
     }
 
     #[test]

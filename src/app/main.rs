@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::app::cache::CacheArgs;
 use crate::app::cli::{
     CheckArgs, Cli, Command, ExplainArgs, Global, HealthcheckArgs, LimitArgs, LogStyle, ReplayArgs, RunArgs,
 };
@@ -18,10 +19,9 @@ use crate::app::origin::{Origin, Overrides, Refused};
 use crate::app::output::{complain, data};
 use crate::app::replay::replay;
 use crate::app::run::{RunFault, run};
-use crate::app::warm::{CacheAction, CacheArgs};
-use crate::app::{check, demo, limit, warm};
+use crate::app::{cache, check, demo, limit};
 use crate::base::{Clock, SystemClock};
-use crate::config::{Asked, Env, Explanation, SCHEMA, Source, explain};
+use crate::config::{Asked, AskedResponse, Env, Explanation, SCHEMA, Source, explain};
 use crate::telemetry::{LogFormat, Logging, install};
 
 /// Exit code of a refused configuration; clap uses the same for a refused command line.
@@ -116,26 +116,50 @@ fn explain_request(args: ExplainArgs, env: Env) -> anyhow::Result<()> {
 }
 
 fn explain_offline(args: ExplainArgs, env: Env) -> anyhow::Result<Explanation> {
+    let response = answered(&args)?.map(|(status, headers)| AskedResponse { status, headers });
     let snapshot = Origin::file(args.config, env)?.load(1)?.snapshot;
     let headers = args.headers.iter().map(|line| field(line)).collect::<anyhow::Result<_>>()?;
     let now_s = SystemClock::new().wall_ms() / 1_000;
-    let asked = Asked { method: args.method, url: args.url, headers, ip: args.ip, now_s };
+    let asked = Asked { method: args.method, url: args.url, headers, ip: args.ip, now_s, response };
     let explained = explain(&snapshot, &asked, &crate::limit::Overrides::new());
     explained.map_err(|fault| anyhow::anyhow!("such a request is refused: {fault}"))
 }
 
 fn explain_live(args: ExplainArgs, env: Env) -> anyhow::Result<Explanation> {
+    let response = answered(&args)?;
     let client = Client::of(&args.admin, args.config, env)?;
-    let mut headers: BTreeMap<String, String> = BTreeMap::new();
-    for line in &args.headers {
-        let (name, value) = field(line)?;
-        // A list in several lines is the same list in one (RFC 9110 section 5.3).
-        let line = headers.entry(name.to_ascii_lowercase()).or_default();
-        *line = if line.is_empty() { value } else { format!("{line}, {value}") };
+    let headers = united(args.headers.iter().map(|line| field(line)).collect::<anyhow::Result<_>>()?);
+    let mut question = json!({"method": args.method, "url": args.url, "headers": headers, "ip": args.ip});
+    if let (Some((status, headers)), Value::Object(question)) = (response, &mut question) {
+        question.insert("response".to_owned(), json!({"status": status, "headers": united(headers)}));
     }
-    let question = json!({"method": args.method, "url": args.url, "headers": headers, "ip": args.ip});
     let asked = client.ask(http::Method::POST, "/api/v1/explain", Some(&question));
     Ok(serde_json::from_value(small_runtime()?.block_on(asked)?)?)
+}
+
+/// Fields by name: a list in several lines is the same list in one (RFC 9110 section 5.3).
+fn united(fields: Vec<(String, String)>) -> BTreeMap<String, String> {
+    let mut united: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in fields {
+        let line = united.entry(name.to_ascii_lowercase()).or_default();
+        *line = if line.is_empty() { value } else { format!("{line}, {value}") };
+    }
+    united
+}
+
+/// The response that is asked about: `HTTP/1.1 200 OK`, `HTTP 200` or `200`, and its fields.
+fn answered(args: &ExplainArgs) -> anyhow::Result<Option<(u16, Vec<(String, String)>)>> {
+    let Some(line) = &args.response else { return Ok(None) };
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let status = match words.as_slice() {
+        [protocol, status, ..] if protocol.to_ascii_uppercase().starts_with("HTTP") => status,
+        [status, ..] => status,
+        [] => "",
+    };
+    let status =
+        status.parse().with_context(|| format!("`{line}` is no status; write --response 'HTTP 200'"))?;
+    let fields = args.response_headers.iter().map(|line| field(line)).collect::<anyhow::Result<_>>()?;
+    Ok(Some((status, fields)))
 }
 
 fn limits(args: LimitArgs, env: Env) -> anyhow::Result<()> {
@@ -146,8 +170,7 @@ fn limits(args: LimitArgs, env: Env) -> anyhow::Result<()> {
 
 fn cached(args: CacheArgs, env: Env) -> anyhow::Result<()> {
     let client = Client::of(&args.admin, args.config, env)?;
-    let CacheAction::Warm(wanted) = &args.action;
-    let done = small_runtime()?.block_on(warm::run(&client, wanted, args.json));
+    let done = small_runtime()?.block_on(cache::run(&client, &args.action, args.json));
     Ok(data(&done?)?)
 }
 

@@ -1,6 +1,7 @@
 //! The only place that builds things: command line, start, reload, signals, drain, demo.
 
 pub mod bind;
+pub mod cache;
 pub mod check;
 pub mod cli;
 pub mod client;

@@ -1,44 +1,18 @@
 //! `tidegate cache warm`: fills the cache of a running instance before clients ask, through its admin listener.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::app::cli::AdminArgs;
 use crate::app::client::{AskFailure, Client, segment};
 use crate::app::output::complain;
 use crate::app::table::table;
 
 /// Between two looks at a job that is followed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// Options of `cache`.
-#[derive(Debug, Args)]
-pub struct CacheArgs {
-    /// Which instance.
-    #[command(flatten)]
-    pub admin: AdminArgs,
-    /// The configuration file that names the admin listener, when one is named.
-    #[arg(help = crate::app::cli::CONFIG_HELP, short, long, value_name = "FILE", global = true)]
-    pub config: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// What to do.
-    #[command(subcommand)]
-    pub action: CacheAction,
-}
-
-/// The commands of `cache`.
-#[derive(Debug, Subcommand)]
-pub enum CacheAction {
-    /// Have paths asked for on behalf of the identities of `cache.warm`, so that clients find their answers stored
-    Warm(WarmArgs),
-}
 
 /// Options of `cache warm`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]

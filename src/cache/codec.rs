@@ -220,6 +220,14 @@ impl Opened {
         self.apart.as_ref().map(|(name, length)| (name.as_str(), *length))
     }
 
+    /// The head alone, with bytes of the body as it was received, bytes of it as it is kept, and whether that is packed.
+    #[must_use]
+    pub fn without_body(self) -> (EntryHead, usize, usize, bool) {
+        let inline = self.inline.as_ref().map_or(0, Bytes::len);
+        let kept = self.apart.map_or(inline, |(_, length)| length);
+        (self.head, self.length, kept, self.is_packed)
+    }
+
     /// The entry, given the bytes of the body's own string where [`Opened::wants`] names one.
     ///
     /// # Errors

@@ -5,9 +5,11 @@
 //! the same as a response.
 
 pub mod codec;
+pub mod coding;
 pub mod date;
 pub mod demand;
 pub mod directives;
+pub mod early;
 pub mod entry;
 pub mod fields;
 pub mod freshness;
@@ -31,6 +33,7 @@ pub mod warm;
 pub mod writes;
 
 pub use codec::{EntryFault, Stored, encode, open};
+pub use coding::{Coding, Levels};
 pub use demand::{Demand, Verdict, request_demand};
 pub use entry::{Entry, EntryHead};
 pub use fields::{client_fields, merge_304, stored_fields};

@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// A configuration as JSON.
 #[must_use]
 pub fn effective(snapshot: &Snapshot) -> Value {
-    let Snapshot { server, admin, store, upstreams, policies, namespaces, warm, routes, .. } = snapshot;
+    let Snapshot { server, admin, store, upstreams, policies, namespaces, cache, warm, routes, .. } =
+        snapshot;
     let listen: Vec<Value> = server
         .listen
         .iter()
@@ -61,6 +62,12 @@ pub fn effective(snapshot: &Snapshot) -> Value {
         "upstreams": named(upstreams, |upstream| (&upstream.name, upstream_value(upstream))),
         "limits": named(policies, |policy| (&policy.name, policy_value(policy))),
         "cache": {
+            "webhook": cache.webhook.as_ref().map(|webhook| json!({
+                "secret": "***",
+                "tolerance": format_duration(webhook.tolerance),
+                "mode": webhook.mode,
+            })),
+            "purge_from": cache.purge_from.iter().map(ToString::to_string).collect::<Vec<String>>(),
             "namespaces": named(namespaces, |space| (&space.name, namespace_value(space))),
             "warm": warm.as_ref().map(|warm| warm_value(warm)),
         },
@@ -161,6 +168,7 @@ fn namespace_value(space: &Namespace) -> Value {
         "stale_while_revalidate": space.stale_while_revalidate.map(format_duration),
         "stale_if_error": space.stale_if_error.map(format_duration),
         "negative_ttl": format_duration(space.negative_ttl),
+        "jitter": space.jitter,
         "max_object": format_size(space.max_object),
         "tags": space.tags,
     })

@@ -1,8 +1,9 @@
 //! What would become of a request, and why: route, identity, limits, cache key. Nothing is consumed.
 
-use crate::cache::{KeyInput, parts};
+use crate::cache::Bypass;
+use crate::config::explain_cache::{self, AskedResponse, KeyRequest, Place, ResponseExplained};
 use crate::config::explain_limits::{self, LimitExplained};
-use crate::config::snapshot::{Route, Snapshot};
+use crate::config::snapshot::Snapshot;
 use crate::config::standing::RequestNow;
 use crate::identity::{Caller, TokenEvidence};
 use crate::limit::{Charge, Decision, Overrides, Sender};
@@ -26,6 +27,8 @@ pub struct Asked {
     pub ip: IpAddr,
     /// The time for tokens, seconds since the epoch.
     pub now_s: u64,
+    /// A response to it, to see whether it would be stored.
+    pub response: Option<AskedResponse>,
 }
 
 /// What would become of it.
@@ -49,11 +52,37 @@ pub struct Explanation {
     pub unknown: Option<String>,
     /// The namespace with the parts of the key, or why there is none.
     pub cache: Value,
+    /// What is stored for it; only a running instance knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Value>,
+    /// What would become of the response that was asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<ResponseExplained>,
+    /// Where its answer would be stored.
+    #[serde(skip)]
+    pub place: Option<Place>,
     /// Where the request goes on a miss.
     pub upstream: Option<String>,
 }
 
 impl Explanation {
+    fn of(route: Value, (host, path): (String, String), identity: Value, cache: Value) -> Self {
+        Self {
+            route,
+            host,
+            path,
+            identity,
+            limits: Vec::new(),
+            now: None,
+            unknown: None,
+            cache,
+            entry: None,
+            response: None,
+            place: None,
+            upstream: None,
+        }
+    }
+
     /// What the store has to be asked to know where everybody stands.
     #[must_use]
     pub fn charges(&self) -> Vec<Charge> {
@@ -66,73 +95,120 @@ impl Explanation {
     }
 }
 
+/// A request whose message is sound.
+struct Sound {
+    method: Method,
+    scheme: &'static str,
+    host: String,
+    path: String,
+    query: Option<String>,
+    headers: HeaderMap,
+    has_body: bool,
+}
+
+impl Sound {
+    fn read(snapshot: &Snapshot, asked: &Asked) -> Result<Self, String> {
+        let method = Method::try_from(&*asked.method.to_uppercase())
+            .map_err(|error| format!("the method is malformed: {error}"))?;
+        let headers = fields(asked, &method)?;
+        let is_target = asked.url.starts_with('/') || asked.url.contains("://");
+        let target = if is_target { asked.url.clone() } else { format!("/{}", asked.url) };
+        let limits = &snapshot.server.request;
+        let scheme = if asked.url.starts_with("https://") { "https" } else { "http" };
+        let head = RequestHead {
+            method: &method,
+            target: &target,
+            version: Version::HTTP_11,
+            scheme,
+            authority: None,
+            headers: &headers,
+        };
+        let checked = check_request(&head, &limits.bounds())
+            .map_err(|fault| format!("{}: {}", fault.title(), fault.detail()))?;
+        let path = crate::route::canonical_path(checked.path, limits.encoded_slash)
+            .map_err(|fault| fault.to_string())?;
+        let (host, query, has_body) =
+            (checked.authority.clone(), checked.query.map(str::to_owned), checked.has_body);
+        Ok(Self { method, scheme, host, path, query, headers, has_body })
+    }
+
+    fn key(&self) -> KeyRequest<'_> {
+        KeyRequest {
+            method: &self.method,
+            scheme: self.scheme,
+            host: &self.host,
+            path: &self.path,
+            query: self.query.as_deref(),
+            headers: &self.headers,
+            has_body: self.has_body,
+        }
+    }
+}
+
 /// Explains a request; `overrides` are those that were set while running.
 ///
 /// # Errors
-/// Why it would be refused before any route is looked for.
+/// Why it would be refused before any route is looked for, or what is malformed in the response.
 pub fn explain(snapshot: &Snapshot, asked: &Asked, overrides: &Overrides) -> Result<Explanation, String> {
-    let method = Method::try_from(&*asked.method.to_uppercase())
-        .map_err(|error| format!("the method is malformed: {error}"))?;
-    let headers = fields(asked, &method)?;
-    let is_target = asked.url.starts_with('/') || asked.url.contains("://");
-    let target = if is_target { asked.url.clone() } else { format!("/{}", asked.url) };
-    let limits = &snapshot.server.request;
-    let head = RequestHead {
-        method: &method,
-        target: &target,
-        version: Version::HTTP_11,
-        scheme: "http",
-        authority: None,
-        headers: &headers,
-    };
-    let checked = check_request(&head, &limits.bounds())
-        .map_err(|fault| format!("{}: {}", fault.title(), fault.detail()))?;
-    let path = crate::route::canonical_path(checked.path, limits.encoded_slash)
-        .map_err(|fault| fault.to_string())?;
-    let host = checked.authority.clone();
-    let (caller, identity) = identify(snapshot, asked, &headers)?;
-    let found = snapshot.routes.explain(crate::message::host(&checked.authority), &path, &method);
+    let sound = Sound::read(snapshot, asked)?;
+    let (caller, identity) = identify(snapshot, asked, &sound.headers)?;
+    let found = snapshot.routes.explain(crate::message::host(&sound.host), &sound.path, &sound.method);
     let lost: Vec<String> = found
         .lost
         .iter()
         .map(|(other, why)| format!("{} (line {}): {why}", other.value.name, other.value.line))
         .collect();
+    let place = (sound.host.clone(), sound.path.clone());
     let Some(chosen) = found.chosen else {
         let route = serde_json::json!({"found": false, "status": 404, "others": lost});
-        let cache = Value::Null;
-        let (limits, now, unknown) = (Vec::new(), None, None);
-        return Ok(Explanation { route, host, path, identity, limits, now, unknown, cache, upstream: None });
+        return Ok(Explanation::of(route, place, identity, Value::Null));
     };
-    let route = chosen.value;
-    let kind = chosen.kind.to_string();
+    let (route, kind) = (chosen.value, chosen.kind.to_string());
     let is_trusted = snapshot.identifier.is_trusted(asked.ip);
-    let sender = Sender { caller: &caller, headers: &headers, is_trusted };
-    let (query, has_body) = (checked.query, checked.has_body);
-    let request =
-        KeyRequest { method: &method, host: &host, path: &path, query, headers: &headers, has_body };
-    let cache = cache(route, &caller, &request);
+    let sender = Sender { caller: &caller, headers: &sound.headers, is_trusted };
+    let request = sound.key();
+    let now_ms = asked.now_s.saturating_mul(1_000);
+    let response = asked.response.as_ref();
+    let response = response.map(|asked| explain_cache::response(route, &caller, &request, asked, now_ms));
+    let cache = explain_cache::cache(route, &caller, &request);
+    let told = serde_json::json!({"found": true, "route": &*route.name, "line": route.line, "match": kind, "others": lost});
     Ok(Explanation {
-        route: serde_json::json!({"found": true, "route": &*route.name, "line": route.line, "match": kind, "others": lost}),
-        host,
-        path,
-        identity,
         limits: explain_limits::limits(route, &sender, overrides),
-        now: None,
-        unknown: None,
-        cache,
         upstream: Some(route.target.name(&snapshot.upstreams).to_owned()),
+        response: response.transpose()?.flatten(),
+        place: explain_cache::place(route, &caller, &request).ok(),
+        ..Explanation::of(told, place, identity, cache)
     })
+}
+
+/// Why a request has no place in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoPlace {
+    /// It would be refused, for this reason.
+    Refused(String),
+    /// No route takes it.
+    NoRoute,
+    /// Its route names no cache.
+    NotCached,
+    /// It is neither answered from the cache nor fills it.
+    Bypass(Bypass),
+}
+
+/// Where the answer to a request is stored if `caller` sends it, whatever credential its fields hold.
+///
+/// # Errors
+/// [`NoPlace`].
+pub fn place(snapshot: &Snapshot, asked: &Asked, caller: &Caller) -> Result<Place, NoPlace> {
+    let sound = Sound::read(snapshot, asked).map_err(NoPlace::Refused)?;
+    let host = crate::message::host(&sound.host);
+    let route = snapshot.routes.find(host, &sound.path, &sound.method).ok_or(NoPlace::NoRoute)?;
+    let place = explain_cache::place(route, caller, &sound.key());
+    place.map_err(|why| why.map_or(NoPlace::NotCached, NoPlace::Bypass))
 }
 
 fn fields(asked: &Asked, method: &Method) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    for (name, value) in &asked.headers {
-        let name = HeaderName::try_from(name.trim())
-            .map_err(|error| format!("`{name}` is no field name: {error}"))?;
-        let value = HeaderValue::try_from(value.trim())
-            .map_err(|error| format!("the value of `{name}` is malformed: {error}"))?;
-        headers.append(name, value);
-    }
+    add_fields(&mut headers, &asked.headers)?;
     if !headers.contains_key(header::HOST) && !asked.url.contains("://") {
         headers.insert(header::HOST, HeaderValue::from_static("localhost"));
     }
@@ -147,6 +223,18 @@ fn fields(asked: &Asked, method: &Method) -> Result<HeaderMap, String> {
         headers.remove(header::UPGRADE);
     }
     Ok(headers)
+}
+
+/// Adds fields as they were typed.
+pub(super) fn add_fields(headers: &mut HeaderMap, typed: &[(String, String)]) -> Result<(), String> {
+    for (name, value) in typed {
+        let name = HeaderName::try_from(name.trim())
+            .map_err(|error| format!("`{name}` is no field name: {error}"))?;
+        let value = HeaderValue::try_from(value.trim())
+            .map_err(|error| format!("the value of `{name}` is malformed: {error}"))?;
+        headers.append(name, value);
+    }
+    Ok(())
 }
 
 fn identify(snapshot: &Snapshot, asked: &Asked, headers: &HeaderMap) -> Result<(Caller, Value), String> {
@@ -171,50 +259,27 @@ fn identify(snapshot: &Snapshot, asked: &Asked, headers: &HeaderMap) -> Result<(
     Ok((caller, identity))
 }
 
-struct KeyRequest<'a> {
-    method: &'a Method,
-    host: &'a str,
-    path: &'a str,
-    query: Option<&'a str>,
-    headers: &'a HeaderMap,
-    has_body: bool,
-}
-
-fn cache(route: &Route, caller: &Caller, request: &KeyRequest<'_>) -> Value {
-    let Some(namespace) = &route.namespace else {
-        return serde_json::json!({"cached": false, "why": "the route names no cache"});
-    };
-    let input = KeyInput {
-        namespace,
-        caller,
-        method: request.method,
-        scheme: "http",
-        authority: request.host,
-        path: request.path,
-        query: request.query,
-        headers: request.headers,
-        has_body: request.has_body,
-    };
-    match parts(&input) {
-        Ok(parts) => {
-            let key: Vec<String> = parts
-                .iter()
-                .map(|(name, value)| format!("{name}={}", value.as_deref().unwrap_or("(absent)")))
-                .collect();
-            serde_json::json!({"cached": true, "namespace": &*namespace.name, "key": key})
-        }
-        Err(bypass) => {
-            serde_json::json!({"cached": false, "namespace": &*namespace.name, "why": bypass.detail()})
-        }
-    }
-}
-
 /// A member as text; nothing when it is absent.
 fn word(value: &Value, name: &str) -> Option<String> {
     match value.get(name)? {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
         other => Some(other.to_string()),
+    }
+}
+
+/// What is stored, in a line.
+fn entry_words(entry: &Value) -> String {
+    let of = |name| word(entry, name).unwrap_or_default();
+    if let Some(unknown) = word(entry, "unknown").filter(|_| entry.get("tier").is_none()) {
+        return format!("not known: {unknown}");
+    }
+    match word(entry, "tier") {
+        None => "none is stored".to_owned(),
+        Some(_) if entry.get("purged").is_some_and(|purged| purged == "hard") => "purged".to_owned(),
+        Some(tier) => {
+            format!("in {tier}: status {}, {} s old, ttl {} s", of("status"), of("age_s"), of("ttl_s"))
+        }
     }
 }
 
@@ -251,6 +316,12 @@ impl fmt::Display for Explanation {
             None => {
                 writeln!(f, "cache     no: {}", word(&self.cache, "why").as_deref().unwrap_or("no route"))?;
             }
+        }
+        if let Some(entry) = &self.entry {
+            writeln!(f, "entry     {}", entry_words(entry))?;
+        }
+        if let Some(response) = &self.response {
+            write!(f, "{response}")?;
         }
         writeln!(f, "upstream  {}", self.upstream.as_deref().unwrap_or("none"))
     }

@@ -129,8 +129,20 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
     }
     reader.finish(&section);
     check_listeners(reader, &server.listen, &server_node);
-    let namespaces = cache.namespaces;
-    Snapshot { generation, server, admin, store, upstreams, identifier, policies, namespaces, warm, routes }
+    let namespaces::CacheSection { namespaces, settings: cache, .. } = cache;
+    Snapshot {
+        generation,
+        server,
+        admin,
+        store,
+        upstreams,
+        identifier,
+        policies,
+        namespaces,
+        cache,
+        warm,
+        routes,
+    }
 }
 
 /// A section's node; an absent one is an empty mapping.

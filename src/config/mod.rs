@@ -4,6 +4,7 @@ mod counting;
 mod effective;
 pub mod env;
 pub mod explain;
+mod explain_cache;
 mod explain_limits;
 pub mod fault;
 #[cfg(test)]
@@ -32,13 +33,14 @@ pub const SCHEMA: &str = include_str!("../../config/schema.json");
 
 pub use effective::effective;
 pub use env::Env;
-pub use explain::{Asked, Explanation, explain};
+pub use explain::{Asked, Explanation, NoPlace, explain, place};
+pub use explain_cache::{AskedResponse, Place, ResponseExplained, Terms};
 pub use explain_limits::LimitExplained;
 pub use fault::{Fault, Faults, Position};
 pub use load::{Loaded, Source, load};
 pub use snapshot::{
-    AdminSettings, Compression, Connections, Current, Listen, ListenTls, RequestLimits, Route,
-    ServerSettings, Snapshot, Target,
+    AdminSettings, CacheSettings, Compression, Connections, Current, Listen, ListenTls, RequestLimits, Route,
+    ServerSettings, Snapshot, Target, WebhookSettings,
 };
 pub use standing::{LimitNow, RequestNow, WindowNow};
 pub use warm_order::{WarmWanted, warm_order};

@@ -1,14 +1,20 @@
 //! The section `cache`: namespaces by name, and namespaces written into a route.
 
+use crate::base::Secret;
 use crate::base::units::parse_duration;
-use crate::cache::{Cookies, Namespace, QueryKey, Scope, SetCookie, TtlMode};
+use crate::cache::{Cookies, Mode, Namespace, QueryKey, Scope, SetCookie, TtlMode};
 use crate::config::env::Env;
 use crate::config::fault::Position;
 use crate::config::policies::is_name;
 use crate::config::reader::{Reader, Section, Taken};
+use crate::config::server::{networks, secret_file};
+use crate::config::snapshot::{CacheSettings, WebhookSettings};
 use crate::config::tree::{Kind, Node};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A lifetime of which less than half may be left is no lifetime that anybody meant, in percent.
+const JITTER_MAX: u64 = 50;
 
 /// What `cache` says besides namespaces.
 pub(super) struct CacheSection {
@@ -18,7 +24,15 @@ pub(super) struct CacheSection {
     pub(super) default_ttl: Option<Duration>,
     /// What is warmed: read when the routes are known.
     pub(super) warm: Option<Taken>,
+    /// Who may purge.
+    pub(super) settings: CacheSettings,
 }
+
+/// How far a message to the webhook may be off, unless the configuration says so.
+const TOLERANCE: Duration = Duration::from_secs(300);
+
+/// A longer tolerance would be a licence to repeat old messages.
+const TOLERANCE_MAX: Duration = Duration::from_secs(86_400);
 
 /// Reads `cache`, under `CACHE_DEFAULT_TTL` of the environment.
 pub(super) fn cache(reader: &mut Reader<'_>, node: &Node, env: &Env) -> CacheSection {
@@ -41,9 +55,59 @@ pub(super) fn cache(reader: &mut Reader<'_>, node: &Node, env: &Env) -> CacheSec
             namespaces.push(Arc::new(namespace(reader, &key.name, &of_namespace, default_ttl)));
         }
     }
+    let webhook = section.take("webhook").and_then(|taken| webhook(reader, &taken));
+    let purge_from = section.take("purge_from").map_or_else(Vec::new, |taken| networks(reader, &taken));
     let warm = section.take("warm");
     reader.finish(&section);
-    CacheSection { namespaces, default_ttl, warm }
+    CacheSection { namespaces, default_ttl, warm, settings: CacheSettings { webhook, purge_from } }
+}
+
+/// Reads `cache.webhook`. Whatever is wrong with it is a fault: a webhook without a secret would be open to everybody.
+fn webhook(reader: &mut Reader<'_>, taken: &Taken) -> Option<WebhookSettings> {
+    let mut section = reader.section(&taken.node, &taken.path);
+    let secret = signing_secret(reader, taken, &mut section);
+    let tolerance = section.take("tolerance");
+    let tolerance = tolerance.and_then(|taken| {
+        let tolerance = reader.duration(&taken)?;
+        if tolerance < Duration::from_secs(1) || tolerance > TOLERANCE_MAX {
+            let says = "a tolerance is 1s to 1d";
+            reader.fault(taken.node.at, &taken.path, says, "write one such as 5m");
+        }
+        Some(tolerance)
+    });
+    let modes = [("soft", Mode::Soft), ("hard", Mode::Hard)];
+    let mode = section.take("mode").and_then(|taken| reader.choice(&taken, &modes));
+    reader.finish(&section);
+    let (tolerance, mode) = (tolerance.unwrap_or(TOLERANCE), mode.unwrap_or(Mode::Soft));
+    secret.map(|secret| WebhookSettings { secret, tolerance, mode })
+}
+
+fn signing_secret(reader: &mut Reader<'_>, taken: &Taken, section: &mut Section) -> Option<Secret> {
+    let (text, file) = (section.take("secret"), section.take("secret_file"));
+    let (at, path, remedy) = (taken.node.at, &taken.path, "keep one of `secret` and `secret_file`");
+    let (secret, given) = match (text, file) {
+        (Some(_), Some(_)) => {
+            reader.fault(at, path, "there are two secrets", remedy);
+            return None;
+        }
+        (None, None) => {
+            reader.fault(
+                at,
+                path,
+                "there is no secret to verify messages with",
+                "add `secret` or `secret_file`",
+            );
+            return None;
+        }
+        (Some(text), None) => (reader.text(&text).map(Secret::new)?, text),
+        (None, Some(file)) => (secret_file(reader, &file)?, file),
+    };
+    if secret.expose().trim().is_empty() {
+        let says = "the secret is empty: anybody could sign with it";
+        reader.fault(given.node.at, &given.path, says, "write at least 16 random characters");
+        return None;
+    }
+    Some(secret)
 }
 
 /// A bare number is seconds, as the variable always had it.
@@ -133,6 +197,8 @@ fn times(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) 
         space.coalesce_wait = wait;
     }
     space.client_max_age = window(reader, "client_max_age");
+    let jitter = section.take("jitter").and_then(|taken| reader.number(&taken, 0, JITTER_MAX));
+    space.jitter = jitter.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(space.jitter);
 }
 
 fn keys(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) {

@@ -131,7 +131,8 @@ fn address(reader: &mut Reader<'_>, taken: &Taken) -> Option<SocketAddr> {
     None
 }
 
-fn networks(reader: &mut Reader<'_>, taken: &Taken) -> Vec<IpNet> {
+/// Reads a list of networks; an address alone is a network of one.
+pub(super) fn networks(reader: &mut Reader<'_>, taken: &Taken) -> Vec<IpNet> {
     let items = reader.list(taken);
     let mut networks = Vec::new();
     for item in &items {

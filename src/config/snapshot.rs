@@ -1,13 +1,14 @@
 //! One compiled configuration. Immutable; a request takes it once and keeps it to its end.
 
 use crate::base::{Secret, StoreSettings};
-use crate::cache::{Invalidates, Namespace, Warm};
+use crate::cache::{Invalidates, Mode, Namespace, Warm};
 use crate::identity::Identifier;
 use crate::limit::Policy;
 use crate::message::RequestBounds;
 use crate::route::{EncodedSlash, Table};
 use crate::upstream::UpstreamSettings;
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub namespaces: Vec<Arc<Namespace>>,
     /// What is asked for before clients do.
     pub warm: Option<Arc<Warm>>,
+    /// Who else may purge what is stored.
+    pub cache: CacheSettings,
     /// The routes.
     pub routes: Table<Arc<Route>>,
 }
@@ -183,4 +186,24 @@ impl AdminSettings {
     pub fn is_open(&self) -> bool {
         self.token.is_none() && !self.listen.ip().is_loopback()
     }
+}
+
+/// Who may purge stored responses besides the admin API.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// The webhook; `None`: there is none.
+    pub webhook: Option<WebhookSettings>,
+    /// Networks whose PURGE requests are obeyed on the data listener. Empty: PURGE is a method like any other.
+    pub purge_from: Vec<IpNet>,
+}
+
+/// The webhook by which other systems invalidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// What its messages are signed with.
+    pub secret: Secret,
+    /// How far a message's time may be from ours, in either direction.
+    pub tolerance: Duration,
+    /// How hard it purges where a message does not say.
+    pub mode: Mode,
 }

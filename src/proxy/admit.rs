@@ -7,6 +7,7 @@ use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
 use crate::proxy::internal::{self, Arrival};
 use crate::proxy::limiting;
+use crate::proxy::purging;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond::Local;
 use crate::telemetry::CacheStatsBy;
@@ -109,6 +110,10 @@ pub(super) async fn admit(
     check(session.req_header_mut(), ctx)?;
     if ctx.arrival == Arrival::Stray {
         return Err(Refusal::NoRoute);
+    }
+    if purging::is_asked(ctx, &session.req_header().method) {
+        identify(gate, session, ctx)?;
+        return purging::purge(gate, ctx, &session.req_header().headers).await.map(Some);
     }
     let route = find_route(session, ctx)?;
     identify(gate, session, ctx)?;

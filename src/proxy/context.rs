@@ -1,10 +1,11 @@
 //! What one request carries from phase to phase.
 
 use crate::base::Digest;
-use crate::cache::{Bypass, Demand};
+use crate::cache::{Bypass, Coding, Demand};
 use crate::config::{Route, Snapshot};
 use crate::identity::Caller;
 use crate::limit::{Charge, Decision, Stage};
+use crate::proxy::flight::Part;
 use crate::proxy::internal::{Arrival, Errand};
 use crate::proxy::pool::{Attempt, Pool};
 use crate::store::{Held, Source};
@@ -131,6 +132,12 @@ pub(super) struct CacheCtx {
     pub(super) ttl_s: Option<i64>,
     /// Was the entry stored?
     pub(super) is_stored: bool,
+    /// The stored body goes out in this coding, with this many bytes.
+    pub(super) coding: Option<(Coding, usize)>,
+    /// Is it answered from a fresh entry that is being refreshed before its end?
+    pub(super) is_early: bool,
+    /// Its part in single flight, when it has a key.
+    pub(super) part: Option<Part>,
 }
 
 impl RequestCtx {

@@ -4,6 +4,7 @@ use crate::cache::Outcome;
 use crate::limit::{Charge, Decision, Mode};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::failure;
+use crate::proxy::flight::Part;
 use crate::proxy::gate::Gate;
 use crate::proxy::limiting;
 use crate::proxy::respond::cache_outcome;
@@ -26,8 +27,12 @@ pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, 
     if let Some(error) = error {
         tracing::debug!(request_id = ctx.request_id, %error, "request failed");
     }
+    // Whatever has not ended its flight by now will not.
+    if let Some(part) = &ctx.cache.part {
+        part.failed();
+    }
     let result = cache_result(session, ctx);
-    record_cache(gate, session, ctx, result);
+    record_cache(gate, ctx, result);
     if ctx.is_background {
         return;
     }
@@ -141,7 +146,7 @@ fn cache_result(session: &Session, ctx: &RequestCtx) -> Option<CacheResult> {
 }
 
 /// Statistics of the cache. A refused request never came to it.
-fn record_cache(gate: &Gate, session: &Session, ctx: &RequestCtx, result: Option<CacheResult>) {
+fn record_cache(gate: &Gate, ctx: &RequestCtx, result: Option<CacheResult>) {
     let Some(namespace) = ctx.route.as_ref().and_then(|route| route.namespace.as_ref()) else { return };
     let tenant = ctx.caller.tenant.as_deref();
     if ctx.cache.is_stored {
@@ -150,7 +155,7 @@ fn record_cache(gate: &Gate, session: &Session, ctx: &RequestCtx, result: Option
     let is_of_client = !ctx.is_background && ctx.errand().is_none();
     let Some(result) = result.filter(|_| is_of_client) else { return };
     gate.metrics.cache_request(&namespace.name, tenant, result);
-    if session.cache.lock_duration().is_some_and(|waited| !waited.is_zero()) {
+    if ctx.cache.part.as_ref().is_some_and(Part::is_collapsed) {
         gate.metrics.cache_coalesced(&namespace.name, tenant);
     }
 }

@@ -1,20 +1,25 @@
 //! The data plane: the only place that knows pingora.
 //!
-//! A request's way: `gate` (the phases as a list) → `context` → `admit` → `caching` (+ `storage`) → `upstream` (on a
+//! A request's way: `gate` (the phases as a list) → `context` → `admit` → `caching` (+ `lookup`, `storage`) → `upstream` (on a
 //! miss) → `respond` → `failure` (on trouble) → `finish`. Policy lives in the pure modules that these steps call.
 
 mod admit;
 mod caching;
+mod coding;
 pub mod connection;
 mod context;
 mod failure;
 mod finish;
+mod flight;
 mod gate;
 mod internal;
 mod invalidation;
 mod limiting;
+mod lock;
+mod lookup;
 mod plane;
 mod pool;
+mod purging;
 mod refusal;
 mod respond;
 mod storage;

@@ -5,6 +5,7 @@ use crate::config::{Current, Listen};
 use crate::proxy::connection::{Bounds, Connections, Guard};
 use crate::proxy::gate::Gate;
 use crate::proxy::internal::{Door, Key};
+use crate::proxy::lock::FlightLock;
 use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
 use crate::proxy::tokens::Tokens;
@@ -13,7 +14,7 @@ use crate::store::Stores;
 use crate::telemetry::Metrics;
 use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
-use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
+use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::listeners::tls::TlsSettings;
 use pingora::listeners::{ListenerConfig, TcpSocketOptions};
 use pingora::proxy::{HttpProxy, http_proxy};
@@ -24,11 +25,7 @@ use pingora::services::listening::Service;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
-
-/// A waiter never waits longer than this for another's fetch, whatever its namespace says.
-const LOCK_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Attempts for one request at most; upstreams set their own number below it.
 const ATTEMPTS_MAX: usize = 16;
@@ -94,7 +91,7 @@ impl DataPlane {
             Arc::clone(metrics),
             Arc::clone(clock),
         )));
-        let lock: &'static CacheKeyLockImpl = Box::leak(CacheLock::new_boxed(LOCK_AGE_MAX));
+        let lock: &'static CacheKeyLockImpl = Box::leak(Box::new(FlightLock::new()));
         let pools = Arc::new(Pools::new(parts.tasks.clone()));
         let (seen, clock) = (Arc::clone(&pools), Arc::clone(&parts.clock));
         parts.metrics.add_source(move |readings| seen.readings(clock.monotonic_ms(), readings));

@@ -61,6 +61,8 @@ pub(super) enum Refusal {
         /// What to change.
         detail: String,
     },
+    /// Its sender may not purge.
+    Purge,
     /// Our own fault.
     Internal,
 }
@@ -121,6 +123,7 @@ impl Refusal {
             Self::GatewayTimeout => "gateway-timeout",
             Self::Body { status: 413, .. } => "body-too-large",
             Self::Body { .. } => "body-too-slow",
+            Self::Purge => "purge-forbidden",
             Self::Internal => "internal",
         }
     }
@@ -180,6 +183,8 @@ impl Refusal {
                 };
                 Problem::new(*status, name, title).detail(detail.clone())
             }
+            Self::Purge => Problem::new(403, "purge-forbidden", "PURGE is not allowed from here")
+                .detail("`cache.purge_from` does not name this address, or the credential is not accepted"),
             Self::Internal => Problem::new(500, "internal", "The proxy failed")
                 .detail("this is a fault of the proxy; its log names the request id"),
         }

@@ -2,8 +2,11 @@
 
 use crate::cache::{CacheStatus, Outcome, Scope};
 use crate::limit::Places;
+use crate::proxy::coding;
 use crate::proxy::context::RequestCtx;
+use crate::proxy::flight::Part;
 use crate::proxy::refusal::Refusal;
+use crate::store::Receipt;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::Result;
@@ -21,6 +24,8 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) enum Local {
     /// The cache statistics, as JSON.
     CacheStats(Vec<u8>),
+    /// What a purge has done.
+    Receipt(Receipt),
     /// What may be asked here, for an OPTIONS request that goes no further (RFC 9110 section 7.6.2).
     Options,
 }
@@ -104,11 +109,14 @@ fn add_cache_fields(session: &Session, response: &mut ResponseHeader, ctx: &Requ
             }
         }
     }
+    if let Some((coding, length)) = ctx.cache.coding {
+        coding::describe(response, coding, length)?;
+    }
     let status = CacheStatus {
         outcome,
         ttl_s: ctx.cache.ttl_s,
         is_stored: ctx.cache.is_stored && matches!(outcome, Outcome::Miss | Outcome::Revalidated),
-        is_collapsed: session.cache.lock_duration().is_some_and(|waited| !waited.is_zero()),
+        is_collapsed: ctx.cache.part.as_ref().is_some_and(Part::is_collapsed),
         detail: ctx.cache.bypass.as_ref().map(crate::cache::Bypass::detail).or(ctx.cache.refused),
     };
     response.append_header(CACHE_STATUS, status.value())?;
@@ -125,6 +133,7 @@ pub(super) fn cache_outcome(session: &Session, ctx: &RequestCtx) -> Option<Outco
     }
     Some(match session.cache.phase() {
         CachePhase::Hit => Outcome::Hit,
+        CachePhase::Stale | CachePhase::StaleUpdating if ctx.cache.is_early => Outcome::Hit,
         CachePhase::Stale | CachePhase::StaleUpdating => Outcome::Stale,
         CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => Outcome::Revalidated,
         CachePhase::Bypass => Outcome::Bypass,
@@ -154,6 +163,13 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, refusal:
 pub(super) async fn local(session: &mut Session, ctx: &mut RequestCtx, local: Local) -> Result<()> {
     let mut head = ResponseHeader::build(200, Some(16))?;
     let body = match local {
+        Local::Receipt(receipt) => {
+            let (status, media_type, body) = receipt.answer();
+            head.set_status(status)?;
+            head.insert_header(header::CONTENT_TYPE, media_type)?;
+            head.insert_header(header::CACHE_CONTROL, "no-store")?;
+            body
+        }
         Local::CacheStats(json) => {
             head.insert_header(header::CONTENT_TYPE, "application/json")?;
             head.insert_header(header::CACHE_CONTROL, "no-store")?;

@@ -154,7 +154,7 @@ async fn stale_values_are_given_while_they_are_computed_anew_or_that_fails(serve
     assert_eq!(one.ask(&space, Some("acme"), &["a"]).await, is("1", Miss), "a failure is not kept");
     one.clock.advance(Duration::from_secs(65));
     assert_eq!(one.ask(&space, Some("acme"), &["a"]).await, is("1", Stale));
-    eventually(|| one.computed.load(Ordering::SeqCst) == 2 && one.stores.aside_is_idle()).await;
+    eventually(|| one.computed.load(Ordering::SeqCst) == 2 && one.stores.flights.is_empty()).await;
     assert_eq!(one.ask(&space, Some("acme"), &["a"]).await, is("2", Hit));
     one.clock.advance(Duration::from_secs(75));
     let stale = one.ask_failing(&space, &["a"]).await.map_err(|error| error.to_owned());
@@ -181,16 +181,16 @@ async fn of_many_who_ask_at_once_one_computes(server: Option<&Redis>) {
             Ok::<_, &str>(Bytes::from_static(b"once"))
         })
     };
-    let coalesced = || one.metrics.cache_report(CacheStatsBy::Total).coalesced;
     let release = async {
-        eventually(|| coalesced() == 4).await;
+        eventually(|| begun.load(Ordering::SeqCst) == 1).await;
         go_on.add_permits(5);
     };
     let (a, b, c, d, e, ()) = tokio::join!(ask(), ask(), ask(), ask(), ask(), release);
     let mut results: Vec<CacheResult> = [a, b, c, d, e].map(|answer| told(answer).1).to_vec();
     results.retain(|result| *result == Miss);
     assert_eq!((begun.load(Ordering::SeqCst), results.len()), (1, 1));
-    assert!(one.stores.aside_is_idle(), "nothing is left of the flight");
+    assert_eq!(one.metrics.cache_report(CacheStatsBy::Total).coalesced, 4);
+    assert!(one.stores.flights.is_empty(), "nothing is left of the flight");
 }
 
 macro_rules! on_both {

@@ -6,13 +6,18 @@ pub mod breaker;
 mod denials;
 pub mod entries;
 mod fallback;
+pub mod flight;
+pub mod flights;
+pub mod inspection;
 pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
+mod open;
 pub mod overrides;
 mod parts;
 mod places;
 pub mod purges;
+pub mod receipt;
 pub mod redis;
 pub mod slots;
 pub mod snapshot;
@@ -30,6 +35,8 @@ mod contract_tests;
 #[cfg(test)]
 mod fleet_tests;
 #[cfg(test)]
+mod flights_tests;
+#[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]
 mod outage_tests;
@@ -43,28 +50,26 @@ mod slots_tests;
 mod testing;
 
 pub use aside::{Cached, Question};
-pub use entries::{EntryStore, Found, Lookup};
+pub use entries::{EntryStore, Found, Lookup, Written};
+pub use flight::Flight;
+pub use flights::{FlightKey, Flights, Joined, Patience};
+pub use inspection::{AtRest, Inspection, Seen};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
 pub use overrides::{LiveOverride, LiveOverrides, NotSet};
 pub use purges::{Purges, Reach};
+pub use receipt::Receipt;
 pub use slots::{Held, SlotRefusal, Slots};
 pub use tiered::TieredEntries;
 pub use top::{Ranking, TopLists};
 pub use turns::Turns;
 pub use warming::Warming;
 
-use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
+use crate::base::Tasks;
 use crate::limit::Overrides;
 use crate::store::aside::Aside;
-use crate::store::memory_entries::MemoryEntries;
-use crate::store::memory_limits::MemoryLimits;
-use crate::store::overrides::OVERRIDES_MAX;
-use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, Roll,
-    Surroundings,
-};
-use crate::telemetry::{Metrics, Reading, StoreName, Tier};
-use std::path::{Path, PathBuf};
+use crate::store::redis::{Connection, Event, Feed, RedisTotals};
+use crate::telemetry::{CacheShare, CacheStatsBy, Metrics, Reading, StoreName, Tier};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -74,6 +79,9 @@ const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// Between two looks whether something is owed to the store.
 const REPAY_EVERY: Duration = Duration::from_millis(100);
+
+/// Between two words to the other instances about what was counted here.
+const TOTALS_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two looks at a connection that is being made.
 const CONNECT_LOOK: Duration = Duration::from_millis(5);
@@ -88,6 +96,8 @@ pub struct Stores {
     pub entries: EntryStore,
     /// What of them is good no more.
     pub purges: Arc<Purges>,
+    /// Who fetches what for whom.
+    pub flights: Arc<Flights>,
     /// What is to be asked for before clients do.
     pub warming: Warming,
     /// Who does what all instances would do.
@@ -96,6 +106,8 @@ pub struct Stores {
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
     pub top: TopLists,
+    /// What the other instances have counted, where there is a store between them.
+    totals: Option<RedisTotals>,
     /// What [`Stores::cached`] needs.
     aside: Aside,
     /// Where the counts of this process outlive it.
@@ -107,71 +119,6 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens them and returns at once, also while Redis is down: until it answers, this process decides alone.
-    ///
-    /// # Errors
-    /// [`StoreFailure::Refused`] for a URL that cannot be read.
-    pub fn open(
-        settings: &StoreSettings,
-        clock: &Arc<dyn Clock>,
-        metrics: &Arc<Metrics>,
-        tasks: &Tasks,
-    ) -> Result<Arc<Self>, StoreFailure> {
-        let around = Surroundings {
-            clock: Arc::clone(clock),
-            metrics: Arc::clone(metrics),
-            tasks: tasks.clone(),
-            timeout: settings.timeout,
-            prefix: settings.prefix.clone(),
-        };
-        let open = |name, url: &Secret| Connection::open(name, url, around.clone());
-        let shared = match &settings.url {
-            StoreUrl::Memory => None,
-            StoreUrl::Redis(url) => Some(open(StoreName::Redis, url)?),
-        };
-        let (counts, slots, live_overrides) = counting(shared.as_ref(), &settings.prefix, clock, tasks);
-        let roll = shared.clone().map(|connection| Roll::open(connection, &settings.prefix, tasks));
-        let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
-        // What is in Redis needs none: there the counts of this process are a fallback, and soon out of date.
-        let snapshot = settings.memory_snapshot.clone().filter(|_| settings.url == StoreUrl::Memory);
-        if let Some(path) = &snapshot {
-            read_back(&local, path);
-        }
-        // A connection of its own: a large body must not stand in front of a decision.
-        let cache = match settings.cache_url.as_ref().unwrap_or(&settings.url) {
-            StoreUrl::Memory => None,
-            StoreUrl::Redis(url) => Some(open(StoreName::RedisCache, url)?),
-        };
-        // With the counts where they are shared too: that Redis must not evict anything anyway.
-        let common = shared.or_else(|| cache.clone());
-        let turns = Turns::new(cache.as_ref().and(common.clone()), &settings.prefix);
-        let ledger = cache.as_ref().and(common.clone());
-        let ledger = ledger.map(|connection| RedisPurges::new(connection, &settings.prefix));
-        let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
-        let memory = MemoryEntries::new(Arc::clone(clock), Arc::clone(&purges), settings.memory_cache_bytes);
-        let entries = entries_in(cache, memory, &purges, &around);
-        let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
-        let stores = Arc::new(Self {
-            limiter,
-            slots,
-            entries,
-            purges,
-            warming: Warming::default(),
-            turns,
-            live_overrides,
-            top: TopLists::default(),
-            aside: Aside::new(clock, metrics, tasks),
-            snapshot,
-            told: Notify::new(),
-            missed: Notify::new(),
-        });
-        stores.start(tasks);
-        if let Some(connection) = common {
-            stores.listen(connection);
-        }
-        Ok(stores)
-    }
-
     /// Starts what has to be done now and then.
     fn start(self: &Arc<Self>, tasks: &Tasks) {
         let swept = Arc::clone(self);
@@ -205,11 +152,14 @@ impl Stores {
         });
         let reading = Arc::clone(self);
         tasks.spawn_until_stop("purges", async move {
+            // The first look comes soon after the store answers: the start waits for it.
+            let mut pause = CONNECT_LOOK;
             loop {
                 if let Err(failure) = reading.purges.read().await {
                     tracing::trace!(%failure, "purges not read");
                 }
-                drop(tokio::time::timeout(purges::READ_EVERY, reading.missed.notified()).await);
+                drop(tokio::time::timeout(pause, reading.missed.notified()).await);
+                pause = pause.saturating_mul(2).min(purges::READ_EVERY);
             }
         });
         let turning = Arc::clone(self);
@@ -219,6 +169,32 @@ impl Stores {
                 turning.top.turn();
             }
         });
+    }
+
+    /// Tells the others every second what this instance has counted.
+    fn tell_totals(&self, metrics: &Arc<Metrics>, tasks: &Tasks) {
+        let Some(totals) = self.totals.clone() else { return };
+        let metrics = Arc::clone(metrics);
+        tasks.spawn_until_stop("totals", async move {
+            loop {
+                tokio::time::sleep(TOTALS_EVERY).await;
+                let mine = CacheShare::of(&metrics.cache_report(CacheStatsBy::Total));
+                if let Err(failure) = totals.tell(&mine.text()).await {
+                    tracing::trace!(%failure, "totals not told");
+                }
+            }
+        });
+    }
+
+    /// What every live instance that shares the store has counted, this one (`mine`) among them. Without a store between
+    /// them that is this one.
+    ///
+    /// # Errors
+    /// [`StoreFailure`]: the others are not known now.
+    pub async fn totals(&self, mine: CacheShare) -> Result<Vec<CacheShare>, StoreFailure> {
+        let Some(totals) = &self.totals else { return Ok(vec![mine]) };
+        let told = totals.all(&mine.text()).await?;
+        Ok(told.iter().filter_map(|text| CacheShare::parse(text)).collect())
     }
 
     /// Hears what other instances have to tell.
@@ -236,10 +212,14 @@ impl Stores {
         match event {
             Event::Live => {
                 self.limiter.hears_others(true);
+                self.flights.hears_others(true);
                 self.told.notify_one();
                 self.missed.notify_one();
             }
-            Event::Lost => self.limiter.hears_others(false),
+            Event::Lost => {
+                self.limiter.hears_others(false);
+                self.flights.hears_others(false);
+            }
             Event::Message(text) => self.hear_message(&text),
         }
     }
@@ -252,6 +232,7 @@ impl Stores {
                     self.missed.notify_one();
                 }
             }
+            Some(("flight", flight)) => self.flights.hear(flight),
             _ if text == redis::overrides::MESSAGE => self.told.notify_one(),
             // Of a later version: whatever it means, nothing that is remembered survives it.
             _ => self.limiter.forget_all_denials(),
@@ -260,6 +241,10 @@ impl Stores {
 
     /// Leaves the fleet, once nothing is served any more.
     pub async fn leave(&self) {
+        if let Some(totals) = &self.totals {
+            // Else the others notice within five seconds.
+            drop(totals.leave().await);
+        }
         self.limiter.leave().await;
     }
 
@@ -285,8 +270,10 @@ impl Stores {
     /// Waits until the stores answer, at most `budget`: requests before that would be counted by this instance alone.
     pub async fn connected(&self, budget: Duration) -> bool {
         let connected = async {
+            // What is fetched before the first look into the ledger of purges cannot be judged later, and is dropped.
             let is_ready = || {
-                self.limiter.is_connected() && self.entries.is_connected() && self.live_overrides.is_loaded()
+                let answers = self.limiter.is_connected() && self.entries.is_connected();
+                answers && self.live_overrides.is_loaded() && self.purges.is_trusted()
             };
             while !is_ready() {
                 tokio::time::sleep(CONNECT_LOOK).await;
@@ -300,6 +287,9 @@ impl Stores {
         let (entries, bytes, evictions) = self.entries.gauges();
         readings.push(Reading::CacheTier { tier: Tier::Memory, entries, bytes, evictions });
         let (local, count) = (self.limiter.local(), |number| u64::try_from(number).unwrap_or(u64::MAX));
+        let (held, patterns) = self.purges.with(|ledger| (ledger.len(), ledger.patterns()));
+        let names = held.saturating_sub(patterns);
+        readings.push(Reading::CacheLedger { names: count(names), patterns: count(patterns) });
         readings.push(Reading::LimitMemory {
             keys: count(local.keys()),
             bytes: count(local.bytes()),
@@ -310,48 +300,6 @@ impl Stores {
         readings.push(Reading::StoreUp { store: self.limiter.store_name(), up: self.limiter.is_connected() });
         if matches!(self.entries, EntryStore::Tiered(_)) {
             readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });
-        }
-    }
-}
-
-/// Everything that counts, in this process or in Redis.
-fn counting(
-    shared: Option<&Connection>,
-    prefix: &str,
-    clock: &Arc<dyn Clock>,
-    tasks: &Tasks,
-) -> (LimitStore, Slots, LiveOverrides) {
-    let Some(connection) = shared else {
-        let overrides = LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX);
-        return (LimitStore::Memory, Slots::memory(), overrides);
-    };
-    let leases = RedisSlots::new(connection.clone(), prefix, slots::LEASE);
-    let overrides = RedisOverrides::new(connection.clone(), prefix);
-    let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), prefix));
-    let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
-    (counts, Slots::shared(leases, tasks), overrides)
-}
-
-/// Memory alone, or in front of Redis.
-fn entries_in(
-    redis: Option<Connection>,
-    memory: MemoryEntries,
-    purges: &Arc<Purges>,
-    around: &Surroundings,
-) -> EntryStore {
-    let Some(connection) = redis else { return EntryStore::Memory(memory) };
-    let Surroundings { clock, metrics, tasks, prefix, .. } = around.clone();
-    let tiers = (memory, RedisEntries::new(connection, &prefix));
-    EntryStore::Tiered(TieredEntries::new(tiers, Arc::clone(purges), clock, metrics, tasks))
-}
-
-/// Counts of the process before this one. Without them every quota is whole again, which is no reason not to start.
-fn read_back(limits: &MemoryLimits, path: &Path) {
-    let file = path.display();
-    match limits.load(path) {
-        Ok(logs) => tracing::info!(logs, %file, "counts read back"),
-        Err(fault) => {
-            tracing::warn!(%fault, %file, "store.memory.snapshot is not used: all counts begin at 0");
         }
     }
 }

@@ -126,6 +126,7 @@ pub struct CacheStats {
     all: Counts,
     namespaces: Breakdown,
     tenants: Breakdown,
+    purges: AtomicU64,
     since_ms: u64,
 }
 
@@ -137,6 +138,7 @@ impl CacheStats {
             all: Counts::default(),
             namespaces: Breakdown::new(NAMESPACES_MAX),
             tenants: Breakdown::new(TENANTS_MAX),
+            purges: AtomicU64::new(0),
             since_ms,
         }
     }
@@ -147,6 +149,10 @@ impl CacheStats {
         if let Some(tenant) = tenant {
             self.tenants.count(tenant, event);
         }
+    }
+
+    pub(super) fn count_purges(&self, purges: u64) {
+        self.purges.fetch_add(purges, Ordering::Relaxed);
     }
 
     /// The answer as of now; `readings` say how full the memory tier is and whether the stores answer.
@@ -160,6 +166,11 @@ impl CacheStats {
             _ => None,
         });
         let (entries_l1, bytes_l1, evictions) = memory.unwrap_or_default();
+        let ledger = readings.iter().find_map(|reading| match reading {
+            Reading::CacheLedger { names, patterns } => Some((*names, *patterns)),
+            _ => None,
+        });
+        let (ledger_names, ledger_patterns) = ledger.unwrap_or_default();
         CacheReport {
             cache_hits: totals.cache_hits,
             cache_misses: totals.cache_misses,
@@ -175,8 +186,13 @@ impl CacheStats {
             coalesced: totals.coalesced,
             bytes_l1,
             entries_l1,
+            purges: self.purges.load(Ordering::Relaxed),
+            ledger_names,
+            ledger_patterns,
             since: crate::telemetry::rfc3339::format_s(self.since_ms / 1_000),
+            since_s: self.since_ms / 1_000,
             scope: "instance",
+            instances: None,
             namespaces: (by == CacheStatsBy::Namespace).then(|| rows(&self.namespaces)),
             tenants: (by == CacheStatsBy::Tenant).then(|| rows(&self.tenants)),
         }
@@ -202,7 +218,7 @@ fn rows(breakdown: &Breakdown) -> Vec<CacheRow> {
 
 /// Hundredths of a percent, as a number with two decimals; 0.0 when nothing was asked.
 #[expect(clippy::cast_precision_loss, reason = "at most 10 000, and counts below 2^53 for the next ages")]
-fn percent(part: u64, whole: u64) -> f64 {
+pub(super) fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         return 0.0;
     }
@@ -263,10 +279,22 @@ pub struct CacheReport {
     pub bytes_l1: u64,
     /// Entries in the memory tier.
     pub entries_l1: u64,
+    /// Purges: names and patterns that were made invalid, by whatever.
+    pub purges: u64,
+    /// Names that the ledger of purges holds.
+    pub ledger_names: u64,
+    /// Patterns that it holds, which each look-up compares one by one.
+    pub ledger_patterns: u64,
     /// When counting began, RFC 3339 in UTC.
     pub since: String,
-    /// Whose counts these are: always `instance`.
+    /// The same in Unix seconds.
+    #[serde(skip)]
+    pub since_s: u64,
+    /// Whose counts these are: `instance` or `fleet`.
     pub scope: &'static str,
+    /// How many instances they are of, where it is a fleet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<usize>,
     /// One row a namespace, the busiest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<Vec<CacheRow>>,
@@ -299,7 +327,7 @@ mod tests {
         let text = json(&stats(&[(Hit, 1_234), (Miss, 56)]), &[], CacheStatsBy::Total);
         let promised = r#"{"cache_hits":1234,"cache_misses":56,"total_requests":1290,"hit_rate_percent":95.66,"connected":true,"#;
         assert!(text.starts_with(promised), "{text}");
-        let rest = r#""stale_hits":0,"revalidated":0,"bypassed":0,"stored":0,"evictions":0,"errors":0,"coalesced":0,"bytes_l1":0,"entries_l1":0,"since":"2024-12-31T23:59:59Z","scope":"instance"}"#;
+        let rest = r#""stale_hits":0,"revalidated":0,"bypassed":0,"stored":0,"evictions":0,"errors":0,"coalesced":0,"bytes_l1":0,"entries_l1":0,"purges":0,"ledger_names":0,"ledger_patterns":0,"since":"2024-12-31T23:59:59Z","scope":"instance"}"#;
         assert!(text.ends_with(rest), "{text}");
     }
 

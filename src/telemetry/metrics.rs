@@ -4,7 +4,7 @@
 use crate::telemetry::cache_stats::{CacheEvent, CacheReport, CacheStats, CacheStatsBy};
 use crate::telemetry::families::Families;
 use crate::telemetry::labels::{
-    CacheResult, LimitDecision, ReloadResult, StoreName, method_label, status_label,
+    CacheResult, FlightResult, LimitDecision, ReloadResult, StoreName, method_label, status_label,
 };
 use crate::telemetry::readings::{Reading, Sources};
 use parking_lot::Mutex;
@@ -172,9 +172,15 @@ impl Metrics {
         self.cache_stats.count(namespace, tenant, CacheEvent::Coalesced);
     }
 
+    /// A request that missed joined a flight, or did not have to.
+    pub fn cache_flight(&self, result: FlightResult) {
+        self.families.cache_flights.with_label_values(&[result.as_str()]).inc();
+    }
+
     /// Stored responses were purged, in `purges` ways at once.
     pub fn cache_purges(&self, source: &'static str, purges: u64) {
         self.families.cache_purges.with_label_values(&[source]).inc_by(purges);
+        self.cache_stats.count_purges(purges);
     }
 
     /// A request of our own for the cache ended so: `stored`, `fresh`, `unstored`, `failed`; or was not made: `dropped`.
@@ -280,6 +286,11 @@ impl Metrics {
                 self.families.limit_owed_logs.set(gauge_value(*owed));
                 raise_to(&self.families.limit_owed_dropped, *owed_dropped);
             }
+            Reading::CacheLedger { names, patterns } => {
+                for (kind, count) in [("name", names), ("pattern", patterns)] {
+                    self.families.cache_ledger.with_label_values(&[kind]).set(gauge_value(*count));
+                }
+            }
             Reading::LogLinesDropped(lines) => raise_to(&self.families.log_lines_dropped, *lines),
         }
     }
@@ -331,6 +342,7 @@ mod tests {
         metrics.cache_stored("content", None);
         metrics.cache_error("content", None);
         metrics.cache_warmed("stored");
+        metrics.cache_purges("write", 2);
         metrics.store_error(StoreName::Redis, "timeout");
         metrics.store_duration(StoreName::Redis, "admit", second);
         metrics.identity_rejection("expired");

@@ -3,6 +3,7 @@
 //! Never on the way of a request: recording does not fail, lines that the writer cannot take are dropped and counted.
 
 pub mod access;
+pub mod cache_fleet;
 pub mod cache_stats;
 pub mod families;
 pub mod labels;
@@ -14,8 +15,9 @@ pub mod rfc3339;
 mod breakdown;
 
 pub use access::{AccessRecord, access};
+pub use cache_fleet::CacheShare;
 pub use cache_stats::{CacheReport, CacheStats, CacheStatsBy};
-pub use labels::{CacheResult, LimitDecision, ReloadResult, StoreName, Tier};
+pub use labels::{CacheResult, FlightResult, LimitDecision, ReloadResult, StoreName, Tier};
 pub use log::{LogFormat, Logging, install};
 pub use metrics::{Held, METRICS_TYPE, Metrics, MetricsFault, RequestRecord};
 pub use readings::Reading;

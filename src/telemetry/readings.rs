@@ -67,6 +67,13 @@ pub enum Reading {
         /// Admissions of outages that will never be told to the store, since the start; never falls.
         owed_dropped: u64,
     },
+    /// How much the ledger of purges holds.
+    CacheLedger {
+        /// Names: looked up at once, however many there are.
+        names: u64,
+        /// Patterns: compared one by one.
+        patterns: u64,
+    },
     /// Lines that the log writer dropped since the start; never falls.
     LogLinesDropped(u64),
 }

@@ -14,15 +14,19 @@
 mod support;
 
 mod admin;
+mod admin_cache;
 mod admin_limits;
 mod cache;
 mod cluster;
+mod coalescing;
+mod codings;
 mod counting;
 mod demo;
 mod failure;
 mod fleet;
 mod harness;
 mod identity;
+mod invalidation;
 mod lifecycle;
 mod limits;
 mod messages;

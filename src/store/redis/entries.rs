@@ -6,8 +6,9 @@
 //! TTL: freshness left plus what a stale response is still good for. Never lists keys.
 
 use crate::base::Digest;
-use crate::cache::{Entry, EntryFault, Variant, VaryRecord, encode, open};
+use crate::cache::{Entry, EntryFault, EntryHead, Variant, VaryRecord, encode, open};
 use crate::store::StoreFailure;
+use crate::store::inspection::AtRest;
 use crate::store::redis::{Connection, bodies};
 use bytes::Bytes;
 use fred::clients::Client;
@@ -29,7 +30,7 @@ pub enum Stored {
     /// A response; with the record where the key has variants.
     Response(Arc<Entry>, Option<(VaryRecord, Variant)>),
     /// Nothing for this request, but the key has other variants.
-    NoVariant,
+    NoVariant(VaryRecord),
     /// Nothing under the key.
     Nothing,
     /// Bytes that are no response of this key: damaged, foreign, of another version. As good as nothing.
@@ -77,11 +78,11 @@ impl RedisEntries {
             Some(Ok(record)) => Some(record),
             Some(Err(_fault)) => return Ok(Stored::Damaged),
         };
-        let wanted = match &record {
-            None => Variant::SINGLE,
+        let (wanted, record) = match record {
+            None => (Variant::SINGLE, None),
             Some(record) => match record.select(request) {
-                Some(variant) => variant,
-                None => return Ok(Stored::NoVariant),
+                Some(variant) => (variant, Some(record)),
+                None => return Ok(Stored::NoVariant(record)),
             },
         };
         let response = if wanted == guess { response } else { self.response(key, wanted).await? };
@@ -95,7 +96,7 @@ impl RedisEntries {
         record: Option<(VaryRecord, Variant)>,
     ) -> Result<Stored, StoreFailure> {
         let Some(bytes) = response else {
-            return Ok(if record.is_some() { Stored::NoVariant } else { Stored::Nothing });
+            return Ok(record.map_or(Stored::Nothing, |(record, _)| Stored::NoVariant(record)));
         };
         let opened = match open(&bytes, key) {
             Ok(opened) => opened,
@@ -120,6 +121,28 @@ impl RedisEntries {
             Ok(entry) => Stored::Response(Arc::new(entry), record),
             Err(fault) => ignored(fault, key),
         })
+    }
+
+    /// What `request` selects, without its body and whatever it is good for; `None` also for what cannot be read.
+    ///
+    /// # Errors
+    /// [`StoreFailure`] when Redis does not answer.
+    pub async fn inspect(
+        &self,
+        key: &Digest,
+        request: &HeaderMap,
+    ) -> Result<Option<(EntryHead, usize, AtRest)>, StoreFailure> {
+        let variant = match self.record(key).await? {
+            Some(record) => record.select(request),
+            None => Some(Variant::SINGLE),
+        };
+        let Some(variant) = variant else { return Ok(None) };
+        let stored = self.response(key, variant).await?;
+        Ok(stored.and_then(|bytes| open(&bytes, key).ok()).map(|opened| {
+            let is_apart = opened.wants().is_some();
+            let (head, body_bytes, bytes, is_packed) = opened.without_body();
+            (head, body_bytes, AtRest { bytes, is_packed, is_apart })
+        }))
     }
 
     async fn response(&self, key: &Digest, variant: Variant) -> Result<Option<Bytes>, StoreFailure> {
