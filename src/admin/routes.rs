@@ -16,12 +16,12 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/api/v1/cache/stats"),
-    ("GET", "/api/v1/cache/entry"),
-    ("POST", "/api/v1/cache/purge"),
-    ("POST", "/api/v1/cache/invalidate"),
     ("GET", "/api/v1/cache/warm"),
     ("POST", "/api/v1/cache/warm"),
     ("GET", "/api/v1/cache/warm/{id}"),
+    ("GET", "/api/v1/cache/entry"),
+    ("POST", "/api/v1/cache/purge"),
+    ("POST", "/api/v1/cache/invalidate"),
     ("GET", "/api/v1/config"),
     ("POST", "/api/v1/config/reload"),
     ("POST", "/api/v1/explain"),
@@ -46,11 +46,11 @@ pub(super) fn router(door: Door) -> Router {
         .route("/metrics", get(cache::metrics))
         .route("/openapi.json", get(openapi))
         .route("/api/v1/cache/stats", get(cache::stats))
+        .route("/api/v1/cache/warm", get(warm::list).post(warm::order))
+        .route("/api/v1/cache/warm/{id}", get(warm::job))
         .route("/api/v1/cache/entry", get(cache::entry))
         .route("/api/v1/cache/purge", post(cache::purge))
         .route("/api/v1/cache/invalidate", post(cache::invalidate).with_state(webhook))
-        .route("/api/v1/cache/warm", get(warm::list).post(warm::order))
-        .route("/api/v1/cache/warm/{id}", get(warm::job))
         .route("/api/v1/config", get(configuration::config))
         .route("/api/v1/config/reload", post(configuration::reload))
         .route("/api/v1/explain", post(explain::explain))

@@ -22,10 +22,10 @@ pub(super) struct CacheSection {
     pub(super) namespaces: Vec<Arc<Namespace>>,
     /// `ttl` of namespaces that name none.
     pub(super) default_ttl: Option<Duration>,
-    /// Who may purge.
-    pub(super) settings: CacheSettings,
     /// What is warmed: read when the routes are known.
     pub(super) warm: Option<Taken>,
+    /// Who may purge.
+    pub(super) settings: CacheSettings,
 }
 
 /// How far a message to the webhook may be off, unless the configuration says so.
@@ -59,7 +59,7 @@ pub(super) fn cache(reader: &mut Reader<'_>, node: &Node, env: &Env) -> CacheSec
     let purge_from = section.take("purge_from").map_or_else(Vec::new, |taken| networks(reader, &taken));
     let warm = section.take("warm");
     reader.finish(&section);
-    CacheSection { namespaces, default_ttl, settings: CacheSettings { webhook, purge_from }, warm }
+    CacheSection { namespaces, default_ttl, warm, settings: CacheSettings { webhook, purge_from } }
 }
 
 /// Reads `cache.webhook`. Whatever is wrong with it is a fault: a webhook without a secret would be open to everybody.

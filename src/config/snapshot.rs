@@ -36,10 +36,10 @@ pub struct Snapshot {
     pub policies: Vec<Arc<Policy>>,
     /// All namespaces, by name.
     pub namespaces: Vec<Arc<Namespace>>,
-    /// Who else may purge what is stored.
-    pub cache: CacheSettings,
     /// What is asked for before clients do.
     pub warm: Option<Arc<Warm>>,
+    /// Who else may purge what is stored.
+    pub cache: CacheSettings,
     /// The routes.
     pub routes: Table<Arc<Route>>,
 }

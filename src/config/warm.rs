@@ -39,17 +39,15 @@ pub(super) fn warm(reader: &mut Reader<'_>, taken: &Taken, served: &Served<'_>) 
     let scheme = scheme.unwrap_or("http");
     let authority = authority(reader, section.take("host"), taken, scheme);
     let fields = section.take("fields").map_or_else(Vec::new, |taken| fields(reader, &taken));
-    let mut identities: Vec<Arc<WarmIdentity>> = Vec::new();
+    let (mut identities, mut names) = (Vec::new(), Vec::new());
     for item in section.take("identities").map_or_else(Vec::new, |taken| reader.list(&taken)) {
-        if let Some(identity) = identity(reader, &item, &identities) {
-            identities.push(Arc::new(identity));
-        }
+        identities.extend(identity(reader, &item, &mut names).map(Arc::new));
     }
     let slow = section.take("slow").map_or_else(Slow::default, |taken| slow(reader, &taken));
     let host = authority.as_deref().map_or("", crate::message::host).to_owned();
     let mut jobs: Vec<Arc<WarmJob>> = Vec::new();
     for item in section.take("jobs").map_or_else(Vec::new, |taken| reader.list(&taken)) {
-        let mut of = Job { host: &host, identities: &identities, served };
+        let mut of = Job { host: &host, identities: &identities, names: &names, served };
         if let Some(job) = of.read(reader, &item, &jobs) {
             jobs.push(Arc::new(job));
         }
@@ -100,16 +98,17 @@ fn field_name(text: &str) -> Option<HeaderName> {
     (!RESERVED.contains(&name.as_str())).then_some(name)
 }
 
-fn identity(reader: &mut Reader<'_>, taken: &Taken, known: &[Arc<WarmIdentity>]) -> Option<WarmIdentity> {
+fn identity(reader: &mut Reader<'_>, taken: &Taken, names: &mut Vec<String>) -> Option<WarmIdentity> {
     let mut section = reader.section(&taken.node, &taken.path);
     let name = name(reader, &mut section, taken, "an identity");
     if let Some(name) = &name {
-        let is_known = known.iter().any(|known| *known.name == **name);
+        let is_known = names.contains(name);
         if is_known || name == ALL {
             let says = if is_known { "stands here a second time" } else { "stands for every identity" };
             reader.fault(taken.node.at, &taken.path, format!("the name `{name}` {says}"), "choose another");
         }
     }
+    names.extend(name.clone());
     let field = match section.take("header") {
         None => Some(http::header::AUTHORIZATION),
         Some(taken) => reader.name(&taken).and_then(|text| {
@@ -188,6 +187,8 @@ fn percent(reader: &mut Reader<'_>, taken: &Taken) -> Option<u8> {
 struct Job<'a> {
     host: &'a str,
     identities: &'a [Arc<WarmIdentity>],
+    /// Those of identities at fault among them.
+    names: &'a [String],
     served: &'a Served<'a>,
 }
 
@@ -203,8 +204,8 @@ impl Job<'_> {
                 "choose another",
             );
         }
-        let callers = self.callers(reader, section.take("identities"));
-        let targets = self.targets(reader, section.take("paths"), item, &callers);
+        let (callers, has_credentials) = self.callers(reader, section.take("identities"));
+        let targets = self.targets(reader, section.take("paths"), item, has_credentials);
         let every = section.take("every").and_then(|taken| every(reader, &taken));
         let jitter = section.take("jitter").and_then(|taken| percent(reader, &taken));
         let most = u64::try_from(CONCURRENCY_MAX).unwrap_or(u64::MAX);
@@ -219,21 +220,29 @@ impl Job<'_> {
         Some(WarmJob { name: name?.into(), callers, targets, every, jitter_percent, concurrency })
     }
 
-    /// Named ones, all, or nobody; without a word all there are.
-    fn callers(&self, reader: &mut Reader<'_>, taken: Option<Taken>) -> Vec<Option<Arc<WarmIdentity>>> {
-        let Some(taken) = taken.filter(|taken| !is_all(taken)) else { return everybody(self.identities) };
+    /// Named ones, all, or nobody; without a word all there are. Also whether they are meant to have credentials: one that is
+    /// at fault is told once.
+    fn callers(
+        &self,
+        reader: &mut Reader<'_>,
+        taken: Option<Taken>,
+    ) -> (Vec<Option<Arc<WarmIdentity>>>, bool) {
+        let Some(taken) = taken.filter(|taken| !is_all(taken)) else {
+            return (everybody(self.identities), !self.names.is_empty());
+        };
         let mut callers = Vec::new();
-        for item in reader.list(&taken) {
-            let Some(name) = reader.name(&item) else { continue };
+        let items = reader.list(&taken);
+        for item in &items {
+            let Some(name) = reader.name(item) else { continue };
             let found = self.identities.iter().find(|identity| *identity.name == *name);
-            if found.is_none() {
-                let names: Vec<&str> = self.identities.iter().map(|identity| &*identity.name).collect();
+            if !self.names.contains(&name) {
+                let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
                 let says = format!("there is no identity `{name}`");
                 reader.fault(item.node.at, &item.path, says, hint(&name, &names));
             }
             callers.push(found.cloned());
         }
-        if callers.is_empty() { vec![None] } else { callers }
+        (if callers.is_empty() { vec![None] } else { callers }, !items.is_empty())
     }
 
     fn targets(
@@ -241,7 +250,7 @@ impl Job<'_> {
         reader: &mut Reader<'_>,
         taken: Option<Taken>,
         job: &Taken,
-        callers: &[Option<Arc<WarmIdentity>>],
+        has_credentials: bool,
     ) -> Vec<String> {
         let items = taken.map_or_else(Vec::new, |taken| reader.list(&taken));
         if items.is_empty() {
@@ -250,7 +259,7 @@ impl Job<'_> {
         let mut targets = Vec::new();
         for item in items {
             let Some(text) = reader.name(&item) else { continue };
-            let found = checked(self.served, self.host, &text, callers);
+            let found = checked(self.served, self.host, &text, has_credentials);
             match found {
                 Ok(target) => targets.push(target),
                 Err((says, remedy)) => reader.fault(item.node.at, &item.path, says, remedy),

@@ -58,12 +58,12 @@ impl Served<'_> {
     }
 }
 
-/// A target that one of these callers can fill.
+/// A target that can be filled by requests with credentials, or without.
 pub(super) fn checked(
     served: &Served<'_>,
     host: &str,
     text: &str,
-    callers: &[Option<Arc<WarmIdentity>>],
+    has_credentials: bool,
 ) -> Result<String, (String, &'static str)> {
     match served.target(host, text) {
         Err(PathFault::Malformed) => Err((format!("`{text}` is no path"), "write one such as /a or /a?b=c")),
@@ -73,7 +73,7 @@ pub(super) fn checked(
         )),
         Ok((target, namespace)) => {
             let is_public = namespace.is_none_or(|namespace| namespace.scope == Scope::Public);
-            if is_public || callers.iter().any(Option::is_some) {
+            if is_public || has_credentials {
                 return Ok(target);
             }
             let says = format!("`{text}` is kept for each tenant or user, and no identity asks for it");
@@ -161,8 +161,9 @@ fn list(
     let served = Served { routes: &snapshot.routes, slash, has_caching: true };
     let host = crate::message::host(&warm.site.authority);
     let mut targets = Vec::new();
+    let has_credentials = callers.iter().any(Option::is_some) || !faults.is_empty();
     for path in paths {
-        match checked(&served, host, path, &callers) {
+        match checked(&served, host, path, has_credentials) {
             Ok(target) => targets.push(target),
             Err((says, remedy)) => faults.push(format!("{says}; {remedy}")),
         }

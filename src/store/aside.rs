@@ -2,35 +2,20 @@
 //! statistics. For callers inside the process; what they keep can be read by no HTTP request.
 
 use crate::base::{Clock, Digest, Digester, Tasks};
-use crate::cache::{Entry, EntryHead, Label, Lifetime, Namespace, Scope};
+use crate::cache::{Entry, EntryHead, Label, Lifetime, Namespace, Scope, Variant};
 use crate::identity::Caller;
-use crate::store::{Lookup, Stores};
+use crate::store::{Flight, FlightKey, Joined, Lookup, Stores};
 use crate::telemetry::{CacheResult, Metrics};
 use bytes::Bytes;
 use http::HeaderMap;
-use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex as Turn;
 
 /// What [`Stores::cached`] needs besides the tiers.
 pub(super) struct Aside {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     tasks: Tasks,
-    flights: Arc<Flights>,
-}
-
-/// Keys that are being computed, and by whom in turn. As many as there are callers under way.
-#[derive(Default)]
-struct Flights(Mutex<HashMap<Digest, Arc<Turn<()>>>>);
-
-/// A caller's part in a flight.
-struct Flight {
-    flights: Arc<Flights>,
-    key: Digest,
-    turn: Arc<Turn<()>>,
 }
 
 /// Which value.
@@ -56,6 +41,7 @@ pub struct Cached {
 /// What is known of a question before anything is looked up.
 struct Place {
     key: Digest,
+    flight: FlightKey,
     owner: Digest,
     label: Arc<Label>,
     namespace: Arc<Namespace>,
@@ -65,16 +51,15 @@ struct Place {
 impl Aside {
     #[must_use]
     pub(super) fn new(clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>, tasks: &Tasks) -> Self {
-        let flights = Arc::default();
-        Self { clock: Arc::clone(clock), metrics: Arc::clone(metrics), tasks: tasks.clone(), flights }
+        Self { clock: Arc::clone(clock), metrics: Arc::clone(metrics), tasks: tasks.clone() }
     }
 }
 
 impl Stores {
     /// The value that is kept for `question`, or the one that `compute` gives, which is then kept for the namespace's `ttl`.
     ///
-    /// Of callers in this process that miss the same value at the same time one computes it, and the others wait at most the
-    /// namespace's `coalesce_wait` before they do so themselves. Within `stale_while_revalidate` a stale value is given at
+    /// Of all who miss the same value at the same time, in this process or in a fleet with one Redis, one computes it; the others
+    /// wait about as long as the namespace's `coalesce_wait` before they do so themselves. Within `stale_while_revalidate` a stale value is given at
     /// once and computed anew in the background; within `stale_if_error` it is given where computing fails.
     ///
     /// Goes past the cache (`Bypass`) where the namespace is kept for each tenant and there is none, where it is kept for each
@@ -109,34 +94,48 @@ impl Stores {
         E: Send + 'static,
     {
         let mut found = self.find(place).await;
+        if let Some(hit) = self.fresh(found.as_deref()) {
+            return Ok(hit);
+        }
         let now_ms = self.aside.clock.wall_ms();
-        if let Some(entry) = &found {
-            if entry.head.lifetime.is_fresh(now_ms) {
-                return Ok(Cached { value: entry.body.clone(), result: CacheResult::Hit });
-            }
-            if entry.head.lifetime.may_serve_while_revalidating(now_ms) {
-                self.compute_aside(place, compute);
-                return Ok(Cached { value: entry.body.clone(), result: CacheResult::Stale });
-            }
+        let stale = found.as_ref().filter(|entry| entry.head.lifetime.may_serve_while_revalidating(now_ms));
+        if let Some(stale) = stale {
+            self.compute_aside(place, compute);
+            return Ok(Cached { value: stale.body.clone(), result: CacheResult::Stale });
         }
-        let flight = self.aside.flights.join(place.key);
-        let mut turn = flight.turn.try_lock().ok();
-        if turn.is_none() {
-            self.aside.metrics.cache_coalesced(&place.namespace.name, place.label.tenant.as_deref());
-            turn = tokio::time::timeout(place.namespace.coalesce_wait, flight.turn.lock()).await.ok();
-            found = self.find(place).await;
-            let now_ms = self.aside.clock.wall_ms();
-            if let Some(entry) = found.as_ref().filter(|entry| entry.head.lifetime.is_fresh(now_ms)) {
-                return Ok(Cached { value: entry.body.clone(), result: CacheResult::Hit });
+        let patience = self.flights.patience(place.namespace.coalesce_wait);
+        let flight = loop {
+            let joined = self.flights.join(&place.flight, &patience).await;
+            let is_shared = matches!(&joined, Joined::LookAgain)
+                || matches!(&joined, Joined::Go(flight) if flight.is_shared());
+            if is_shared {
+                found = self.find(place).await;
             }
-        }
-        let computed = self.compute(place, compute).await;
-        drop(turn);
+            match (joined, self.fresh(found.as_deref())) {
+                (Joined::LookAgain, Some(hit)) => {
+                    self.aside.metrics.cache_coalesced(&place.namespace.name, place.label.tenant.as_deref());
+                    return Ok(hit);
+                }
+                // Purged in between: asks anew.
+                (Joined::LookAgain, None) => {}
+                (Joined::Go(flight), Some(hit)) if is_shared => {
+                    flight.found();
+                    return Ok(hit);
+                }
+                (Joined::Go(flight), _) => break flight,
+            }
+        };
+        let computed = self.compute(place, compute, flight).await;
         computed.map(|value| Cached { value, result: CacheResult::Miss }).or_else(|error| {
             let now_ms = self.aside.clock.wall_ms();
             let stale = found.filter(|entry| entry.head.lifetime.may_serve_on_error(now_ms));
             stale.map(|entry| Cached { value: entry.body.clone(), result: CacheResult::Stale }).ok_or(error)
         })
+    }
+
+    fn fresh(&self, found: Option<&Entry>) -> Option<Cached> {
+        let entry = found.filter(|entry| entry.head.lifetime.is_fresh(self.aside.clock.wall_ms()))?;
+        Some(Cached { value: entry.body.clone(), result: CacheResult::Hit })
     }
 
     /// What is kept, fresh or not.
@@ -164,23 +163,24 @@ impl Stores {
         V: Future<Output = Result<Bytes, E>> + Send + 'static,
         E: Send + 'static,
     {
-        let flight = self.aside.flights.join(place.key);
-        let Ok(turn) = Arc::clone(&flight.turn).try_lock_owned() else { return };
         let (stores, place) = (Arc::clone(self), Arc::clone(place));
         self.aside.tasks.spawn("compute aside", async move {
-            if stores.compute(&place, compute).await.is_err() {
+            let patience = stores.flights.patience(place.namespace.coalesce_wait);
+            let Joined::Go(flight) = stores.flights.join(&place.flight, &patience).await else { return };
+            // Another's may have come while this one was getting ready.
+            if stores.fresh(stores.find(&place).await.as_deref()).is_some() {
+                flight.found();
+            } else if stores.compute(&place, compute, flight).await.is_err() {
                 tracing::debug!(
                     namespace = &*place.namespace.name,
                     "a stale value could not be computed anew"
                 );
             }
-            drop(turn);
-            drop(flight);
         });
     }
 
     /// Computes and keeps.
-    async fn compute<F, V, E>(&self, place: &Place, compute: F) -> Result<Bytes, E>
+    async fn compute<F, V, E>(&self, place: &Place, compute: F, flight: Flight) -> Result<Bytes, E>
     where
         F: FnOnce() -> V,
         V: Future<Output = Result<Bytes, E>>,
@@ -190,6 +190,7 @@ impl Stores {
         let began_ms = self.aside.clock.monotonic_ms();
         let value = compute().await?;
         if u64::try_from(value.len()).unwrap_or(u64::MAX) > place.namespace.max_object {
+            flight.uncacheable();
             return Ok(value);
         }
         let took_ms = self.aside.clock.monotonic_ms().saturating_sub(began_ms);
@@ -205,15 +206,9 @@ impl Stores {
             birth,
             cost_ms: u32::try_from(took_ms).unwrap_or(u32::MAX),
         };
-        self.entries.put(&place.key, &Arc::default(), Entry::new(head, value.clone()));
+        flight.stored(self.entries.put(&place.key, &Arc::default(), Entry::new(head, value.clone())));
         self.aside.metrics.cache_stored(&place.namespace.name, place.label.tenant.as_deref());
         Ok(value)
-    }
-
-    /// Is nothing being computed?
-    #[cfg(test)]
-    pub(super) fn aside_is_idle(&self) -> bool {
-        self.aside.flights.0.lock().is_empty()
     }
 
     fn count(&self, question: &Question<'_>, result: CacheResult) {
@@ -247,8 +242,10 @@ impl Place {
             target: format!("aside:{}", key.join("/")),
             tags: namespace.tags.clone(),
         };
+        let key = digester.finish();
         Some(Self {
-            key: digester.finish(),
+            key,
+            flight: FlightKey::new(&key, Variant::SINGLE),
             owner: crate::cache::owner(namespace, &caller),
             label: Arc::new(label),
             namespace: Arc::clone(namespace),
@@ -269,22 +266,5 @@ fn lifetime(place: &Place, now_ms: u64) -> Lifetime {
         keep_s: 0,
         ours: true,
         strict: false,
-    }
-}
-
-impl Flights {
-    fn join(self: &Arc<Self>, key: Digest) -> Flight {
-        let turn = Arc::clone(self.0.lock().entry(key).or_default());
-        Flight { flights: Arc::clone(self), key, turn }
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        let mut flights = self.flights.0.lock();
-        // The table's and ours: nobody else is left.
-        if Arc::strong_count(&self.turn) <= 2 {
-            flights.remove(&self.key);
-        }
     }
 }

@@ -12,6 +12,7 @@ pub mod inspection;
 pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
+mod open;
 pub mod overrides;
 mod parts;
 mod places;
@@ -64,18 +65,12 @@ pub use top::{Ranking, TopLists};
 pub use turns::Turns;
 pub use warming::Warming;
 
-use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
+use crate::base::Tasks;
 use crate::limit::Overrides;
 use crate::store::aside::Aside;
-use crate::store::memory_entries::MemoryEntries;
-use crate::store::memory_limits::MemoryLimits;
-use crate::store::overrides::OVERRIDES_MAX;
-use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLeases, RedisLimits, RedisOverrides, RedisPurges, RedisSlots,
-    RedisTotals, Roll, Surroundings,
-};
-use crate::telemetry::{Metrics, Reading, StoreName, Tier};
-use std::path::{Path, PathBuf};
+use crate::store::redis::{Connection, Event, Feed, RedisTotals};
+use crate::telemetry::{Reading, StoreName, Tier};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -122,87 +117,6 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens them and returns at once, also while Redis is down: until it answers, this process decides alone.
-    ///
-    /// # Errors
-    /// [`StoreFailure::Refused`] for a URL that cannot be read.
-    pub fn open(
-        settings: &StoreSettings,
-        clock: &Arc<dyn Clock>,
-        metrics: &Arc<Metrics>,
-        tasks: &Tasks,
-    ) -> Result<Arc<Self>, StoreFailure> {
-        let around = Surroundings {
-            clock: Arc::clone(clock),
-            metrics: Arc::clone(metrics),
-            tasks: tasks.clone(),
-            timeout: settings.timeout,
-            prefix: settings.prefix.clone(),
-        };
-        let open = |name, url: &Secret| Connection::open(name, url, around.clone());
-        let shared = match &settings.url {
-            StoreUrl::Memory => None,
-            StoreUrl::Redis(url) => Some(open(StoreName::Redis, url)?),
-        };
-        let (counts, slots, live_overrides) = counting(shared.as_ref(), settings, clock, tasks);
-        let roll = shared.clone().map(|connection| Roll::open(connection, &settings.prefix, tasks));
-        let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
-        // What is in Redis needs none: there the counts of this process are a fallback, and soon out of date.
-        let snapshot = settings.memory_snapshot.clone().filter(|_| settings.url == StoreUrl::Memory);
-        if let Some(path) = &snapshot {
-            read_back(&local, path);
-        }
-        // A connection of its own: a large body must not stand in front of a decision.
-        let cache = match settings.cache_url.as_ref().unwrap_or(&settings.url) {
-            StoreUrl::Memory => None,
-            StoreUrl::Redis(url) => Some(open(StoreName::RedisCache, url)?),
-        };
-        // With the counts where they are shared too: that Redis must not evict anything anyway.
-        let common = shared.or_else(|| cache.clone());
-        let beside = cache.as_ref().and(common.clone());
-        let leases = beside.clone().map(|common| RedisLeases::new(common, &settings.prefix, flights::LEASE));
-        let flights = Flights::new(leases, Arc::clone(clock), Arc::clone(metrics), tasks.clone());
-        let turns = Turns::new(beside.clone(), &settings.prefix);
-        let ledger = beside.map(|connection| RedisPurges::new(connection, &settings.prefix));
-        let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
-        let memory = MemoryEntries::new(Arc::clone(clock), Arc::clone(&purges), settings.memory_cache_bytes);
-        let entries = match cache {
-            None => EntryStore::Memory(memory),
-            Some(connection) => {
-                let tiers = (memory, RedisEntries::new(connection, &settings.prefix));
-                let (purges, clock, metrics) = (Arc::clone(&purges), Arc::clone(clock), Arc::clone(metrics));
-                EntryStore::Tiered(TieredEntries::new(tiers, purges, clock, metrics, tasks.clone()))
-            }
-        };
-        let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
-        let top = TopLists::default();
-        let (told, missed) = (Notify::new(), Notify::new());
-        let totals = common.clone().map(|connection| RedisTotals::new(connection, &settings.prefix));
-        let warming = Warming::default();
-        let stores = Arc::new(Self {
-            limiter,
-            slots,
-            entries,
-            purges,
-            flights: Arc::new(flights),
-            warming,
-            turns,
-            live_overrides,
-            top,
-            totals,
-            aside: Aside::new(clock, metrics, tasks),
-            snapshot,
-            told,
-            missed,
-        });
-        stores.start(tasks);
-        stores.tell_totals(metrics, tasks);
-        if let Some(connection) = common {
-            stores.listen(connection);
-        }
-        Ok(stores)
-    }
-
     /// Starts what has to be done now and then.
     fn start(self: &Arc<Self>, tasks: &Tasks) {
         let swept = Arc::clone(self);
@@ -358,35 +272,6 @@ impl Stores {
         readings.push(Reading::StoreUp { store: self.limiter.store_name(), up: self.limiter.is_connected() });
         if matches!(self.entries, EntryStore::Tiered(_)) {
             readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });
-        }
-    }
-}
-
-/// What is counted, where: in this process, or in Redis.
-fn counting(
-    shared: Option<&Connection>,
-    settings: &StoreSettings,
-    clock: &Arc<dyn Clock>,
-    tasks: &Tasks,
-) -> (LimitStore, Slots, LiveOverrides) {
-    let Some(connection) = shared else {
-        let overrides = LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX);
-        return (LimitStore::Memory, Slots::memory(), overrides);
-    };
-    let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
-    let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
-    let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), &settings.prefix));
-    let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
-    (counts, Slots::shared(leases, tasks), overrides)
-}
-
-/// Counts of the process before this one. Without them every quota is whole again, which is no reason not to start.
-fn read_back(limits: &MemoryLimits, path: &Path) {
-    let file = path.display();
-    match limits.load(path) {
-        Ok(logs) => tracing::info!(logs, %file, "counts read back"),
-        Err(fault) => {
-            tracing::warn!(%fault, %file, "store.memory.snapshot is not used: all counts begin at 0");
         }
     }
 }

@@ -341,8 +341,8 @@ mod tests {
         metrics.cache_request("content", None, CacheResult::Hit);
         metrics.cache_stored("content", None);
         metrics.cache_error("content", None);
-        metrics.cache_purges("write", 2);
         metrics.cache_warmed("stored");
+        metrics.cache_purges("write", 2);
         metrics.store_error(StoreName::Redis, "timeout");
         metrics.store_duration(StoreName::Redis, "admit", second);
         metrics.identity_rejection("expired");
@@ -360,7 +360,6 @@ mod tests {
                 Reading::BreakerOpen { upstream, servers: 0 },
                 Reading::LimitMemory { keys: 1, bytes: 2, expired: 3, evicted: 0 },
                 Reading::LimitFleet { instances: 3, feed_up: true, denials: 4, owed: 0, owed_dropped: 0 },
-                Reading::CacheLedger { names: 1, patterns: 0 },
                 Reading::LogLinesDropped(5),
             ]);
         });

@@ -256,7 +256,7 @@ async fn a_failing_origin_is_given_time() {
     let job = jobs(&gate).await.remove(0);
     assert_eq!((&job["failed"], &job["pause_ms"]), (&json!(7), &json!(0)), "{job}");
     let took_ms = job["done_ms"].as_u64().zip(job["begun_ms"].as_u64()).map(|(done, begun)| done - begun);
-    assert!(took_ms >= Some(500), "two requests came after pauses: {took_ms:?}");
+    assert!(took_ms >= Some(250), "the last request came after a pause: {took_ms:?}");
 }
 
 /// Where the process listens besides the addresses that it tells.

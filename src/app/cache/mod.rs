@@ -4,13 +4,11 @@ pub mod arguments;
 mod entry;
 mod purge;
 mod stats;
-mod warm;
 
 pub use arguments::{CacheAction, CacheArgs};
 
 use crate::app::client::{AskFailure, Client};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use crate::app::warm::{self, WarmFailure};
 
 /// Why a command did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +19,9 @@ pub enum CacheFailure {
     /// Its answer has another shape than this version knows.
     #[error("the answer is not understood: {0}; is the instance of another version?")]
     Shape(#[from] serde_json::Error),
-    /// The cache was not warmed, or not all of it.
+    /// The cache was not filled.
     #[error(transparent)]
-    Warm(#[from] warm::WarmFailure),
+    Warm(#[from] WarmFailure),
 }
 
 /// Does what is asked for and returns what to print: tables and sentences, or the instance's JSON.
@@ -31,22 +29,20 @@ pub enum CacheFailure {
 /// # Errors
 /// [`CacheFailure`].
 pub async fn run(client: &Client, action: &CacheAction, is_json: bool) -> Result<String, CacheFailure> {
-    match action {
-        CacheAction::Stats(what) => told(stats::ask(client, what).await?, is_json, stats::shown),
-        CacheAction::Purge(what) => {
-            told(purge::ask(client, what).await?, is_json, |answer| purge::shown(&answer))
-        }
-        CacheAction::Entry(what) => {
-            told(entry::ask(client, what).await?, is_json, |answer| entry::shown(&answer))
-        }
-        CacheAction::Warm(what) => Ok(warm::run(client, what, is_json).await?),
+    let answer = match action {
+        CacheAction::Stats(what) => stats::ask(client, what).await?,
+        CacheAction::Purge(what) => purge::ask(client, what).await?,
+        CacheAction::Entry(what) => entry::ask(client, what).await?,
+        CacheAction::Warm(what) => return Ok(warm::run(client, what, is_json).await?),
+    };
+    if is_json {
+        return Ok(format!("{answer:#}\n"));
     }
-}
-
-fn told<T: DeserializeOwned>(
-    answer: Value,
-    is_json: bool,
-    shown: impl FnOnce(T) -> String,
-) -> Result<String, CacheFailure> {
-    if is_json { Ok(format!("{answer:#}\n")) } else { Ok(shown(serde_json::from_value(answer)?)) }
+    Ok(match action {
+        CacheAction::Stats(_) => stats::shown(serde_json::from_value(answer)?),
+        CacheAction::Purge(_) => purge::shown(&serde_json::from_value(answer)?),
+        CacheAction::Entry(_) => entry::shown(&serde_json::from_value(answer)?),
+        // Has told by now.
+        CacheAction::Warm(_) => String::new(),
+    })
 }

@@ -87,7 +87,8 @@ async fn a_client_sent_tenant_opens_nothing(store: Store) {
     let arena = arena(&store, HS256).await;
     for path in TENANT_PATHS {
         get(&arena, path, &[&bearer("u", "victim")]).await;
-        for forged in ["X-Organization-Id: victim", "X_Organization_Id: victim", "x-organization-ID: victim"] {
+        for forged in ["X-Organization-Id: victim", "X_Organization_Id: victim", "x-organization-ID: victim"]
+        {
             let answer = get(&arena, path, &[forged, &bearer("eve", "evil"), forged]).await;
             assert_eq!(answer.text(), "for evil", "{path} {forged}");
             let nobody = get(&arena, path, &[forged, forged]).await;

@@ -2,17 +2,36 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::app::cache::arguments::WarmArgs;
 use crate::app::client::{AskFailure, Client, segment};
 use crate::app::output::complain;
 use crate::app::table::table;
 
 /// Between two looks at a job that is followed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Options of `cache warm`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct WarmArgs {
+    /// A job of the configuration
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["identities", "concurrency", "paths"], required_unless_present = "paths")]
+    pub job: Option<String>,
+    /// On whose behalf, by a name of `cache.warm.identities`; may be repeated. Without it all of them
+    #[arg(long = "identity", value_name = "NAME")]
+    pub identities: Vec<String>,
+    /// Requests under way at once
+    #[arg(long, value_name = "COUNT")]
+    pub concurrency: Option<usize>,
+    /// Paths, with ?query
+    pub paths: Vec<String>,
+    /// Wait until it is done, and say what came of it; exit code 1 when something failed
+    #[arg(long)]
+    pub follow: bool,
+}
 
 /// Why the cache was not warmed.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +87,7 @@ struct Row {
 ///
 /// # Errors
 /// [`WarmFailure`].
-pub(super) async fn run(client: &Client, args: &WarmArgs, is_json: bool) -> Result<String, WarmFailure> {
+pub async fn run(client: &Client, args: &WarmArgs, is_json: bool) -> Result<String, WarmFailure> {
     let answer = client.ask(Method::POST, "/api/v1/cache/warm", Some(&wanted(args))).await?;
     let taken: Taken = serde_json::from_value(answer.clone())?;
     if !args.follow {
