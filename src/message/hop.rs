@@ -83,7 +83,10 @@ fn is_end_to_end(name: &str) -> bool {
 #[must_use]
 pub fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let names = options(headers).filter(|name| !is_end_to_end(name));
-    names.filter_map(|name| HeaderName::try_from(name).ok()).filter(|name| headers.contains_key(name)).collect()
+    names
+        .filter_map(|name| HeaderName::try_from(name).ok())
+        .filter(|name| headers.contains_key(name))
+        .collect()
 }
 
 /// Does a request's `Connection` name only what may be named?
@@ -193,7 +196,9 @@ mod tests {
 
     #[test]
     fn a_request_must_not_nominate_what_the_backend_needs() {
-        for option in ["Authorization", "close, cookie", "Host", "content-length", "X-API-Key", "x-forwarded-for"] {
+        for option in
+            ["Authorization", "close, cookie", "Host", "content-length", "X-API-Key", "x-forwarded-for"]
+        {
             let headers = HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_static(option))]);
             assert_eq!(check_options(&headers), Err(MessageFault::CONNECTION), "{option}");
         }

@@ -164,7 +164,7 @@ pub(super) fn judge_response(
     };
     let fact = |name: &HeaderName| ctx.snapshot.identifier.fact(name);
     let Some(selecting) = crate::cache::beyond_key(selecting, namespace.scope, fact) else {
-        return Ok(refuse(ctx, crate::cache::Refused::Vary.detail()));
+        return Ok(refuse(ctx, response, crate::cache::Refused::Vary.detail()));
     };
     if content_length(headers).is_some_and(|length| length > namespace.max_object) {
         return Ok(refuse(ctx, response, "too-large"));

@@ -25,10 +25,42 @@ routes:
 /// All that requests may ask, by clients and inside scripts: each names its keys, and none costs more where more keys
 /// are stored.
 const ALLOWED: &[&str] = &[
-    "EVALSHA", "EVAL", "SCRIPT", "TIME", "PING", "PUBLISH", "SUBSCRIBE", "SSUBSCRIBE", "TYPE", "EXISTS", "PEXPIRE",
-    "PTTL", "DEL", "UNLINK", "GET", "MGET", "SET", "GETRANGE", "SETRANGE", "STRLEN", "INCR", "HGET", "HSET", "HDEL",
-    "HGETALL", "HMGET", "HLEN", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK",
-    "ZREMRANGEBYSCORE", "ZSCORE", "ZCOUNT",
+    "EVALSHA",
+    "EVAL",
+    "SCRIPT",
+    "TIME",
+    "PING",
+    "PUBLISH",
+    "SUBSCRIBE",
+    "SSUBSCRIBE",
+    "TYPE",
+    "EXISTS",
+    "PEXPIRE",
+    "PTTL",
+    "DEL",
+    "UNLINK",
+    "GET",
+    "MGET",
+    "SET",
+    "GETRANGE",
+    "SETRANGE",
+    "STRLEN",
+    "INCR",
+    "HGET",
+    "HSET",
+    "HDEL",
+    "HGETALL",
+    "HMGET",
+    "HLEN",
+    "ZADD",
+    "ZCARD",
+    "ZRANGE",
+    "ZRANGEBYSCORE",
+    "ZREM",
+    "ZREMRANGEBYRANK",
+    "ZREMRANGEBYSCORE",
+    "ZSCORE",
+    "ZCOUNT",
 ];
 
 /// What a connection asks before it is used.
@@ -77,7 +109,7 @@ fn script(seen: &Seen) -> Reply {
 async fn start(store: &Store) -> Arena {
     let change = |setup: Setup| setup.store(store).with(HS256).with(SECTIONS);
     let arena = Arena::of(change, script).await;
-    eventually("it is connected", async || arena.gate.metric("tidegate_store_up", &[]).await > 0.0).await;
+    arena.connected().await;
     arena
 }
 
@@ -109,7 +141,8 @@ async fn every_kind(arena: &Arena) {
     }
     let limited = [ask("GET", "/narrow", &token).await, ask("GET", "/narrow", &token).await];
     assert_eq!(limited.map(|answer| answer.status), [200, 429]);
-    eventually("an answer comes from the store", async || ask("GET", "/c/a", &token).await.cache() == "HIT").await;
+    eventually("an answer comes from the store", async || ask("GET", "/c/a", &token).await.cache() == "HIT")
+        .await;
     for (method, target) in [("POST", "/w/x"), ("DELETE", "/c/a"), ("PUT", "/p/a"), ("POST", "/c/none")] {
         ask(method, target, &token).await;
     }
@@ -126,8 +159,10 @@ async fn no_request_makes_redis_look_at_all_keys() {
     let arena = start(&store).await;
     every_kind(&arena).await;
     let seen = monitor.commands(redis).await;
-    let strange: Vec<&String> =
-        seen.iter().filter(|name| !ALLOWED.contains(&name.as_str()) && !GREETING.contains(&name.as_str())).collect();
+    let strange: Vec<&String> = seen
+        .iter()
+        .filter(|name| !ALLOWED.contains(&name.as_str()) && !GREETING.contains(&name.as_str()))
+        .collect();
     assert!(strange.is_empty(), "{strange:?} of {seen:?}");
     // Without these the list above would prove nothing.
     for name in ["EVALSHA", "GET", "SET"] {
@@ -138,7 +173,9 @@ async fn no_request_makes_redis_look_at_all_keys() {
     let found = second.get(super::PUBLIC, "/p/large", &[]).await;
     assert_eq!(found.status, 200);
     let seen = monitor.commands(redis).await;
-    let strange: Vec<&String> =
-        seen.iter().filter(|name| !ALLOWED.contains(&name.as_str()) && !GREETING.contains(&name.as_str())).collect();
+    let strange: Vec<&String> = seen
+        .iter()
+        .filter(|name| !ALLOWED.contains(&name.as_str()) && !GREETING.contains(&name.as_str()))
+        .collect();
     assert!(strange.is_empty(), "{strange:?} of {seen:?}");
 }

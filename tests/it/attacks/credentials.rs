@@ -82,7 +82,11 @@ async fn public_answers_that_vary_on_the_credential_are_kept_apart() {
         nobody_sees_the_victims(&arena, profile, "/").await;
     }
     let again = arena.raw(ask(PUBLIC, "/", "Authorization: Basic dmljdGltOng=")).await.expect("an answer");
-    assert_eq!((again.cache(), again.text().trim()), ("HIT", "of Basic dmljdGltOng="), "and each has its own");
+    assert_eq!(
+        (again.cache(), again.text().trim()),
+        ("HIT", "of Basic dmljdGltOng="),
+        "and each has its own"
+    );
 }
 
 /// c32: the backend knows its users by fields that we write and no client sends; whoever varies on them is heard.
@@ -97,7 +101,9 @@ async fn answers_that_vary_on_a_verified_fact_are_kept_apart() {
     let (victim, eve) = (bearer("victim", "acme"), bearer("eve", "acme"));
     for profile in ALL {
         for target in ["/X-User-Id", "/x-user-id,Accept", "/X-Request-Id"] {
-            for (credential, user) in [(&victim, "victim"), (&eve, "eve"), (&String::new(), ""), (&victim, "victim")] {
+            for (credential, user) in
+                [(&victim, "victim"), (&eve, "eve"), (&String::new(), ""), (&victim, "victim")]
+            {
                 let answer = arena.raw(ask(profile, target, credential)).await.expect("an answer");
                 let text = answer.text();
                 assert_eq!(text.split(' ').next(), Some(user), "{} {target}: {text}", profile.host);
@@ -156,7 +162,8 @@ async fn simultaneous_requests_do_not_share_what_is_not_stored() {
     let arena = Arena::start(move |seen| with_age(seen).when(&waiting)).await;
     for profile in [PUBLIC, LOOSE] {
         let before = arena.origin.count();
-        let credentials: Vec<String> = (0..8).map(|number| format!("Authorization: Basic user{number}")).collect();
+        let credentials: Vec<String> =
+            (0..8).map(|number| format!("Authorization: Basic user{number}")).collect();
         let asked = join_all(credentials.iter().map(|credential| arena.raw(ask(profile, "/", credential))));
         let opened = async {
             eventually("one asks", async || arena.origin.count() > before).await;
@@ -176,7 +183,9 @@ async fn simultaneous_requests_do_not_share_what_is_not_stored() {
 #[tokio::test]
 async fn answers_that_vary_on_cookies_are_kept_apart() {
     let script = |seen: &Seen| {
-        Reply::ok(seen.header("cookie")).header("Vary", "Cookie").header("Cache-Control", "public, max-age=60")
+        Reply::ok(seen.header("cookie"))
+            .header("Vary", "Cookie")
+            .header("Cache-Control", "public, max-age=60")
     };
     let arena = Arena::start(script).await;
     for profile in ALL {

@@ -45,14 +45,19 @@ async fn whether_an_answer_is_stored_is_never_decided_by_how_a_path_ends() {
         for path in SUFFIXED {
             // The victim shows a token that the gate knows, or a credential that only the backend knows.
             for credential in [bearer("victim", "acme"), "Authorization: Basic dmljdGltOng=".to_owned()] {
-                let ask = |fields: &str| {
-                    format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", profile.host)
-                };
+                let ask =
+                    |fields: &str| format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", profile.host);
                 let victim = arena.raw(ask(&format!("{credential}\r\n"))).await.expect("an answer");
                 assert!(matches!(victim.status, 200 | 400), "{path}");
                 let anonymous = arena.raw(ask("")).await.expect("an answer");
-                assert!(!anonymous.text().contains("secrets"), "{} {path}: {}", profile.host, anonymous.text());
-                let other = arena.raw(ask(&format!("{}\r\n", bearer("eve", "evil")))).await.expect("an answer");
+                assert!(
+                    !anonymous.text().contains("secrets"),
+                    "{} {path}: {}",
+                    profile.host,
+                    anonymous.text()
+                );
+                let other =
+                    arena.raw(ask(&format!("{}\r\n", bearer("eve", "evil")))).await.expect("an answer");
                 assert!(!other.text().contains("victim"), "{} {path}: {}", profile.host, other.text());
             }
         }
@@ -89,7 +94,9 @@ async fn dot_segments_cannot_borrow_a_cached_route() {
             setup.server(&keep).with(HS256).with(sections)
         };
         let arena = Arena::of(change, reflect).await;
-        for path in ["/static/../me", "/static/%2e%2e/me", "/static/./../me", "/static//../../me", "//static/..//me"] {
+        for path in
+            ["/static/../me", "/static/%2e%2e/me", "/static/./../me", "/static//../../me", "//static/..//me"]
+        {
             let answer = arena.get(PUBLIC, path, &[]).await;
             assert_eq!((answer.status, answer.cache()), (200, ""), "{path}");
             assert_eq!(arena.origin.last().target, "/me", "{path}");

@@ -103,8 +103,24 @@ async fn two_kinds_of_length_are_one_or_none() {
 async fn there_is_one_length_in_one_spelling() {
     let arena = arena().await;
     for value in [
-        "+5", "-5", "-0", "0x5", "5 5", "5,", ",5", "5, 5", "0, 44", "5;", "5_0", "", "five", "5.0", "\"5\"", "5e1",
-        "18446744073709551621", "99999999999999999999999",
+        "+5",
+        "-5",
+        "-0",
+        "0x5",
+        "5 5",
+        "5,",
+        ",5",
+        "5, 5",
+        "0, 44",
+        "5;",
+        "5_0",
+        "",
+        "five",
+        "5.0",
+        "\"5\"",
+        "5e1",
+        "18446744073709551621",
+        "99999999999999999999999",
     ] {
         refused(&arena, &format!("length {value:?}"), &format!("Content-Length: {value}"), "hello").await;
     }
@@ -124,11 +140,26 @@ async fn there_is_one_length_in_one_spelling() {
 async fn chunked_is_the_only_coding_and_the_last() {
     let arena = arena().await;
     for value in [
-        "xchunked", "chunkedx", "chunked, identity", "identity", "identity, chunked", "chunked, chunked",
-        "gzip, chunked", "chunked;q=1", "\"chunked\"", "chunked,", ",chunked", "chunked x", "\u{b}chunked", "chun ked",
-        "x-chunked", "", "c\u{212a}hunked",
+        "xchunked",
+        "chunkedx",
+        "chunked, identity",
+        "identity",
+        "identity, chunked",
+        "chunked, chunked",
+        "gzip, chunked",
+        "chunked;q=1",
+        "\"chunked\"",
+        "chunked,",
+        ",chunked",
+        "chunked x",
+        "\u{b}chunked",
+        "chun ked",
+        "x-chunked",
+        "",
+        "c\u{212a}hunked",
     ] {
-        refused(&arena, &format!("coding {value:?}"), &format!("Transfer-Encoding: {value}"), "0\r\n\r\n").await;
+        refused(&arena, &format!("coding {value:?}"), &format!("Transfer-Encoding: {value}"), "0\r\n\r\n")
+            .await;
     }
     for lines in [
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
@@ -258,7 +289,8 @@ async fn extensions_and_trailers_of_chunks_end_here() {
 async fn the_body_of_a_get_is_no_second_request() {
     let arena = arena().await;
     for profile in ALL {
-        let credential = if profile.has_tenant { format!("{}\r\n", bearer("ada", "acme")) } else { String::new() };
+        let credential =
+            if profile.has_tenant { format!("{}\r\n", bearer("ada", "acme")) } else { String::new() };
         let smuggled = format!("{SMUGGLED}x\r\n\r\n");
         for method in ["GET", "HEAD", "OPTIONS", "DELETE", "POST"] {
             let mut wire = Wire::connect(arena.gate.http).await;
@@ -271,7 +303,12 @@ async fn the_body_of_a_get_is_no_second_request() {
             let answer = wire.answer_to(method).await.expect("an answer");
             assert_eq!(answer.status, 200, "{method}");
             let seen = arena.origin.last();
-            assert_eq!((seen.method.as_str(), &*seen.body), (method, smuggled.as_bytes()), "{}", profile.host);
+            assert_eq!(
+                (seen.method.as_str(), &*seen.body),
+                (method, smuggled.as_bytes()),
+                "{}",
+                profile.host
+            );
             // The connection goes on in step, or not at all.
             let next = format!("GET /next HTTP/1.1\r\nHost: {}\r\n{credential}\r\n", profile.host);
             wire.send(next).await;
@@ -301,7 +338,9 @@ async fn the_body_of_a_get_is_no_second_request() {
 /// c58: a refusal or an answer of our own leaves no body behind that would be read as the next request.
 #[tokio::test]
 async fn the_body_of_a_refused_request_is_no_second_request() {
-    let arena = Arena::with("limits: {default: {windows: {1h: 1}}}\nroutes: [{path: /}]", |_: &Seen| Reply::ok("x")).await;
+    let arena =
+        Arena::with("limits: {default: {windows: {1h: 1}}}\nroutes: [{path: /}]", |_: &Seen| Reply::ok("x"))
+            .await;
     arena.get(PUBLIC, "/", &[]).await;
     let smuggled = format!("{SMUGGLED}x\r\n\r\n");
     let length = smuggled.len();
@@ -331,14 +370,23 @@ async fn the_body_of_a_refused_request_is_no_second_request() {
 async fn an_upgrade_to_http2_is_not_passed_on() {
     let arena = arena().await;
     for profile in ALL {
-        let lines = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"];
+        let lines = [
+            "Connection: Upgrade, HTTP2-Settings",
+            "Upgrade: h2c",
+            "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
+        ];
         let answer = arena.get(profile, "/h2c", &lines).await;
         assert_eq!(answer.status, 200, "answered as if there were none");
         let seen = arena.origin.last();
         for name in ["upgrade", "http2-settings", "connection"] {
             assert_eq!(seen.header(name), "", "{name}: {:?}", seen.head);
         }
-        for upgrade in ["Upgrade: websocket, h2c", "Upgrade: H2C", "Upgrade: h2c\r\nUpgrade: websocket", "Upgrade: TLS/1.0"] {
+        for upgrade in [
+            "Upgrade: websocket, h2c",
+            "Upgrade: H2C",
+            "Upgrade: h2c\r\nUpgrade: websocket",
+            "Upgrade: TLS/1.0",
+        ] {
             let answer = arena.get(profile, "/other", &["Connection: Upgrade", upgrade]).await;
             assert_eq!(answer.status, 200, "{upgrade}");
             assert_eq!(arena.origin.last().header("upgrade"), "", "{upgrade}");

@@ -71,17 +71,25 @@ async fn spellings_of_one_host_share_an_entry() {
 /// c14.
 #[tokio::test]
 async fn a_get_with_a_body_is_neither_stored_nor_answered_from_the_cache() {
-    let arena = Arena::start(|seen| Reply::ok(&seen.body).header("Cache-Control", "public, max-age=60")).await;
+    let arena =
+        Arena::start(|seen| Reply::ok(&seen.body).header("Cache-Control", "public, max-age=60")).await;
     for profile in ALL {
         let fat = |framing: &str, body: &str| {
             let form = "Content-Type: application/x-www-form-urlencoded";
             request(profile, "/", &[form, framing]) + body
         };
-        for bytes in [fat("Content-Length: 4", "evil"), fat("Transfer-Encoding: chunked", "4\r\nevil\r\n0\r\n\r\n")] {
+        for bytes in
+            [fat("Content-Length: 4", "evil"), fat("Transfer-Encoding: chunked", "4\r\nevil\r\n0\r\n\r\n")]
+        {
             let before = arena.origin.count();
             for _ in 0..2 {
                 let attacker = arena.raw(&bytes).await.expect("an answer");
-                assert_eq!((attacker.cache(), attacker.text().as_str()), ("BYPASS", "evil"), "{}", profile.host);
+                assert_eq!(
+                    (attacker.cache(), attacker.text().as_str()),
+                    ("BYPASS", "evil"),
+                    "{}",
+                    profile.host
+                );
             }
             assert_eq!(arena.origin.count(), before + 2);
         }
@@ -143,7 +151,8 @@ async fn different_targets_are_different_entries() {
 /// c15–c18 where the operator keys some parameters: what any backend could read as one of them is keyed too.
 #[tokio::test]
 async fn a_parameter_cannot_hide_from_a_list_of_keyed_ones() {
-    let sections = "cache: {namespaces: {all: {scope: public, query: [a, b]}}}\nroutes: [{path: /, cache: all}]";
+    let sections =
+        "cache: {namespaces: {all: {scope: public, query: [a, b]}}}\nroutes: [{path: /, cache: all}]";
     let arena = Arena::with(sections, reflect).await;
     let targets = [
         "/?a=1",
@@ -180,10 +189,9 @@ async fn an_encoded_slash_is_refused_or_another_path() {
     for profile in DEFAULTS {
         assert_eq!(arena.get(profile, "/x%2Fy", &[]).await.problem().0, 400);
     }
-    let sections = "cache: {namespaces: {all: {scope: public}}}\nroutes: [{path: /, cache: all}, {path: /x/}]";
-    let change = |setup: crate::support::Setup| {
-        setup.server("request: {encoded_slash: keep}").with(sections)
-    };
+    let sections =
+        "cache: {namespaces: {all: {scope: public}}}\nroutes: [{path: /, cache: all}, {path: /x/}]";
+    let change = |setup: crate::support::Setup| setup.server("request: {encoded_slash: keep}").with(sections);
     let arena = Arena::of(change, reflect).await;
     let encoded = arena.get(PUBLIC, "/x%2fy", &[]).await;
     assert_eq!((encoded.cache(), arena.origin.last().target.as_str()), ("MISS", "/x%2Fy"));

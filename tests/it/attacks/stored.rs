@@ -40,7 +40,8 @@ async fn a_cookie_is_never_replayed() {
 #[tokio::test]
 async fn no_setting_shares_what_the_backend_keeps_private() {
     let script = |seen: &Seen| {
-        let reply = Reply::ok("of the victim").header("Set-Cookie", "id=victim").header("X-Private", "victim");
+        let reply =
+            Reply::ok("of the victim").header("Set-Cookie", "id=victim").header("X-Private", "victim");
         match seen.target.as_str() {
             "/private" => reply.header("Cache-Control", "private"),
             "/aged" => reply.header("Cache-Control", "private, max-age=60, s-maxage=60"),
@@ -54,7 +55,12 @@ async fn no_setting_shares_what_the_backend_keeps_private() {
     for profile in ALL {
         for target in ["/private", "/aged", "/lines", "/no-store", "/targeted"] {
             for _ in 0..2 {
-                assert_eq!(arena.get(profile, target, &[]).await.cache(), "MISS", "{} {target}", profile.host);
+                assert_eq!(
+                    arena.get(profile, target, &[]).await.cache(),
+                    "MISS",
+                    "{} {target}",
+                    profile.host
+                );
             }
         }
         arena.get(profile, "/field", &[]).await;
@@ -75,7 +81,9 @@ async fn an_error_that_one_client_provokes_is_nobody_elses_answer() {
     let arena = Arena::start(script).await;
     for profile in DEFAULTS {
         let big = format!("X-Big: {}", "a".repeat(7_168));
-        let provocations = ["400", "401", "403", "405", "406", "409", "413", "414", "415", "422", "429", "431", "500", "501"];
+        let provocations = [
+            "400", "401", "403", "405", "406", "409", "413", "414", "415", "422", "429", "431", "500", "501",
+        ];
         let lines = provocations.map(|status| format!("X-Bad: {status}"));
         for (number, line) in lines.iter().chain([&big]).enumerate() {
             let target = format!("/{number}");
@@ -109,11 +117,13 @@ async fn a_method_override_provokes_no_stored_404() {
     let script = |seen: &Seen| {
         let overrides = ["x-http-method-override", "x-http-method", "x-method-override"];
         let is_overridden = overrides.iter().any(|name| seen.headers.contains_key(*name));
-        if is_overridden { Reply::status(404, "no") } else { Reply::ok("good") }.header("Cache-Control", "max-age=60")
+        if is_overridden { Reply::status(404, "no") } else { Reply::ok("good") }
+            .header("Cache-Control", "max-age=60")
     };
     let arena = Arena::start(script).await;
     for profile in ALL {
-        for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X_HTTP_Method_Override"] {
+        for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X_HTTP_Method_Override"]
+        {
             let target = format!("/{name}");
             arena.get(profile, &target, &[&format!("{name}: POST")]).await;
             assert_eq!(arena.get(profile, &target, &[]).await.status, 200, "{} {name}", profile.host);
@@ -205,16 +215,17 @@ async fn half_an_answer_reaches_its_client_as_half_and_is_not_stored() {
 /// c47: bytes behind an answer, at once or when its connection rests, are thrown away with the connection.
 #[tokio::test]
 async fn surplus_bytes_are_never_the_next_answer() {
-    const EVIL: &str = "HTTP/1.1 200 OK\r\nCache-Control: public, max-age=60\r\nContent-Length: 4\r\n\r\nevil";
+    const EVIL: &str =
+        "HTTP/1.1 200 OK\r\nCache-Control: public, max-age=60\r\nContent-Length: 4\r\n\r\nevil";
     let door = Arc::new(Semaphore::new(0));
     let waiting = Arc::clone(&door);
     let script = move |seen: &Seen| {
         let good = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
         match seen.target.as_str() {
             "/at-once" => Reply::raw(format!("{good}{EVIL}")),
-            "/chunked" => {
-                Reply::raw(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n{EVIL}"))
-            }
+            "/chunked" => Reply::raw(format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n{EVIL}"
+            )),
             "/empty" => Reply::raw(format!("HTTP/1.1 204 No Content\r\n\r\n{EVIL}")),
             "/not-modified" => Reply::raw(format!("HTTP/1.1 304 Not Modified\r\n\r\n{EVIL}")),
             "/later" => Reply::ok("good").then(&waiting, EVIL),

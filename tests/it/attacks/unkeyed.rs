@@ -84,11 +84,9 @@ async fn forwarding_fields_are_written_anew() {
 /// c1–c7 behind a trusted proxy: what it may say is who asked and how; host, path and method it cannot change.
 #[tokio::test]
 async fn a_trusted_proxy_cannot_override_the_request_either() {
-    let arena = Arena::of(
-        |setup| setup.server("trusted_proxies: [127.0.0.0/8]").with(HS256).with(SECTIONS),
-        reflect,
-    )
-    .await;
+    let arena =
+        Arena::of(|setup| setup.server("trusted_proxies: [127.0.0.0/8]").with(HS256).with(SECTIONS), reflect)
+            .await;
     for name in OVERRIDES.iter().filter(|name| **name != "X-Forwarded-For") {
         let target = format!("/{name}");
         arena.get(PUBLIC, &target, &[&format!("{name}: evil.example")]).await;
@@ -136,7 +134,10 @@ async fn keyed_cookies_are_kept_apart() {
             let answer = arena.get(PUBLIC, "/", fields).await;
             assert_eq!(answer.cache(), round, "{fields:?}");
             for field in fields {
-                assert!(answer.text().contains(field.trim_start_matches("Cookie: ")), "{fields:?}: {answer:?}");
+                assert!(
+                    answer.text().contains(field.trim_start_matches("Cookie: ")),
+                    "{fields:?}: {answer:?}"
+                );
             }
         }
     }
@@ -162,7 +163,13 @@ async fn naming_a_field_in_connection_does_not_take_it_from_the_backend() {
         "X-Forwarded-For",
         "X-Forwarded-Host",
         "X-Forwarded-Proto",
-        "Authorization", "Cookie", "Host", "Cache-Control", "Content-Length", "X-API-Key"] {
+        "Authorization",
+        "Cookie",
+        "Host",
+        "Cache-Control",
+        "Content-Length",
+        "X-API-Key",
+    ] {
         let forged = [format!("Connection: close, {name}"), "X-Forwarded-For: 192.0.2.66".to_owned()];
         let refused = arena.raw(request(TENANT, "/", &[&forged[0], &forged[1]])).await;
         assert_eq!(refused.map(|answer| answer.problem().0), Some(400), "{name}");
@@ -193,7 +200,8 @@ async fn a_field_that_ends_here_selects_nothing() {
 #[tokio::test]
 async fn a_client_cannot_order_the_backend_to_work() {
     let arena = Arena::start(reflect).await;
-    let orders = ["no-cache", "no-store", "max-age=0", "min-fresh=9999"].map(|word| format!("Cache-Control: {word}"));
+    let orders =
+        ["no-cache", "no-store", "max-age=0", "min-fresh=9999"].map(|word| format!("Cache-Control: {word}"));
     for profile in DEFAULTS {
         arena.get(profile, "/", &[]).await;
         for order in &orders {
@@ -213,11 +221,9 @@ async fn a_client_cannot_order_the_backend_to_work() {
 #[tokio::test]
 async fn the_renewal_of_a_stale_answer_has_the_sender_of_its_request() {
     let script = |_: &Seen| Reply::ok("x").header("Cache-Control", "max-age=0, stale-while-revalidate=600");
-    let arena = Arena::of(
-        |setup| setup.server("trusted_proxies: [127.0.0.0/8]").with(SECTIONS).with(HS256),
-        script,
-    )
-    .await;
+    let arena =
+        Arena::of(|setup| setup.server("trusted_proxies: [127.0.0.0/8]").with(SECTIONS).with(HS256), script)
+            .await;
     let fields = [
         "X-Forwarded-For: 192.0.2.7",
         "X-Forwarded-Proto: https",

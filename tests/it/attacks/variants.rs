@@ -21,7 +21,12 @@ async fn vary_star_is_never_reused() {
     for profile in ALL {
         for target in ["/star", "/list", "/first", "/lines", "/unreadable", "/foreign"] {
             for _ in 0..2 {
-                assert_eq!(arena.get(profile, target, &[]).await.cache(), "MISS", "{} {target}", profile.host);
+                assert_eq!(
+                    arena.get(profile, target, &[]).await.cache(),
+                    "MISS",
+                    "{} {target}",
+                    profile.host
+                );
             }
         }
     }
@@ -40,7 +45,9 @@ async fn a_compressed_answer_goes_only_to_who_accepts_it() {
     for profile in ALL {
         let attacker = arena.get(profile, "/", &["Accept-Encoding: gzip"]).await;
         assert_eq!(attacker.header("content-encoding"), "gzip");
-        for fields in [&[][..], &["Accept-Encoding: br"], &["Accept-Encoding: identity"], &["Accept-Encoding: "]] {
+        for fields in
+            [&[][..], &["Accept-Encoding: br"], &["Accept-Encoding: identity"], &["Accept-Encoding: "]]
+        {
             let victim = arena.get(profile, "/", fields).await;
             assert_eq!(victim.header("content-encoding"), "", "{} {fields:?}", profile.host);
         }
@@ -71,7 +78,9 @@ async fn an_absent_field_matches_only_an_absent_field() {
 #[tokio::test]
 async fn a_flood_of_variants_changes_nobodys_answer() {
     let script = |seen: &Seen| {
-        Reply::ok(seen.header("accept")).header("Vary", "Accept").header("Cache-Control", "public, max-age=60")
+        Reply::ok(seen.header("accept"))
+            .header("Vary", "Accept")
+            .header("Cache-Control", "public, max-age=60")
     };
     let arena = Arena::start(script).await;
     assert_eq!(arena.get(PUBLIC, "/", &["Accept: text/html"]).await.cache(), "MISS");

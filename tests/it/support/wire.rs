@@ -179,7 +179,9 @@ pub(crate) fn split_head(head: &[u8]) -> (String, HeaderMap) {
     let mut headers = HeaderMap::new();
     for line in lines.filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.trim()), HeaderValue::try_from(value.trim())) {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::try_from(name.trim()), HeaderValue::try_from(value.trim()))
+        {
             headers.append(name, value);
         }
     }
