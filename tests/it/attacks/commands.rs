@@ -109,7 +109,7 @@ fn script(seen: &Seen) -> Reply {
 async fn start(store: &Store) -> Arena {
     let change = |setup: Setup| setup.store(store).with(HS256).with(SECTIONS);
     let arena = Arena::of(change, script).await;
-    eventually("it is connected", async || arena.gate.metric("tidegate_store_up", &[]).await > 0.0).await;
+    arena.connected().await;
     arena
 }
 

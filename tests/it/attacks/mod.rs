@@ -14,7 +14,7 @@ mod unkeyed;
 mod variants;
 
 use crate::support::tokens::HS256;
-use crate::support::{Answer, Gate, Origin, Reply, Seen, Setup, Wire, token};
+use crate::support::{Answer, Gate, Origin, Reply, Seen, Setup, Wire, eventually, token};
 
 /// A way to set up a cached route, and with it a host name.
 #[derive(Clone, Copy)]
@@ -78,6 +78,16 @@ impl Arena {
         let origin = Origin::start(script).await;
         let gate = Gate::start(&change(Setup::new(origin.address()))).await;
         Self { origin, gate }
+    }
+
+    /// Waits until Redis answers for counts and for stored responses alike.
+    async fn connected(&self) {
+        eventually("it is connected", async || {
+            let counts = self.gate.metric("tidegate_store_up", &[("store", "redis")]).await;
+            let responses = self.gate.metric("tidegate_store_up", &[("store", "redis_cache")]).await;
+            counts > 0.0 && responses > 0.0
+        })
+        .await;
     }
 
     /// These bytes on a connection of their own. `None`: closed without an answer.

@@ -3,8 +3,9 @@
 use super::{Arena, bearer};
 use crate::support::stores::on_both_stores;
 use crate::support::tokens::{HS256, in_seconds, signed};
-use crate::support::{Answer, Reply, Seen, Store};
+use crate::support::{Answer, Gate, Origin, Redis, Reply, Seen, Setup, Store, Wire, eventually};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 on_both_stores!(
     two_tenants_have_two_entries_of_one_url,
@@ -17,6 +18,7 @@ on_both_stores!(
     answers_for_a_user_are_for_no_other,
     preflights_and_methods_do_not_mix,
     refusals_are_never_stored,
+    a_purge_of_one_tenant_leaves_the_others_their_entries,
 );
 
 const SECTIONS: &str = "cache:
@@ -247,5 +249,78 @@ async fn refusals_are_never_stored(store: Store) {
             let answer = get(&arena, &target, &[&bearer("v", "a")]).await;
             assert_eq!((answer.status, answer.cache()), (200, "MISS"), "{path} {status}");
         }
+    }
+}
+
+/// Asks until the answer comes from the cache.
+async fn hit(arena: &Arena, path: &str, tenant: &str) {
+    eventually("a hit", async || get(arena, path, &[&bearer("u", tenant)]).await.cache() == "HIT").await;
+}
+
+/// Purges through the admin listener, which answers whether the whole fleet has it.
+async fn purge(gate: &Gate, body: &str) {
+    let length = body.len();
+    let head = format!("POST /api/v1/cache/purge HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}");
+    let bytes = format!("{head}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{body}");
+    let answer = Wire::exchange(gate.admin, bytes).await.expect("an answer");
+    assert_eq!((answer.status, &answer.json()["applied"]), (200, &json!("fleet")), "{}", answer.text());
+}
+
+/// t6.
+async fn a_purge_of_one_tenant_leaves_the_others_their_entries(store: Store) {
+    let arena = arena(&store, HS256).await;
+    if matches!(store, Store::Redis(_)) {
+        arena.connected().await;
+    }
+    for tenant in ["acme", "globex", "ACME", "acme2", "acm"] {
+        for path in TENANT_PATHS {
+            hit(&arena, path, tenant).await;
+        }
+    }
+    purge(&arena.gate, "{\"tenant\":\"acme\"}").await;
+    for path in TENANT_PATHS {
+        for tenant in ["globex", "ACME", "acme2", "acm"] {
+            let answer = get(&arena, path, &[&bearer("u", tenant)]).await;
+            assert_eq!((answer.cache(), answer.text()), ("HIT", format!("for {tenant}")), "{path}");
+        }
+        let answer = get(&arena, path, &[&bearer("u", "acme")]).await;
+        assert_eq!((answer.cache(), answer.text().as_str()), ("MISS", "for acme"), "{path}");
+    }
+    // A client cannot purge: the data listener knows nothing of it.
+    for path in TENANT_PATHS {
+        hit(&arena, path, "globex").await;
+        let bytes = format!("PURGE {path} HTTP/1.1\r\nHost: a.test\r\n{}\r\n\r\n", bearer("eve", "evil"));
+        arena.raw(bytes).await.expect("an answer");
+        assert_eq!(get(&arena, path, &[&bearer("u", "globex")]).await.cache(), "HIT");
+    }
+}
+
+/// t11: what one instance has purged, the other gives away for a second at most, whatever it has in memory.
+#[tokio::test]
+async fn a_purge_on_one_instance_is_heard_by_the_other_within_a_second() {
+    let store = Store::Redis(Redis::start().await);
+    let origin = Origin::counting().await;
+    let setup = Setup::new(origin.address()).store(&store).with(HS256).with(SECTIONS);
+    let one = Arena { gate: Gate::start(&setup).await, origin };
+    let other = Arena { gate: Gate::start(&setup).await, origin: Origin::counting().await };
+    for arena in [&one, &other] {
+        arena.connected().await;
+        for tenant in ["acme", "globex"] {
+            hit(arena, "/c/x", tenant).await;
+        }
+    }
+    let old = get(&other, "/c/x", &[&bearer("u", "acme")]).await.text();
+    purge(&one.gate, "{\"tenant\":\"acme\"}").await;
+    let began = Instant::now();
+    let new = get(&one, "/c/x", &[&bearer("u", "acme")]).await;
+    assert_eq!(new.cache(), "MISS", "where it was purged it is gone at once");
+    eventually("the other has heard", async || {
+        get(&other, "/c/x", &[&bearer("u", "acme")]).await.text() != old
+    })
+    .await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    for arena in [&one, &other, &one, &other] {
+        assert_ne!(get(arena, "/c/x", &[&bearer("u", "acme")]).await.text(), old, "it never comes back");
+        assert_eq!(get(arena, "/c/x", &[&bearer("u", "globex")]).await.cache(), "HIT");
     }
 }
