@@ -135,7 +135,7 @@ fn a_purge_that_is_not_understood_changes_nothing() {
         ("{}", "invalid-body", "at least one"),
         (r#"{"tenant": ""}"#, "invalid-body", "`tenant`"),
         (r#"{"tenat": "acme"}"#, "invalid-body", "tenat"),
-        (r#"{"tags": "a"}"#, "invalid-body", "tags"),
+        (r#"{"tags": "a"}"#, "invalid-body", "a sequence"),
         (r#"{"tenant": "acme", "mode": "firm"}"#, "invalid-body", "firm"),
         (r#"{"namespace": "contnet"}"#, "no-namespace", "`content`"),
     ] {

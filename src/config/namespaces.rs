@@ -24,6 +24,8 @@ pub(super) struct CacheSection {
     pub(super) default_ttl: Option<Duration>,
     /// Who may purge.
     pub(super) settings: CacheSettings,
+    /// What is warmed: read when the routes are known.
+    pub(super) warm: Option<Taken>,
 }
 
 /// How far a message to the webhook may be off, unless the configuration says so.
@@ -55,8 +57,9 @@ pub(super) fn cache(reader: &mut Reader<'_>, node: &Node, env: &Env) -> CacheSec
     }
     let webhook = section.take("webhook").and_then(|taken| webhook(reader, &taken));
     let purge_from = section.take("purge_from").map_or_else(Vec::new, |taken| networks(reader, &taken));
+    let warm = section.take("warm");
     reader.finish(&section);
-    CacheSection { namespaces, default_ttl, settings: CacheSettings { webhook, purge_from } }
+    CacheSection { namespaces, default_ttl, settings: CacheSettings { webhook, purge_from }, warm }
 }
 
 /// Reads `cache.webhook`. Whatever is wrong with it is a fault: a webhook without a secret would be open to everybody.

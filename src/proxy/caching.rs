@@ -4,8 +4,9 @@ use crate::cache::{Bypass, KeyInput, Label, Namespace, ResponseInput, Scope, Sto
 use crate::proxy::context::RequestCtx;
 use crate::proxy::flight::Part;
 use crate::proxy::gate::Gate;
+use crate::proxy::internal::Errand;
 use crate::proxy::storage::{Draft, Found, KeyParts, meta};
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderName, Method, Version};
 use pingora::cache::key::CacheKey;
 use pingora::cache::{CacheMeta, CacheOptionOverrides, ForcedFreshness, NoCacheReason, RespCacheable};
 use pingora::http::ResponseHeader;
@@ -23,6 +24,12 @@ pub(super) fn enable(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     }
     let has_body = !session.is_body_empty();
     let request = session.req_header();
+    // The backend sees none of what `Connection` names. Were an answer selected by it, one client could put the
+    // answer to its request under another's.
+    let mut headers = request.headers.clone();
+    for name in crate::message::nominated(&request.headers) {
+        drop(headers.remove(name));
+    }
     let input = KeyInput {
         namespace,
         caller: &ctx.caller,
@@ -31,14 +38,14 @@ pub(super) fn enable(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
         authority: &ctx.authority,
         path: &ctx.path,
         query: ctx.query.as_deref(),
-        headers: &request.headers,
+        headers: &headers,
         has_body,
     };
     match crate::cache::key(&input) {
         Ok(key) => {
             ctx.cache.key = Some(key);
-            ctx.cache.demand = crate::cache::request_demand(&request.headers, namespace);
-            ctx.cache.request = Arc::new(request.headers.clone());
+            ctx.cache.demand = crate::cache::request_demand(&headers, namespace);
+            ctx.cache.request = Arc::new(headers);
             let mut overrides = CacheOptionOverrides::default();
             // Waits here are rare: for a background refresh, when the entry's last window ends in between.
             overrides.wait_timeout = Some(namespace.coalesce_wait);
@@ -106,6 +113,15 @@ pub(super) fn judge_hit(
         // Nothing goes upstream: another instance is at it, and what it stores is seen here by itself.
         return Some(ForcedFreshness::ForceFresh);
     }
+    if let Some(errand) = ctx.errand() {
+        let stored_ms = found.entry.head.stored_ms;
+        let is_due = match errand {
+            Errand::Warm => crate::cache::warm::is_due(lifetime, stored_ms, now_ms),
+            // Another request's answer may have come while this one waited for it.
+            Errand::Refresh => stored_ms < ctx.started_wall_ms || !is_fresh,
+        };
+        return is_due.then_some(ForcedFreshness::ForceExpired);
+    }
     match ctx.cache.demand.judge(lifetime, now_ms) {
         None => None,
         Some(crate::cache::Verdict::Fresh) => (!is_fresh).then_some(ForcedFreshness::ForceFresh),
@@ -150,11 +166,18 @@ pub(super) fn judge_response(
         received_ms: gate.clock.wall_ms(),
     };
     let (lifetime, selecting) = match crate::cache::storability(&input) {
+        Storability::Store(lifetime, selecting) if ctx.errand() == Some(Errand::Warm) => {
+            (crate::cache::warm::spread(lifetime, input.received_ms, rand::random()), selecting)
+        }
         Storability::Store(lifetime, selecting) => {
             let chance = rand::random_range(0..=1_000);
             (early::jittered(lifetime, namespace.jitter, input.received_ms, chance), selecting)
         }
         Storability::Refuse(refused) => return Ok(refuse(ctx, response, refused.detail())),
+    };
+    let fact = |name: &HeaderName| ctx.snapshot.identifier.fact(name);
+    let Some(selecting) = crate::cache::beyond_key(selecting, namespace.scope, fact) else {
+        return Ok(refuse(ctx, crate::cache::Refused::Vary.detail()));
     };
     if content_length(headers).is_some_and(|length| length > namespace.max_object) {
         return Ok(refuse(ctx, response, "too-large"));

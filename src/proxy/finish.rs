@@ -19,7 +19,8 @@ use std::time::Duration;
 /// The customary status of a request whose client left before the answer.
 pub(super) const CLIENT_LEFT: u16 = 499;
 
-/// Records the request (`logging`). Background revalidations are upstream traffic, not requests of clients.
+/// Records the request (`logging`). Background revalidations are upstream traffic, not requests of clients;
+/// requests of ours have their line and no more.
 pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
     let now = gate.clock.monotonic();
     record_upstream(gate, ctx, error);
@@ -40,15 +41,17 @@ pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, 
     let bytes = u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX);
     let duration = now.saturating_sub(ctx.started);
     let route = ctx.route.as_ref().map(|route| &*route.name);
-    gate.metrics.request(&RequestRecord {
-        route: route.unwrap_or("none"),
-        method: &session.req_header().method,
-        status: StatusCode::from_u16(status).unwrap_or_default(),
-        duration,
-        bytes,
-    });
-    if let Some(problem) = ctx.problem {
-        gate.metrics.refusal(problem);
+    if ctx.errand().is_none() {
+        gate.metrics.request(&RequestRecord {
+            route: route.unwrap_or("none"),
+            method: &session.req_header().method,
+            status: StatusCode::from_u16(status).unwrap_or_default(),
+            duration,
+            bytes,
+        });
+        if let Some(problem) = ctx.problem {
+            gate.metrics.refusal(problem);
+        }
     }
     let agent = session.req_header().headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     crate::telemetry::access(&AccessRecord {
@@ -74,6 +77,7 @@ pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, 
         tier: ctx.caller.tier.as_deref(),
         refusal: ctx.problem,
         user_agent: agent,
+        is_warming: ctx.errand().is_some(),
     });
 }
 
@@ -148,7 +152,8 @@ fn record_cache(gate: &Gate, ctx: &RequestCtx, result: Option<CacheResult>) {
     if ctx.cache.is_stored {
         gate.metrics.cache_stored(&namespace.name, tenant);
     }
-    let Some(result) = result.filter(|_| !ctx.is_background) else { return };
+    let is_of_client = !ctx.is_background && ctx.errand().is_none();
+    let Some(result) = result.filter(|_| is_of_client) else { return };
     gate.metrics.cache_request(&namespace.name, tenant, result);
     if ctx.cache.part.as_ref().is_some_and(Part::is_collapsed) {
         gate.metrics.cache_coalesced(&namespace.name, tenant);

@@ -5,6 +5,7 @@ use crate::base::Clock;
 use crate::config::Current;
 use crate::proxy::connection::head_is_read;
 use crate::proxy::context::RequestCtx;
+use crate::proxy::internal::Door;
 use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
 use crate::proxy::tokens::Tokens;
@@ -33,6 +34,7 @@ pub(super) struct Gate {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tokens: Tokens,
     pub(super) pools: Arc<Pools>,
+    pub(super) door: Door,
     pub(super) storage: &'static CacheStorage,
     pub(super) lock: &'static CacheKeyLockImpl,
 }

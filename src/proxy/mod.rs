@@ -12,6 +12,7 @@ mod failure;
 mod finish;
 mod flight;
 mod gate;
+mod internal;
 mod invalidation;
 mod limiting;
 mod lock;
@@ -24,5 +25,8 @@ mod respond;
 mod storage;
 mod tokens;
 mod upstream;
+mod warm_client;
+mod warming;
 
 pub use plane::{Bound, DataPlane, Parts, ProxyFault};
+pub use warming::Warmer;

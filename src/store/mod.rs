@@ -1,5 +1,6 @@
 //! Where counts and entries live: this process, or Redis. Both may fail; neither may take traffic down.
 
+pub mod aside;
 mod backlog;
 pub mod breaker;
 mod denials;
@@ -21,7 +22,12 @@ pub mod slots;
 pub mod snapshot;
 pub mod tiered;
 pub mod top;
+mod totals;
+pub mod turns;
+pub mod warming;
 
+#[cfg(test)]
+mod aside_tests;
 #[cfg(test)]
 mod cluster_tests;
 #[cfg(test)]
@@ -43,6 +49,7 @@ mod slots_tests;
 #[cfg(test)]
 mod testing;
 
+pub use aside::{Cached, Question};
 pub use entries::{EntryStore, Found, Lookup, Written};
 pub use flight::Flight;
 pub use flights::{FlightKey, Flights, Joined, Patience};
@@ -54,9 +61,12 @@ pub use receipt::Receipt;
 pub use slots::{Held, SlotRefusal, Slots};
 pub use tiered::TieredEntries;
 pub use top::{Ranking, TopLists};
+pub use turns::Turns;
+pub use warming::Warming;
 
 use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
 use crate::limit::Overrides;
+use crate::store::aside::Aside;
 use crate::store::memory_entries::MemoryEntries;
 use crate::store::memory_limits::MemoryLimits;
 use crate::store::overrides::OVERRIDES_MAX;
@@ -64,7 +74,7 @@ use crate::store::redis::{
     Connection, Event, Feed, RedisEntries, RedisLeases, RedisLimits, RedisOverrides, RedisPurges, RedisSlots,
     RedisTotals, Roll, Surroundings,
 };
-use crate::telemetry::{CacheShare, CacheStatsBy, Metrics, Reading, StoreName, Tier};
+use crate::telemetry::{Metrics, Reading, StoreName, Tier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,9 +85,6 @@ const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// Between two looks whether something is owed to the store.
 const REPAY_EVERY: Duration = Duration::from_millis(100);
-
-/// Between two words to the other instances about what was counted here.
-const TOTALS_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two looks at a connection that is being made.
 const CONNECT_LOOK: Duration = Duration::from_millis(5);
@@ -94,12 +101,18 @@ pub struct Stores {
     pub purges: Arc<Purges>,
     /// Who fetches what for whom.
     pub flights: Arc<Flights>,
+    /// What is to be asked for before clients do.
+    pub warming: Warming,
+    /// Who does what all instances would do.
+    pub turns: Turns,
     /// Limits that single identities were given while running.
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
     pub top: TopLists,
     /// What the other instances have counted, where there is a store between them.
     totals: Option<RedisTotals>,
+    /// What [`Stores::cached`] needs.
+    aside: Aside,
     /// Where the counts of this process outlive it.
     snapshot: Option<PathBuf>,
     /// Somebody has changed the overrides.
@@ -149,6 +162,7 @@ impl Stores {
         let beside = cache.as_ref().and(common.clone());
         let leases = beside.clone().map(|common| RedisLeases::new(common, &settings.prefix, flights::LEASE));
         let flights = Flights::new(leases, Arc::clone(clock), Arc::clone(metrics), tasks.clone());
+        let turns = Turns::new(beside.clone(), &settings.prefix);
         let ledger = beside.map(|connection| RedisPurges::new(connection, &settings.prefix));
         let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
         let memory = MemoryEntries::new(Arc::clone(clock), Arc::clone(&purges), settings.memory_cache_bytes);
@@ -164,15 +178,19 @@ impl Stores {
         let top = TopLists::default();
         let (told, missed) = (Notify::new(), Notify::new());
         let totals = common.clone().map(|connection| RedisTotals::new(connection, &settings.prefix));
+        let warming = Warming::default();
         let stores = Arc::new(Self {
             limiter,
             slots,
             entries,
             purges,
             flights: Arc::new(flights),
+            warming,
+            turns,
             live_overrides,
             top,
             totals,
+            aside: Aside::new(clock, metrics, tasks),
             snapshot,
             told,
             missed,
@@ -237,32 +255,6 @@ impl Stores {
                 turning.top.turn();
             }
         });
-    }
-
-    /// Tells the others every second what this instance has counted.
-    fn tell_totals(&self, metrics: &Arc<Metrics>, tasks: &Tasks) {
-        let Some(totals) = self.totals.clone() else { return };
-        let metrics = Arc::clone(metrics);
-        tasks.spawn_until_stop("totals", async move {
-            loop {
-                tokio::time::sleep(TOTALS_EVERY).await;
-                let mine = CacheShare::of(&metrics.cache_report(CacheStatsBy::Total));
-                if let Err(failure) = totals.tell(&mine.text()).await {
-                    tracing::trace!(%failure, "totals not told");
-                }
-            }
-        });
-    }
-
-    /// What every live instance that shares the store has counted, this one (`mine`) among them. Without a store between
-    /// them that is this one.
-    ///
-    /// # Errors
-    /// [`StoreFailure`]: the others are not known now.
-    pub async fn totals(&self, mine: CacheShare) -> Result<Vec<CacheShare>, StoreFailure> {
-        let Some(totals) = &self.totals else { return Ok(vec![mine]) };
-        let told = totals.all(&mine.text()).await?;
-        Ok(told.iter().filter_map(|text| CacheShare::parse(text)).collect())
     }
 
     /// Hears what other instances have to tell.

@@ -186,6 +186,8 @@ families! {
         => "Purges by what asked for them: write (a successful unsafe request), api, webhook, method (PURGE).";
     cache_ledger: IntGaugeVec "tidegate_cache_ledger" ["kind"]
         => "What the ledger of purges holds: name, and pattern (compared one by one at each look-up, 256 at most).";
+    cache_warmed: IntCounterVec "tidegate_cache_warmed_total" ["result"]
+        => "Requests that Tidegate made to fill its cache: stored, fresh (left alone), unstored, failed; dropped (refreshes after writes that were not made).";
     cache_entries: IntGaugeVec "tidegate_cache_entries" ["tier"]
         => "Stored responses by tier.";
     cache_bytes: IntGaugeVec "tidegate_cache_bytes" ["tier"]

@@ -183,6 +183,11 @@ impl Metrics {
         self.cache_stats.count_purges(purges);
     }
 
+    /// A request of our own for the cache ended so: `stored`, `fresh`, `unstored`, `failed`; or was not made: `dropped`.
+    pub fn cache_warmed(&self, result: &'static str) {
+        self.families.cache_warmed.with_label_values(&[result]).inc();
+    }
+
     /// A store operation took `duration`, whatever its outcome.
     pub fn store_duration(&self, store: StoreName, operation: &'static str, duration: Duration) {
         self.families
@@ -338,6 +343,7 @@ mod tests {
         metrics.cache_error("content", None);
         metrics.cache_flight(FlightResult::Led);
         metrics.cache_purges("write", 2);
+        metrics.cache_warmed("stored");
         metrics.store_error(StoreName::Redis, "timeout");
         metrics.store_duration(StoreName::Redis, "admit", second);
         metrics.identity_rejection("expired");
@@ -355,6 +361,7 @@ mod tests {
                 Reading::BreakerOpen { upstream, servers: 0 },
                 Reading::LimitMemory { keys: 1, bytes: 2, expired: 3, evicted: 0 },
                 Reading::LimitFleet { instances: 3, feed_up: true, denials: 4, owed: 0, owed_dropped: 0 },
+                Reading::CacheLedger { names: 1, patterns: 0 },
                 Reading::LogLinesDropped(5),
             ]);
         });

@@ -49,8 +49,11 @@ async fn gate(store: &Store) -> (Origin, Gate) {
     (origin, gate)
 }
 
+/// A GET by a member of that tenant; of none where it is empty.
 async fn fetch(gate: &Gate, tenant: &str, path: &str) -> Answer {
-    gate.get(path).bearer_auth(token("ada", tenant)).fetch().await
+    let request = gate.get(path);
+    let request = if tenant.is_empty() { request } else { request.bearer_auth(token("ada", tenant)) };
+    request.fetch().await
 }
 
 /// `X-Cache` of a GET by a member of that tenant.
@@ -78,7 +81,7 @@ async fn command(gate: &Gate, arguments: &[&str]) -> String {
 
 async fn a_hard_purge_sends_the_next_request_to_the_origin(store: Store) {
     let (_origin, gate) = gate(&store).await;
-    let places = [("acme", "/a/1"), ("acme", "/b/1?x=1"), ("globex", "/a/1"), ("globex", "/pages/1")];
+    let places = [("acme", "/a/1"), ("acme", "/b/1?x=1"), ("globex", "/a/1"), ("", "/pages/1")];
     for (body, met) in [
         (json!({"tenant": "acme"}), vec![0, 1]),
         (json!({"namespace": "pages"}), vec![3]),
@@ -332,13 +335,18 @@ async fn statistics_of_a_fleet_are_the_sum_of_its_instances() {
     fill(&one, "acme", "/a/1").await;
     fill(&two, "acme", "/b/1").await;
     let fleet = async || one.ask("/api/v1/cache/stats?scope=fleet").fetch().await.json();
+    let misses = async |gate: &Gate| {
+        let own = gate.ask("/api/v1/cache/stats").fetch().await.json();
+        assert_eq!(own["scope"], "instance");
+        own["cache_misses"].as_u64().expect("a number")
+    };
+    // A fill may take more than one miss, and a request is counted a moment after its answer is out.
     eventually("both are counted", async || {
-        let told = fleet().await;
-        told["instances"] == 2 && told["cache_misses"] == 2 && told["scope"] == "fleet"
+        let (first, second, told) = (misses(&one).await, misses(&two).await, fleet().await);
+        assert_eq!(told["scope"], "fleet");
+        first > 0 && second > 0 && told["instances"] == 2 && told["cache_misses"] == first + second
     })
     .await;
-    let own = one.ask("/api/v1/cache/stats").fetch().await.json();
-    assert_eq!((&own["cache_misses"], &own["scope"]), (&json!(1), &json!("instance")));
     let told = command(&one, &["cache", "stats", "--fleet"]).await;
     assert!(told.starts_with("of        2 instances since "), "{told}");
     two.process.signal("TERM");

@@ -32,6 +32,8 @@ pub enum CacheAction {
     Purge(PurgeArgs),
     /// What is stored for a GET; never its body
     Entry(EntryArgs),
+    /// Have paths asked for on behalf of the identities of `cache.warm`, so that clients find their answers stored
+    Warm(WarmArgs),
 }
 
 /// Options of `cache stats`.
@@ -114,4 +116,23 @@ pub struct EntryArgs {
     /// Request field, for Vary and keyed fields; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
+}
+
+/// Options of `cache warm`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct WarmArgs {
+    /// A job of the configuration
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["identities", "concurrency", "paths"], required_unless_present = "paths")]
+    pub job: Option<String>,
+    /// On whose behalf, by a name of `cache.warm.identities`; may be repeated. Without it all of them
+    #[arg(long = "identity", value_name = "NAME")]
+    pub identities: Vec<String>,
+    /// Requests under way at once
+    #[arg(long, value_name = "COUNT")]
+    pub concurrency: Option<usize>,
+    /// Paths, with ?query
+    pub paths: Vec<String>,
+    /// Wait until it is done, and say what came of it; exit code 1 when something failed
+    #[arg(long)]
+    pub follow: bool,
 }

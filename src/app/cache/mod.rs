@@ -4,10 +4,13 @@ pub mod arguments;
 mod entry;
 mod purge;
 mod stats;
+mod warm;
 
 pub use arguments::{CacheAction, CacheArgs};
 
 use crate::app::client::{AskFailure, Client};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Why a command did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,9 @@ pub enum CacheFailure {
     /// Its answer has another shape than this version knows.
     #[error("the answer is not understood: {0}; is the instance of another version?")]
     Shape(#[from] serde_json::Error),
+    /// The cache was not warmed, or not all of it.
+    #[error(transparent)]
+    Warm(#[from] warm::WarmFailure),
 }
 
 /// Does what is asked for and returns what to print: tables and sentences, or the instance's JSON.
@@ -25,17 +31,22 @@ pub enum CacheFailure {
 /// # Errors
 /// [`CacheFailure`].
 pub async fn run(client: &Client, action: &CacheAction, is_json: bool) -> Result<String, CacheFailure> {
-    let answer = match action {
-        CacheAction::Stats(what) => stats::ask(client, what).await?,
-        CacheAction::Purge(what) => purge::ask(client, what).await?,
-        CacheAction::Entry(what) => entry::ask(client, what).await?,
-    };
-    if is_json {
-        return Ok(format!("{answer:#}\n"));
+    match action {
+        CacheAction::Stats(what) => told(stats::ask(client, what).await?, is_json, stats::shown),
+        CacheAction::Purge(what) => {
+            told(purge::ask(client, what).await?, is_json, |answer| purge::shown(&answer))
+        }
+        CacheAction::Entry(what) => {
+            told(entry::ask(client, what).await?, is_json, |answer| entry::shown(&answer))
+        }
+        CacheAction::Warm(what) => Ok(warm::run(client, what, is_json).await?),
     }
-    Ok(match action {
-        CacheAction::Stats(_) => stats::shown(serde_json::from_value(answer)?),
-        CacheAction::Purge(_) => purge::shown(&serde_json::from_value(answer)?),
-        CacheAction::Entry(_) => entry::shown(&serde_json::from_value(answer)?),
-    })
+}
+
+fn told<T: DeserializeOwned>(
+    answer: Value,
+    is_json: bool,
+    shown: impl FnOnce(T) -> String,
+) -> Result<String, CacheFailure> {
+    if is_json { Ok(format!("{answer:#}\n")) } else { Ok(shown(serde_json::from_value(answer)?)) }
 }

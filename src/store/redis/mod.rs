@@ -16,6 +16,7 @@ pub mod roll;
 mod script;
 pub mod slots;
 pub mod totals;
+pub mod turns;
 
 pub use connect::{Connection, Surroundings};
 pub use entries::{RedisEntries, Stored};
@@ -27,3 +28,4 @@ pub use purges::{GAP, Page, RedisPurges};
 pub use roll::Roll;
 pub use slots::RedisSlots;
 pub use totals::RedisTotals;
+pub use turns::RedisTurns;
