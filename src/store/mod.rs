@@ -153,7 +153,9 @@ impl Stores {
             // The first look comes soon after the store answers: the start waits for it.
             let mut pause = CONNECT_LOOK;
             loop {
-                if let Err(failure) = reading.purges.read().await {
+                // A Redis that was never reached has not failed: such looks would open its breaker at every start.
+                let answers = reading.limiter.is_connected() && reading.entries.is_connected();
+                if answers && let Err(failure) = reading.purges.read().await {
                     tracing::trace!(%failure, "purges not read");
                 }
                 drop(tokio::time::timeout(pause, reading.missed.notified()).await);
