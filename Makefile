@@ -3,13 +3,17 @@
 #   make run                     Tidegate on real traffic, nothing else needed: sample backend, limits, cache by tenant
 #   make run UPSTREAM=HOST:PORT  Tidegate in front of your backend
 #   make test                    everything that the tests need, and the tests
+#   make conformance             the HTTP cache suite against the release binary, compared with what is stored
 #   make lint | make deny        format and clippy | licences, bans, sources and advisories of the dependencies
 
 UPSTREAM ?=
 LISTEN ?= 127.0.0.1:8080
 TEST_RUNNER := $(if $(shell command -v cargo-nextest),nextest run,test)
 
-.PHONY: run test lint deny
+# Options of tests/conformance/run.mjs, such as --list or --update.
+CONFORMANCE ?=
+
+.PHONY: run test conformance lint deny
 
 run:
 	scripts/setup.sh build
@@ -24,6 +28,11 @@ test:
 	scripts/setup.sh test
 	cargo $(TEST_RUNNER) --locked
 	$(if $(filter nextest,$(TEST_RUNNER)),cargo test --locked --doc)
+
+conformance:
+	scripts/setup.sh conformance
+	cargo build --release --locked
+	node tests/conformance/run.mjs $(CONFORMANCE)
 
 lint:
 	scripts/setup.sh build

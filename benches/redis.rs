@@ -7,11 +7,13 @@
 #![expect(clippy::print_stdout, reason = "a bench prints what it found")]
 #![expect(clippy::cast_precision_loss, reason = "counts and nanoseconds of a short run stay far below 2^53")]
 
+mod server;
+
+use crate::server::Server;
 use anyhow::{Context, Result, bail};
 use futures_util::future::try_join_all;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate::base::{Clock, Digester, Secret, SystemClock, Tasks};
@@ -39,36 +41,6 @@ fn main() -> Result<()> {
         bench.bytes().await?;
         bench.throughput(Duration::from_secs(2) * rounds).await
     })
-}
-
-/// A redis-server that ends with this.
-struct Server {
-    child: Child,
-    port: u16,
-    _dir: tempfile::TempDir,
-}
-
-impl Server {
-    fn start() -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let dir = tempfile::tempdir()?;
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .arg("--dir")
-            .arg(dir.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .context("redis-server is not installed")?;
-        Ok(Self { child, port, _dir: dir })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
 }
 
 /// A plain connection that sends many commands at once.

@@ -4,6 +4,7 @@
 #   scripts/setup.sh build   what the build needs: a C compiler, its headers, cmake and make (zlib-ng builds with cmake)
 #   scripts/setup.sh test    the above, redis-server, openssl, and Python with the sample backend in .venv
 #   scripts/setup.sh deny    cargo-deny, unless it is installed
+#   scripts/setup.sh conformance   what the build needs, redis-server, node 18 or later, npm, and the suite itself
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -79,9 +80,29 @@ deny() {
     environment .venv-deny scripts/deny-requirements.txt
 }
 
+# The suite and its packages, exactly as the lock file lists them, without running any script of theirs.
+conformance() {
+    build
+    local missing=()
+    have redis-server || missing+=(redis-server)
+    have node || missing+=(nodejs)
+    have npm || missing+=(npm)
+    have setpriv || ! have apt-get || missing+=(util-linux)
+    install "${missing[@]}"
+    node --eval 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' ||
+        { echo "setup: node $(node --version) is too old; 18 or later is needed" >&2; exit 1; }
+    local folder=tests/conformance
+    if cmp -s "$folder/package-lock.json" "$folder/node_modules/.listed"; then
+        return 0
+    fi
+    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error
+    cp "$folder/package-lock.json" "$folder/node_modules/.listed"
+}
+
 case "${1:-}" in
 build) build ;;
 test) test_tools ;;
 deny) deny ;;
-*) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+conformance) conformance ;;
+*) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

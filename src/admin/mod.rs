@@ -14,6 +14,7 @@ mod limits;
 mod parts;
 mod routes;
 mod server;
+mod warm;
 
 #[cfg(test)]
 mod cache_tests;

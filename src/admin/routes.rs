@@ -2,7 +2,7 @@
 
 use crate::admin::answer::typed;
 use crate::admin::guard::{Door, guard, method_not_allowed, not_found};
-use crate::admin::{cache, configuration, explain, health, limits};
+use crate::admin::{cache, configuration, explain, health, limits, warm};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
@@ -16,6 +16,9 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/api/v1/cache/stats"),
+    ("GET", "/api/v1/cache/warm"),
+    ("POST", "/api/v1/cache/warm"),
+    ("GET", "/api/v1/cache/warm/{id}"),
     ("GET", "/api/v1/cache/entry"),
     ("POST", "/api/v1/cache/purge"),
     ("POST", "/api/v1/cache/invalidate"),
@@ -43,6 +46,8 @@ pub(super) fn router(door: Door) -> Router {
         .route("/metrics", get(cache::metrics))
         .route("/openapi.json", get(openapi))
         .route("/api/v1/cache/stats", get(cache::stats))
+        .route("/api/v1/cache/warm", get(warm::list).post(warm::order))
+        .route("/api/v1/cache/warm/{id}", get(warm::job))
         .route("/api/v1/cache/entry", get(cache::entry))
         .route("/api/v1/cache/purge", post(cache::purge))
         .route("/api/v1/cache/invalidate", post(cache::invalidate).with_state(webhook))

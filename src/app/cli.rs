@@ -79,7 +79,7 @@ pub enum Command {
     Healthcheck(HealthcheckArgs),
     /// Look at the limits of a running instance, and change them for single identities
     Limit(LimitArgs),
-    /// Look at the cache of a running instance, and purge it
+    /// Look at the cache of a running instance, purge it, fill it
     Cache(CacheArgs),
     /// Print a completion script
     Completions {

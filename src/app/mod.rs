@@ -19,3 +19,4 @@ pub mod replay;
 pub mod run;
 pub mod signals;
 pub mod table;
+pub mod warm;

@@ -19,7 +19,7 @@ use crate::app::reload::{self, Reloader};
 use crate::app::signals::{Order, Signals};
 use crate::base::{Clock, SystemClock, Tasks};
 use crate::config::{Current, Loaded, Snapshot};
-use crate::proxy::{Bound, DataPlane, Parts, ProxyFault};
+use crate::proxy::{Bound, DataPlane, Parts, ProxyFault, Warmer};
 use crate::store::{StoreFailure, Stores};
 use crate::telemetry::{Logging, Metrics, MetricsFault, Reading};
 
@@ -115,9 +115,11 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
 
     let around = (Arc::clone(&current), Arc::clone(&metrics), Arc::clone(&clock));
     let counts = Arc::clone(&stores);
-    // A remembered denial was a verdict under limits that may be others now.
-    let reloader =
-        Reloader::new(origin, text, around).when_accepted(move || counts.limiter.forget_all_denials());
+    let reloader = Reloader::new(origin, text, around).when_accepted(move || {
+        // A remembered denial was a verdict under limits that may be others now.
+        counts.limiter.forget_all_denials();
+        counts.warming.reloaded();
+    });
     let reloader = Arc::new(reloader);
     reload::start(&reloader, orders, &tasks);
     let parts = Parts {
@@ -132,7 +134,9 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
     let signals = Signals::install()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "{listening}");
     ready(&listening);
-    Running { current, stores, readiness, reloader, tasks }.serve(plane, signals).await
+    let warmer = plane.warmer();
+    warmer.start();
+    Running { current, stores, readiness, reloader, warmer, tasks }.serve(plane, signals).await
 }
 
 fn metrics(clock: &dyn Clock, logging: &Logging) -> Result<Arc<Metrics>, MetricsFault> {
@@ -180,6 +184,7 @@ struct Running {
     stores: Arc<Stores>,
     readiness: Arc<Readiness>,
     reloader: Arc<Reloader>,
+    warmer: Arc<Warmer>,
     tasks: Tasks,
 }
 
@@ -199,6 +204,8 @@ impl Running {
             }
         }
         self.readiness.drain();
+        // Nobody waits for it.
+        self.warmer.stop();
         let budget = self.current.load().server.drain;
         tracing::info!(connections = connections.live(), ?budget, "stopping: what is under way finishes");
         // An error would say that the plane has ended just now, which is what is asked for.

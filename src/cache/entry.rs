@@ -1,6 +1,7 @@
 //! A stored response: what it is in memory. Its stored form is in [`crate::cache::codec`].
 
 use crate::base::{Digest, Digester};
+use crate::cache::coding::Codings;
 use crate::cache::label::{Label, Names};
 use crate::cache::ledger::{Ledger, Standing};
 use crate::cache::lifetime::Lifetime;
@@ -38,7 +39,7 @@ pub struct EntryHead {
 }
 
 /// One complete response of one variant of one key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Entry {
     /// Everything but the body.
     pub head: EntryHead,
@@ -50,7 +51,18 @@ pub struct Entry {
     tag: HeaderValue,
     /// The label as numbers.
     names: Names,
+    /// The body in other codings, as far as they were asked for.
+    codings: Arc<Codings>,
 }
+
+/// Coded bodies follow from the body.
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.head == other.head && self.body == other.body && self.body_digest == other.body_digest
+    }
+}
+
+impl Eq for Entry {}
 
 impl EntryHead {
     fn sized(mut self, length: usize) -> Self {
@@ -95,7 +107,12 @@ impl Entry {
     /// The entry that a stored form describes; the caller has compared `body_digest` with the body.
     pub(super) fn restored(head: EntryHead, body: Bytes, body_digest: [u8; 16]) -> Self {
         let (tag, names) = (tag(body_digest), head.label.names());
-        Self { head, body, body_digest, tag, names }
+        Self { head, body, body_digest, tag, names, codings: Arc::default() }
+    }
+
+    /// The body in other codings.
+    pub(super) fn codings(&self) -> &Codings {
+        &self.codings
     }
 
     /// First 128 bits of the body's digest.
@@ -119,8 +136,8 @@ impl Entry {
     pub fn weight(&self) -> u64 {
         let lines = self.head.headers.iter();
         let fields: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum();
-        u64::try_from(OVERHEAD_BYTES + self.body.len() + fields + self.head.label.weight())
-            .unwrap_or(u64::MAX)
+        let bodies = self.body.len() + self.codings.weight();
+        u64::try_from(OVERHEAD_BYTES + bodies + fields + self.head.label.weight()).unwrap_or(u64::MAX)
     }
 }
 
@@ -139,8 +156,15 @@ pub(super) fn body_digest(body: &[u8]) -> [u8; 16] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// An entry with this media type and body.
+    pub(in crate::cache) fn entry_of(media: &'static str, body: impl Into<Bytes>) -> Entry {
+        let mut entry = entry(200, b"");
+        entry.head.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(media));
+        Entry::new(entry.head, body.into())
+    }
 
     fn entry(status: u16, body: &'static [u8]) -> Entry {
         let lifetime = Lifetime {

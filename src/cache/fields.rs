@@ -4,6 +4,7 @@
 
 use crate::cache::date::format_date;
 use crate::cache::directives::{CDN_CACHE_CONTROL, ResponseDirectives};
+use crate::cache::label::{CACHE_TAG, SURROGATE_KEY};
 use crate::cache::namespace::{Namespace, Scope, SetCookie};
 use http::header::{
     AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, EXPIRES,
@@ -35,10 +36,11 @@ const NEVER_STORED: [HeaderName; 17] = [
 ];
 
 /// Fields that a 304 says about itself or about a body that it does not carry, or that chose the stored response.
-const NOT_FRESHENED: [HeaderName; 5] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, VARY, SET_COOKIE];
+const NOT_FRESHENED: [HeaderName; 4] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, VARY];
 
-/// Cache directives meant for shared caches behind us.
-const FOR_SHARED_CACHES: [HeaderName; 2] = [CDN_CACHE_CONTROL, HeaderName::from_static("surrogate-control")];
+/// Cache directives and tags meant for shared caches; ours has read them.
+const FOR_SHARED_CACHES: [HeaderName; 4] =
+    [CDN_CACHE_CONTROL, HeaderName::from_static("surrogate-control"), SURROGATE_KEY, CACHE_TAG];
 
 /// The fields of `headers` that an entry keeps: without hop-by-hop fields and those that `Connection` names, without
 /// what `private="…"` and `no-cache="…"` take out, with `Set-Cookie` only where the namespace stores it, and with a
@@ -66,16 +68,18 @@ pub fn stored_fields(namespace: &Namespace, headers: &HeaderMap, received_ms: u6
 }
 
 /// The stored fields as a 304 freshens them (RFC 9111 section 3.2): each field of the update replaces all lines of
-/// its name. `Age` of the update stays, so that freshness can be computed anew; the stored `Date` goes when the
+/// its name, `Set-Cookie` only where the namespace stores it: elsewhere it is for one client, and the entry must not be
+/// refused for it. `Age` of the update stays, so that freshness can be computed anew; the stored `Date` goes when the
 /// update has none. Pass the result through [`crate::cache::storability::storability`] and [`stored_fields`].
 #[must_use]
-pub fn merge_304(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
+pub fn merge_304(namespace: &Namespace, stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
     let mut merged = stored.clone();
     merged.remove(DATE);
     let nominated = connection_members(update);
     for name in update.keys() {
         let own_hop = *name != AGE && never_stored(name);
-        if own_hop || NOT_FRESHENED.contains(name) || nominated.contains(name) {
+        let cookie = *name == SET_COOKIE && namespace.set_cookie != SetCookie::Store;
+        if own_hop || cookie || NOT_FRESHENED.contains(name) || nominated.contains(name) {
             continue;
         }
         merged.remove(name);
@@ -227,7 +231,7 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("content-type", "a/b"),
         ]);
-        let merged = merge_304(&stored, &update);
+        let merged = merge_304(&Namespace::named("n"), &stored, &update);
         let expected = map(&[
             ("etag", "\"a\""),
             ("x-a", "3"),
@@ -240,7 +244,19 @@ mod tests {
             ("content-type", "a/b"),
         ]);
         assert_eq!(merged, expected, "an update without Date must not keep the old one: it would look aged");
-        assert_eq!(merge_304(&stored, &map(&[("date", "new")]))[DATE], "new");
+        let dated = merge_304(&Namespace::named("n"), &stored, &map(&[("date", "new")]));
+        assert_eq!(dated[DATE], "new");
+    }
+
+    #[test]
+    fn a_304_replaces_cookies_where_cookies_are_stored() {
+        let (stored, update) = (map(&[("set-cookie", "a=1")]), map(&[("set-cookie", "a=2")]));
+        for (set_cookie, expected) in
+            [(SetCookie::Store, "a=2"), (SetCookie::Strip, "a=1"), (SetCookie::Refuse, "a=1")]
+        {
+            let namespace = Namespace { set_cookie, ..Namespace::named("n") };
+            assert_eq!(merge_304(&namespace, &stored, &update)[SET_COOKIE], expected, "{set_cookie:?}");
+        }
     }
 
     fn for_client(namespace: &Namespace, ours: bool, fields: &[(&'static str, &str)]) -> HeaderMap {

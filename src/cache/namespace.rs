@@ -113,6 +113,9 @@ pub struct Namespace {
     pub tags: Vec<String>,
     /// How long a request waits for another that fetches the same entry.
     pub coalesce_wait: Duration,
+    /// Up to how many percent of its freshness an entry may end earlier, drawn for each, so that entries that were stored
+    /// together do not end together.
+    pub jitter: u8,
     /// `max-age` that the client sees where our `ttl` made the answer storable; `None`: `private, no-cache`.
     pub client_max_age: Option<Duration>,
     /// Use heuristic freshness (RFC 9111 section 4.2.2).
@@ -144,6 +147,7 @@ impl Namespace {
             set_cookie: SetCookie::Refuse,
             tags: Vec::new(),
             coalesce_wait: Duration::from_secs(3),
+            jitter: 0,
             client_max_age: None,
             heuristic: false,
             client_directives: false,

@@ -2,7 +2,7 @@
 
 use crate::base::StoreUrl;
 use crate::base::units::{format_duration, format_size};
-use crate::cache::Namespace;
+use crate::cache::{Namespace, Warm, WarmIdentity, WarmJob};
 use crate::config::snapshot::{Route, Snapshot};
 use crate::limit::{Cost, Override, Per, Policy, StatusSet, Window, Windows};
 use crate::upstream::UpstreamSettings;
@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// A configuration as JSON.
 #[must_use]
 pub fn effective(snapshot: &Snapshot) -> Value {
-    let Snapshot { server, admin, store, upstreams, policies, namespaces, cache, routes, .. } = snapshot;
+    let Snapshot { server, admin, store, upstreams, policies, namespaces, cache, warm, routes, .. } =
+        snapshot;
     let listen: Vec<Value> = server
         .listen
         .iter()
@@ -68,6 +69,7 @@ pub fn effective(snapshot: &Snapshot) -> Value {
             })),
             "purge_from": cache.purge_from.iter().map(ToString::to_string).collect::<Vec<String>>(),
             "namespaces": named(namespaces, |space| (&space.name, namespace_value(space))),
+            "warm": warm.as_ref().map(|warm| warm_value(warm)),
         },
         "routes": routes.iter().map(|(_, route)| route_value(route, upstreams)).collect::<Vec<Value>>(),
     })
@@ -166,6 +168,7 @@ fn namespace_value(space: &Namespace) -> Value {
         "stale_while_revalidate": space.stale_while_revalidate.map(format_duration),
         "stale_if_error": space.stale_if_error.map(format_duration),
         "negative_ttl": format_duration(space.negative_ttl),
+        "jitter": space.jitter,
         "max_object": format_size(space.max_object),
         "tags": space.tags,
     })
@@ -178,5 +181,35 @@ fn route_value(route: &Route, upstreams: &[Arc<UpstreamSettings>]) -> Value {
         "upstream": route.target.name(upstreams),
         "limit": route.policies.iter().map(|policy| policy.name.to_string()).collect::<Vec<String>>(),
         "cache": route.namespace.as_ref().map(|space| space.name.to_string()),
+        "refresh": route.refresh,
+    })
+}
+
+fn warm_value(warm: &Warm) -> Value {
+    let identity = |identity: &Arc<WarmIdentity>| json!({"name": *identity.name, "header": identity.field.as_str(), "value": "***"});
+    let job = |job: &Arc<WarmJob>| {
+        let names = job.callers.iter().flatten().map(|caller| caller.name.to_string());
+        json!({
+            "name": *job.name,
+            "identities": names.collect::<Vec<String>>(),
+            "paths": job.targets,
+            "every": job.every.map(format_duration),
+            "jitter": format!("{}%", job.jitter_percent),
+            "concurrency": job.concurrency,
+        })
+    };
+    let field = |(name, value): &(http::HeaderName, http::HeaderValue)| {
+        (name.to_string(), Value::from(String::from_utf8_lossy(value.as_bytes())))
+    };
+    json!({
+        "host": *warm.site.authority,
+        "scheme": warm.site.scheme,
+        "fields": warm.fields.iter().map(field).collect::<Map<String, Value>>(),
+        "identities": warm.identities.iter().map(identity).collect::<Vec<Value>>(),
+        "jobs": warm.jobs.iter().map(job).collect::<Vec<Value>>(),
+        "slow": {
+            "above": format_duration(warm.slow.above),
+            "errors": format!("{}%", warm.slow.errors_percent),
+        },
     })
 }

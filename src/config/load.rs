@@ -6,8 +6,10 @@ use crate::config::reader::{Reader, Section, Taken, check_length};
 use crate::config::routes::{Named, routes};
 use crate::config::snapshot::{Listen, Snapshot};
 use crate::config::tree::{Kind, Node, parse};
-use crate::config::{identify, namespaces, policies, server, upstreams};
+use crate::config::warm_order::Served;
+use crate::config::{identify, namespaces, policies, server, upstreams, warm};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where a configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,8 +115,11 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
         default_ttl: cache.default_ttl,
         has_limits: switch(reader, env, "ENABLE_RATE_LIMITING"),
         has_caching: switch(reader, env, "ENABLE_CACHING"),
+        slash: server.request.encoded_slash,
     };
     let routes = routes(reader, section.take("routes").as_ref(), root, &named);
+    let served = Served { routes: &routes, slash: named.slash, has_caching: named.has_caching };
+    let warm = cache.warm.as_ref().and_then(|taken| warm::warm(reader, taken, &served)).map(Arc::new);
     let inline = routes.iter().filter_map(|(_, route)| route.namespace.clone());
     let claims: Vec<String> =
         cache.namespaces.iter().cloned().chain(inline).flat_map(|space| space.vary_claims.clone()).collect();
@@ -125,7 +130,19 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
     reader.finish(&section);
     check_listeners(reader, &server.listen, &server_node);
     let namespaces::CacheSection { namespaces, settings: cache, .. } = cache;
-    Snapshot { generation, server, admin, store, upstreams, identifier, policies, namespaces, cache, routes }
+    Snapshot {
+        generation,
+        server,
+        admin,
+        store,
+        upstreams,
+        identifier,
+        policies,
+        namespaces,
+        cache,
+        warm,
+        routes,
+    }
 }
 
 /// A section's node; an absent one is an empty mapping.

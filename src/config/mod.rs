@@ -22,6 +22,8 @@ pub mod snapshot;
 pub mod standing;
 pub mod tree;
 pub mod upstreams;
+mod warm;
+mod warm_order;
 pub mod watch;
 mod who;
 pub mod windows;
@@ -41,3 +43,4 @@ pub use snapshot::{
     ServerSettings, Snapshot, Target, WebhookSettings,
 };
 pub use standing::{LimitNow, RequestNow, WindowNow};
+pub use warm_order::{WarmWanted, warm_order};

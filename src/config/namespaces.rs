@@ -13,12 +13,17 @@ use crate::config::tree::{Kind, Node};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A lifetime of which less than half may be left is no lifetime that anybody meant, in percent.
+const JITTER_MAX: u64 = 50;
+
 /// What `cache` says besides namespaces.
 pub(super) struct CacheSection {
     /// Namespaces by name.
     pub(super) namespaces: Vec<Arc<Namespace>>,
     /// `ttl` of namespaces that name none.
     pub(super) default_ttl: Option<Duration>,
+    /// What is warmed: read when the routes are known.
+    pub(super) warm: Option<Taken>,
     /// Who may purge.
     pub(super) settings: CacheSettings,
 }
@@ -52,8 +57,9 @@ pub(super) fn cache(reader: &mut Reader<'_>, node: &Node, env: &Env) -> CacheSec
     }
     let webhook = section.take("webhook").and_then(|taken| webhook(reader, &taken));
     let purge_from = section.take("purge_from").map_or_else(Vec::new, |taken| networks(reader, &taken));
+    let warm = section.take("warm");
     reader.finish(&section);
-    CacheSection { namespaces, default_ttl, settings: CacheSettings { webhook, purge_from } }
+    CacheSection { namespaces, default_ttl, warm, settings: CacheSettings { webhook, purge_from } }
 }
 
 /// Reads `cache.webhook`. Whatever is wrong with it is a fault: a webhook without a secret would be open to everybody.
@@ -191,6 +197,8 @@ fn times(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) 
         space.coalesce_wait = wait;
     }
     space.client_max_age = window(reader, "client_max_age");
+    let jitter = section.take("jitter").and_then(|taken| reader.number(&taken, 0, JITTER_MAX));
+    space.jitter = jitter.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(space.jitter);
 }
 
 fn keys(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) {

@@ -6,8 +6,9 @@ use crate::config::policies::is_none_word;
 use crate::config::reader::{Reader, Taken};
 use crate::config::snapshot::{Route, Target};
 use crate::config::tree::{Kind, Node};
+use crate::config::warm_order::{canonical_target, check_refresh};
 use crate::limit::Policy;
-use crate::route::{Pattern, RouteMatch, Table};
+use crate::route::{EncodedSlash, Pattern, RouteMatch, Table};
 use crate::upstream::UpstreamSettings;
 use http::Method;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub(super) struct Named<'a> {
     pub(super) has_limits: bool,
     /// Is caching switched on?
     pub(super) has_caching: bool,
+    /// What `%2F` in a path means.
+    pub(super) slash: EncodedSlash,
 }
 
 /// Reads `routes`.
@@ -83,7 +86,12 @@ pub(super) fn routes(
         }
     }
     match Table::new(routes) {
-        Ok(table) => table,
+        Ok(table) => {
+            for place in places.iter().filter(|_| named.has_caching) {
+                check_refresh(reader, place, &table, named.slash);
+            }
+            table
+        }
         Err(conflict) => {
             if let (Some(first), Some(second)) = (places.get(conflict.first), places.get(conflict.second)) {
                 let says =
@@ -115,6 +123,7 @@ fn route(reader: &mut Reader<'_>, item: &Taken, named: &Named<'_>) -> Option<(Ro
     let policies = limits(reader, section.take("limit"), named);
     let namespace = section.take("cache").and_then(|taken| namespace(reader, &taken, named));
     let invalidates = section.take("invalidates").map(|taken| invalidates(reader, &taken, named));
+    let refresh = section.take("refresh").map_or_else(Vec::new, |taken| refresh(reader, &taken, named));
     reader.finish(&section);
     let matched = RouteMatch { host, pattern: pattern?, methods };
     let route = Route {
@@ -123,6 +132,7 @@ fn route(reader: &mut Reader<'_>, item: &Taken, named: &Named<'_>) -> Option<(Ro
         policies: if named.has_limits { policies } else { Vec::new() },
         namespace: namespace.filter(|_| named.has_caching),
         invalidates: invalidates.filter(|_| named.has_caching),
+        refresh: if named.has_caching { refresh } else { Vec::new() },
         line: item.node.at.line,
     };
     Some((matched, Arc::new(route)))
@@ -153,6 +163,22 @@ fn invalidates(reader: &mut Reader<'_>, taken: &Taken, named: &Named<'_>) -> Inv
     }
     reader.finish(&section);
     Invalidates { tags, namespaces, paths }
+}
+
+/// What is asked for again after the route's writes: whole paths, for nobody knows which ones a pattern stands for.
+fn refresh(reader: &mut Reader<'_>, taken: &Taken, named: &Named<'_>) -> Vec<String> {
+    let mut targets = Vec::new();
+    for item in reader.list(taken) {
+        let Some(text) = reader.name(&item) else { continue };
+        match canonical_target(&text, named.slash).filter(|target| !target.contains('*')) {
+            Some(target) => targets.push(target),
+            None => {
+                let remedy = "write a whole one such as /a or /a?b=c";
+                reader.fault(item.node.at, &item.path, format!("`{text}` is no path"), remedy);
+            }
+        }
+    }
+    targets
 }
 
 /// Methods, host and path as one label.

@@ -138,6 +138,8 @@ fn what_the_reader_takes_in_other_spellings_is_valid() {
         "upstreams: {b: a:1}\ncache: {namespaces: {n: {cookies: {key: [a]}, query: all, headers: Accept}, m: }}\nroutes: [{path: /}]",
         "upstreams: {b: a:1}\nidentity: {jwt: {secret: 12345, leeway: 0}}\nserver: {request: {body_bytes: 0, head_bytes: 9}}\nroutes: [{path: /}]",
         "upstreams: {b: a:1}\nlimits: {d: {windows: {1m: 1}, bypass: [10.0.0.1], count: all}}\nroutes: [{path: /, invalidates: {tags: t}}]",
+        "upstreams: {b: a:1}\ncache: {warm: {host: a.example, scheme: https, fields: {Accept: x}, identities: {name: a, value: 1}, jobs: {name: j, paths: /a, identities: all}}}\nroutes: [{path: /, cache: {ttl: 5m}, refresh: /a?b=c}]",
+        "upstreams: {b: a:1}\ncache: {warm: {host: \"a.example:8080\", identities: null, slow: {above: 5s, errors: 0%}, jobs: [{name: j, identities: [], paths: [/a], every: 1d, jitter: 100%, concurrency: \"3\"}]}}\nroutes: [{path: /, cache: {ttl: 5m, scope: public}}]",
     ] {
         let source = Source::Text { name: "t".to_owned(), text: text.to_owned() };
         assert!(load(&source, &Env::default(), 1).is_ok(), "{text}");
@@ -170,6 +172,7 @@ const BEYOND_SHAPE: &[&str] = &[
     "unknown-policy",
     "unknown-upstream",
     "variable-not-set",
+    "warm-names",
 ];
 
 #[test]
@@ -211,6 +214,9 @@ fn the_reference_describes_every_key() {
         ("/$defs/policy", "limits"),
         ("/properties/cache", "cache"),
         ("/$defs/namespace", "cache"),
+        ("/$defs/warm", "cache"),
+        ("/$defs/warm_identity", "cache"),
+        ("/$defs/warm_job", "cache"),
         ("/$defs/route", "routes"),
         ("/$defs/dashboard", "dashboard"),
     ];

@@ -1,7 +1,7 @@
 //! One compiled configuration. Immutable; a request takes it once and keeps it to its end.
 
 use crate::base::{Secret, StoreSettings};
-use crate::cache::{Invalidates, Mode, Namespace};
+use crate::cache::{Invalidates, Mode, Namespace, Warm};
 use crate::identity::Identifier;
 use crate::limit::Policy;
 use crate::message::RequestBounds;
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub policies: Vec<Arc<Policy>>,
     /// All namespaces, by name.
     pub namespaces: Vec<Arc<Namespace>>,
+    /// What is asked for before clients do.
+    pub warm: Option<Arc<Warm>>,
     /// Who else may purge what is stored.
     pub cache: CacheSettings,
     /// The routes.
@@ -78,6 +80,8 @@ pub struct Route {
     pub namespace: Option<Arc<Namespace>>,
     /// What its successful writes invalidate besides what they write to.
     pub invalidates: Option<Invalidates>,
+    /// Canonical paths, with `?query`, that are asked for again after its successful writes.
+    pub refresh: Vec<String>,
     /// The line of the file where it stands.
     pub line: usize,
 }

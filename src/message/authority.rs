@@ -8,7 +8,8 @@ use std::net::Ipv6Addr;
 ///
 /// Commas are sub-delims of a registered name by the grammar, but two joined `Host` lines look just like that, so
 /// they are refused, as are percent-encoded names, which no client sends and two parties decode differently.
-pub(super) fn normal_authority(text: &str, scheme: &str) -> Option<String> {
+#[must_use]
+pub fn normal_authority(text: &str, scheme: &str) -> Option<String> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']')?;

@@ -74,7 +74,7 @@ fn is_chunked(headers: &HeaderMap, version: Version) -> Result<bool, MessageFaul
 }
 
 /// RFC 9110 section 5.6.2.
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -3,7 +3,10 @@
 use http::{HeaderMap, Version, header};
 
 use super::fault::MessageFault;
-use super::framing::{framing, has_control};
+use super::framing::{framing, has_control, is_token_byte};
+
+/// Transfer codings that change the body (RFC 9112 section 7.2). We never say that we take them.
+const CODINGS: &[&[u8]] = &[b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
 
 /// A response head as the backend sent it.
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +31,15 @@ pub fn check_response(head: &ResponseHead<'_>, asked_upgrade: bool) -> Result<()
     if head.status == 101 && !asked_upgrade {
         return Err("the backend switches protocols unasked");
     }
-    framing(head.headers, head.version).map_err(|fault| match fault {
-        MessageFault::CONTENT_LENGTH => "the backend's answer has a malformed or repeated Content-Length",
-        MessageFault::BOTH_LENGTHS => "the backend's answer has two lengths",
-        _ => "the backend's answer has a Transfer-Encoding other than chunked",
-    })?;
+    match framing(head.headers, head.version) {
+        Ok(_) => {}
+        Err(MessageFault::CONTENT_LENGTH) => {
+            return Err("the backend's answer has a malformed or repeated Content-Length");
+        }
+        Err(MessageFault::BOTH_LENGTHS) => return Err("the backend's answer has two lengths"),
+        Err(_) if ends_with_the_connection(head) => {}
+        Err(_) => return Err("the backend's answer has a Transfer-Encoding other than chunked"),
+    }
     // RFC 9112 section 6.1: none of these has a body to encode.
     let is_bodiless = head.status < 200 || head.status == 204;
     if is_bodiless && head.headers.contains_key(header::TRANSFER_ENCODING) {
@@ -42,6 +49,21 @@ pub fn check_response(head: &ResponseHead<'_>, asked_upgrade: bool) -> Result<()
         return Err("the backend's answer has control characters in a field");
     }
     Ok(())
+}
+
+/// RFC 9112 section 6.3, fourth item: the body of a response whose last coding is not chunked ends with the connection.
+/// That holds for a name which nobody registered, and so nobody can undo. A body in one of [`CODINGS`] would reach the
+/// client as noise, and what looks like chunked is a sender whom others may read otherwise: both stay refused.
+fn ends_with_the_connection(head: &ResponseHead<'_>) -> bool {
+    let mut lines = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let name = line.as_bytes().to_ascii_lowercase();
+    let is_name = !name.is_empty() && name.iter().copied().all(is_token_byte);
+    head.version == Version::HTTP_11
+        && is_name
+        && !name.windows(5).any(|part| part == b"chunk")
+        && !CODINGS.contains(&name.as_slice())
+        && !head.headers.contains_key(header::CONTENT_LENGTH)
 }
 
 /// May a response of this status be sent to a client of this version? HTTP/1.0 has no interim responses (RFC 9110
@@ -82,6 +104,20 @@ mod tests {
         assert!(!ok(200, &[("content-length", "5"), ("transfer-encoding", "chunked")]));
         assert!(!ok(200, &[("transfer-encoding", "gzip, chunked")]));
         assert!(check(200, Version::HTTP_10, &[("transfer-encoding", "chunked")]).is_err());
+    }
+
+    #[test]
+    fn a_coding_that_nobody_knows_ends_with_the_connection() {
+        assert!(ok(200, &[("transfer-encoding", "identity")]) && ok(200, &[("transfer-encoding", "qxyz")]));
+        for wrong in
+            ["", "gzip", "X-Gzip", "xchunked", "Chunked ", "a, b", "identity, chunked", "a b", "\u{e9}"]
+        {
+            assert!(!ok(200, &[("transfer-encoding", wrong)]), "{wrong}");
+        }
+        assert!(!ok(200, &[("transfer-encoding", "identity"), ("transfer-encoding", "identity")]));
+        assert!(!ok(200, &[("transfer-encoding", "identity"), ("content-length", "5")]));
+        assert!(!ok(204, &[("transfer-encoding", "identity")]));
+        assert!(check(200, Version::HTTP_10, &[("transfer-encoding", "identity")]).is_err());
     }
 
     #[test]

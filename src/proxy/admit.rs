@@ -5,6 +5,7 @@ use crate::identity::{Caller, TokenEvidence, TokenFault};
 use crate::message::{Checked, MaxForwards, MessageFault, RequestHead};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
+use crate::proxy::internal::{self, Arrival};
 use crate::proxy::limiting;
 use crate::proxy::purging;
 use crate::proxy::refusal::Refusal;
@@ -24,6 +25,7 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     }
     let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     ctx.scheme = ctx.snapshot.identifier.scheme(ctx.peer, &session.req_header().headers, is_tls);
+    arrive(gate, session, ctx);
     // Every other upgrade is ignored (RFC 9110 section 7.8); without the field pingora sees none either.
     let request = session.req_header_mut();
     ctx.is_upgrade = crate::message::is_websocket(&request.method, request.version, &request.headers);
@@ -47,7 +49,24 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     }
     session.set_write_timeout(Some(connections.idle));
     set_compression(session, ctx);
-    ctx.in_flight = Some(gate.metrics.request_in_flight());
+    if ctx.errand().is_none() {
+        ctx.in_flight = Some(gate.metrics.request_in_flight());
+    }
+}
+
+/// Is it one of ours? Before anything else sees the field, it is gone.
+fn arrive(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
+    // A background request has the address of the one that caused it, and no field any more.
+    if !ctx.is_background {
+        // That of the listener costs a system call: not for those who cannot have come through it.
+        let at = if ctx.peer.is_loopback() { session.server_addr() } else { None };
+        let at = at.and_then(|address| address.as_inet()).copied();
+        ctx.arrival = gate.door.arrival(at, &session.req_header().headers);
+    }
+    if let Arrival::Ours { scheme, .. } = ctx.arrival {
+        ctx.scheme = scheme;
+    }
+    drop(session.req_header_mut().remove_header(&internal::FIELD));
 }
 
 /// A closed set of words for the metric.
@@ -89,13 +108,16 @@ pub(super) async fn admit(
     ctx: &mut RequestCtx,
 ) -> Result<Option<Local>, Refusal> {
     check(session.req_header_mut(), ctx)?;
+    if ctx.arrival == Arrival::Stray {
+        return Err(Refusal::NoRoute);
+    }
     if purging::is_asked(ctx, &session.req_header().method) {
         identify(gate, session, ctx)?;
         return purging::purge(gate, ctx, &session.req_header().headers).await.map(Some);
     }
     let route = find_route(session, ctx)?;
     identify(gate, session, ctx)?;
-    if !ctx.is_background {
+    if !ctx.is_background && ctx.errand().is_none() {
         limiting::arrive(gate, session, ctx, &route).await?;
     }
     if ctx.is_last_hop {

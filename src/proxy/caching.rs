@@ -1,8 +1,10 @@
 //! The cache phases: asks `cache` what may be looked up and stored, and moves the answer into pingora's machinery.
 
-use crate::cache::{Bypass, KeyInput, Label, Namespace, ResponseInput, Scope, Storability};
+use crate::cache::{Bypass, KeyInput, Label, Namespace, ResponseInput, Scope, Storability, early};
 use crate::proxy::context::RequestCtx;
+use crate::proxy::flight::Part;
 use crate::proxy::gate::Gate;
+use crate::proxy::internal::Errand;
 use crate::proxy::storage::{Draft, Found, KeyParts, meta};
 use http::{HeaderMap, Method, Version};
 use pingora::cache::key::CacheKey;
@@ -11,9 +13,6 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use std::sync::Arc;
-
-/// How often a waiter looks again after the one it waited for stored nothing it can use.
-const LOCK_RETRIES: usize = 2;
 
 /// Decides whether the request is looked up at all, and computes the key (`request_cache_filter`).
 pub(super) fn enable(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
@@ -42,8 +41,8 @@ pub(super) fn enable(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
             ctx.cache.demand = crate::cache::request_demand(&request.headers, namespace);
             ctx.cache.request = Arc::new(request.headers.clone());
             let mut overrides = CacheOptionOverrides::default();
+            // Waits here are rare: for a background refresh, when the entry's last window ends in between.
             overrides.wait_timeout = Some(namespace.coalesce_wait);
-            overrides.max_lock_retries = Some(LOCK_RETRIES);
             // pingora 0.9.1 copies the head into a background revalidation as it stands, and then cannot read
             // "HTTP/2" in a request line. Without a body the version changes nothing else towards the backend.
             if ctx.version == Version::HTTP_2 {
@@ -56,10 +55,11 @@ pub(super) fn enable(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
 }
 
 /// The key for pingora (`cache_key_callback`): our digest, plus what the store needs.
-pub(super) fn key(gate: &Gate, ctx: &RequestCtx) -> Result<CacheKey> {
+pub(super) fn key(gate: &Gate, ctx: &mut RequestCtx) -> Result<CacheKey> {
     let missing = || Error::explain(ErrorType::InternalError, "a cache key without a cached route");
     let digest = ctx.cache.key.ok_or_else(missing)?;
     let namespace = ctx.route.as_ref().and_then(|route| route.namespace.as_ref()).ok_or_else(missing)?;
+    let part = Part::default();
     let mut key = CacheKey::new(digest.0.to_vec(), "");
     key.extensions.insert(KeyParts {
         digest,
@@ -69,7 +69,11 @@ pub(super) fn key(gate: &Gate, ctx: &RequestCtx) -> Result<CacheKey> {
         label: Arc::new(label(namespace, ctx)),
         // Before anything is looked up or fetched: a purge from now on reaches what comes of it.
         birth: gate.stores.purges.birth(),
+        demand: ctx.cache.demand,
+        is_background: ctx.is_background,
+        part: part.clone(),
     });
+    ctx.cache.part = Some(part);
     Ok(key)
 }
 
@@ -98,6 +102,20 @@ pub(super) fn judge_hit(
     let now_ms = gate.clock.wall_ms();
     ctx.cache.is_ours = lifetime.ours;
     ctx.cache.ttl_s = Some(lifetime.ttl_s(now_ms));
+    ctx.cache.is_early = found.is_early && !ctx.is_background;
+    if ctx.cache.part.as_ref().is_some_and(Part::is_elsewhere) {
+        // Nothing goes upstream: another instance is at it, and what it stores is seen here by itself.
+        return Some(ForcedFreshness::ForceFresh);
+    }
+    if let Some(errand) = ctx.errand() {
+        let stored_ms = found.entry.head.stored_ms;
+        let is_due = match errand {
+            Errand::Warm => crate::cache::warm::is_due(lifetime, stored_ms, now_ms),
+            // Another request's answer may have come while this one waited for it.
+            Errand::Refresh => stored_ms < ctx.started_wall_ms || !is_fresh,
+        };
+        return is_due.then_some(ForcedFreshness::ForceExpired);
+    }
     match ctx.cache.demand.judge(lifetime, now_ms) {
         None => None,
         Some(crate::cache::Verdict::Fresh) => (!is_fresh).then_some(ForcedFreshness::ForceFresh),
@@ -127,7 +145,7 @@ pub(super) fn judge_response(
     let merged;
     let headers = match (stored, &update) {
         (Some(stored), Some(update)) => {
-            merged = crate::cache::merge_304(stored.headers(), update);
+            merged = crate::cache::merge_304(&namespace, stored.headers(), update);
             &merged
         }
         _ => &response.headers,
@@ -142,15 +160,21 @@ pub(super) fn judge_response(
         received_ms: gate.clock.wall_ms(),
     };
     let (lifetime, selecting) = match crate::cache::storability(&input) {
-        Storability::Store(lifetime, selecting) => (lifetime, selecting),
-        Storability::Refuse(refused) => return Ok(refuse(ctx, refused.detail())),
+        Storability::Store(lifetime, selecting) => {
+            let chance = rand::random_range(0..=1_000);
+            let lifetime = early::jittered(lifetime, namespace.jitter, input.received_ms, chance);
+            let is_warmed = ctx.errand() == Some(Errand::Warm);
+            let spread = || crate::cache::warm::spread(lifetime, input.received_ms, rand::random());
+            (if is_warmed { spread() } else { lifetime }, selecting)
+        }
+        Storability::Refuse(refused) => return Ok(refuse(ctx, response, refused.detail())),
     };
     if content_length(headers).is_some_and(|length| length > namespace.max_object) {
-        return Ok(refuse(ctx, "too-large"));
+        return Ok(refuse(ctx, response, "too-large"));
     }
     // A tag that is forgotten would be a purge that does nothing.
     let Some(tags) = crate::cache::label::tags(&namespace.tags, headers) else {
-        return Ok(refuse(ctx, "tags"));
+        return Ok(refuse(ctx, response, "tags"));
     };
     ctx.cache.is_ours = lifetime.ours;
     ctx.cache.ttl_s = Some(lifetime.ttl_s(input.received_ms));
@@ -162,15 +186,19 @@ pub(super) fn judge_response(
     Ok(RespCacheable::Cacheable(meta))
 }
 
-fn refuse(ctx: &mut RequestCtx, detail: &'static str) -> RespCacheable {
+fn refuse(ctx: &mut RequestCtx, response: &ResponseHeader, detail: &'static str) -> RespCacheable {
+    if let Some(part) = &ctx.cache.part {
+        part.not_storable(response.status.as_u16());
+    }
     ctx.cache.refused = Some(detail);
     RespCacheable::Uncacheable(NoCacheReason::Custom(detail))
 }
 
 /// May a stale answer be given (`should_serve_stale`)? pingora has checked the windows; it asks with no error for
 /// stale-while-revalidate.
-pub(super) fn may_serve_stale(session: &mut Session, error: Option<&Error>) -> bool {
-    let Some(error) = error else { return true };
+pub(super) fn may_serve_stale(session: &mut Session, ctx: &RequestCtx, error: Option<&Error>) -> bool {
+    // A background refresh that were answered from the stale entry would begin another one.
+    let Some(error) = error else { return !ctx.is_background };
     let is_safe = matches!(session.req_header().method, Method::GET | Method::HEAD);
     let is_theirs = match error.etype() {
         // RFC 5861 section 4: 500, 502, 503 and 504 are errors, other statuses are answers.

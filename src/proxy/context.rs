@@ -1,10 +1,12 @@
 //! What one request carries from phase to phase.
 
 use crate::base::Digest;
-use crate::cache::{Bypass, Demand};
+use crate::cache::{Bypass, Coding, Demand};
 use crate::config::{Route, Snapshot};
 use crate::identity::Caller;
 use crate::limit::{Charge, Decision, Stage};
+use crate::proxy::flight::Part;
+use crate::proxy::internal::{Arrival, Errand};
 use crate::proxy::pool::{Attempt, Pool};
 use crate::store::{Held, Source};
 use crate::telemetry::Held as Gauged;
@@ -38,6 +40,8 @@ pub(super) struct RequestCtx {
     pub(super) query: Option<String>,
     /// Is this pingora's background revalidation of a stale entry?
     pub(super) is_background: bool,
+    /// Is it a client's, or one of ours?
+    pub(super) arrival: Arrival,
     /// Does an OPTIONS request end here, by its `Max-Forwards`?
     pub(super) is_last_hop: bool,
     /// Does the client ask to switch protocols (WebSocket)?
@@ -128,9 +132,24 @@ pub(super) struct CacheCtx {
     pub(super) ttl_s: Option<i64>,
     /// Was the entry stored?
     pub(super) is_stored: bool,
+    /// The stored body goes out in this coding, with this many bytes.
+    pub(super) coding: Option<(Coding, usize)>,
+    /// Is it answered from a fresh entry that is being refreshed before its end?
+    pub(super) is_early: bool,
+    /// Its part in single flight, when it has a key.
+    pub(super) part: Option<Part>,
 }
 
 impl RequestCtx {
+    /// What it is for, if it is a request of ours.
+    #[must_use]
+    pub(super) fn errand(&self) -> Option<Errand> {
+        match self.arrival {
+            Arrival::Ours { errand, .. } => Some(errand),
+            Arrival::Client | Arrival::Stray => None,
+        }
+    }
+
     /// A request that has just begun.
     #[must_use]
     pub(super) fn new(snapshot: Arc<Snapshot>, started: Duration, started_wall_ms: u64) -> Self {
@@ -146,6 +165,7 @@ impl RequestCtx {
             path: String::new(),
             query: None,
             is_background: false,
+            arrival: Arrival::Client,
             is_last_hop: false,
             is_upgrade: false,
             route: None,

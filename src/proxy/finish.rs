@@ -4,6 +4,7 @@ use crate::cache::Outcome;
 use crate::limit::{Charge, Decision, Mode};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::failure;
+use crate::proxy::flight::Part;
 use crate::proxy::gate::Gate;
 use crate::proxy::limiting;
 use crate::proxy::respond::cache_outcome;
@@ -18,15 +19,20 @@ use std::time::Duration;
 /// The customary status of a request whose client left before the answer.
 pub(super) const CLIENT_LEFT: u16 = 499;
 
-/// Records the request (`logging`). Background revalidations are upstream traffic, not requests of clients.
+/// Records the request (`logging`). Background revalidations are upstream traffic, not requests of clients;
+/// requests of ours have their line and no more.
 pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
     let now = gate.clock.monotonic();
     record_upstream(gate, ctx, error);
     if let Some(error) = error {
         tracing::debug!(request_id = ctx.request_id, %error, "request failed");
     }
+    // Whatever has not ended its flight by now will not.
+    if let Some(part) = &ctx.cache.part {
+        part.failed();
+    }
     let result = cache_result(session, ctx);
-    record_cache(gate, session, ctx, result);
+    record_cache(gate, ctx, result);
     if ctx.is_background {
         return;
     }
@@ -35,15 +41,17 @@ pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, 
     let bytes = u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX);
     let duration = now.saturating_sub(ctx.started);
     let route = ctx.route.as_ref().map(|route| &*route.name);
-    gate.metrics.request(&RequestRecord {
-        route: route.unwrap_or("none"),
-        method: &session.req_header().method,
-        status: StatusCode::from_u16(status).unwrap_or_default(),
-        duration,
-        bytes,
-    });
-    if let Some(problem) = ctx.problem {
-        gate.metrics.refusal(problem);
+    if ctx.errand().is_none() {
+        gate.metrics.request(&RequestRecord {
+            route: route.unwrap_or("none"),
+            method: &session.req_header().method,
+            status: StatusCode::from_u16(status).unwrap_or_default(),
+            duration,
+            bytes,
+        });
+        if let Some(problem) = ctx.problem {
+            gate.metrics.refusal(problem);
+        }
     }
     let agent = session.req_header().headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     crate::telemetry::access(&AccessRecord {
@@ -69,6 +77,7 @@ pub(super) fn finish(gate: &Gate, session: &mut Session, error: Option<&Error>, 
         tier: ctx.caller.tier.as_deref(),
         refusal: ctx.problem,
         user_agent: agent,
+        is_warming: ctx.errand().is_some(),
     });
 }
 
@@ -137,15 +146,16 @@ fn cache_result(session: &Session, ctx: &RequestCtx) -> Option<CacheResult> {
 }
 
 /// Statistics of the cache. A refused request never came to it.
-fn record_cache(gate: &Gate, session: &Session, ctx: &RequestCtx, result: Option<CacheResult>) {
+fn record_cache(gate: &Gate, ctx: &RequestCtx, result: Option<CacheResult>) {
     let Some(namespace) = ctx.route.as_ref().and_then(|route| route.namespace.as_ref()) else { return };
     let tenant = ctx.caller.tenant.as_deref();
     if ctx.cache.is_stored {
         gate.metrics.cache_stored(&namespace.name, tenant);
     }
-    let Some(result) = result.filter(|_| !ctx.is_background) else { return };
+    let is_of_client = !ctx.is_background && ctx.errand().is_none();
+    let Some(result) = result.filter(|_| is_of_client) else { return };
     gate.metrics.cache_request(&namespace.name, tenant, result);
-    if session.cache.lock_duration().is_some_and(|waited| !waited.is_zero()) {
+    if ctx.cache.part.as_ref().is_some_and(Part::is_collapsed) {
         gate.metrics.cache_coalesced(&namespace.name, tenant);
     }
 }

@@ -5,10 +5,11 @@ use crate::base::Clock;
 use crate::config::Current;
 use crate::proxy::connection::head_is_read;
 use crate::proxy::context::RequestCtx;
+use crate::proxy::internal::Door;
 use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
 use crate::proxy::tokens::Tokens;
-use crate::proxy::{admit, caching, failure, finish, invalidation, limiting, respond, upstream};
+use crate::proxy::{admit, caching, coding, failure, finish, invalidation, limiting, respond, upstream};
 use crate::store::Stores;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
@@ -33,6 +34,7 @@ pub(super) struct Gate {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tokens: Tokens,
     pub(super) pools: Arc<Pools>,
+    pub(super) door: Door,
     pub(super) storage: &'static CacheStorage,
     pub(super) lock: &'static CacheKeyLockImpl,
 }
@@ -76,13 +78,17 @@ impl ProxyHttp for Gate {
 
     async fn cache_hit_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         meta: &CacheMeta,
-        _hit_handler: &mut HitHandler,
+        hit_handler: &mut HitHandler,
         is_fresh: bool,
         ctx: &mut RequestCtx,
     ) -> Result<Option<ForcedFreshness>> {
-        Ok(caching::judge_hit(self, meta, is_fresh, ctx))
+        let forced = caching::judge_hit(self, meta, is_fresh, ctx);
+        if is_fresh && forced.is_none() {
+            coding::encode_hit(self, session, (meta, hit_handler), ctx).await;
+        }
+        Ok(forced)
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
@@ -153,13 +159,8 @@ impl ProxyHttp for Gate {
         respond::finish_head(session, response, ctx)
     }
 
-    fn should_serve_stale(
-        &self,
-        session: &mut Session,
-        _ctx: &mut RequestCtx,
-        error: Option<&Error>,
-    ) -> bool {
-        caching::may_serve_stale(session, error)
+    fn should_serve_stale(&self, session: &mut Session, ctx: &mut RequestCtx, error: Option<&Error>) -> bool {
+        caching::may_serve_stale(session, ctx, error)
     }
 
     fn fail_to_connect(

@@ -1,7 +1,8 @@
 //! After a successful write, before its answer goes out: what it made untrue is purged, so that the client's next question
 //! is answered anew, by whichever instance.
 
-use crate::cache::{Purge, writes};
+use crate::cache::refresh::Asked;
+use crate::cache::{Purge, Refresh, Site, writes};
 use crate::config::Route;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
@@ -25,6 +26,20 @@ pub(super) async fn after_write(
     if !purges.is_empty() {
         gate.stores.purges.purge(&purges).await;
         gate.metrics.cache_purges("write", u64::try_from(purges.len()).unwrap_or(u64::MAX));
+    }
+    // After the purges: what is asked for from now on was born after them.
+    refresh(gate, ctx, &route);
+}
+
+/// Has what the route names asked for again. Nothing is waited for.
+fn refresh(gate: &Gate, ctx: &RequestCtx, route: &Route) {
+    for target in &route.refresh {
+        let site = Site { scheme: ctx.scheme, authority: ctx.authority.as_str().into() };
+        let tenant = ctx.caller.tenant.clone();
+        let refresh = Refresh { tenant, site, target: target.as_str().into() };
+        if gate.stores.warming.ask(&refresh, gate.clock.monotonic_ms()) == Asked::Full {
+            gate.metrics.cache_warmed("dropped");
+        }
     }
 }
 

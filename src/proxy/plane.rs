@@ -4,14 +4,17 @@ use crate::base::{Clock, Tasks};
 use crate::config::{Current, Listen};
 use crate::proxy::connection::{Bounds, Connections, Guard};
 use crate::proxy::gate::Gate;
+use crate::proxy::internal::{Door, Key};
+use crate::proxy::lock::FlightLock;
 use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
 use crate::proxy::tokens::Tokens;
+use crate::proxy::warming::Warmer;
 use crate::store::Stores;
 use crate::telemetry::Metrics;
 use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
-use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
+use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::listeners::tls::TlsSettings;
 use pingora::listeners::{ListenerConfig, TcpSocketOptions};
 use pingora::proxy::{HttpProxy, http_proxy};
@@ -19,14 +22,10 @@ use pingora::server::Fds;
 use pingora::server::configuration::ServerConf;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
-
-/// A waiter never waits longer than this for another's fetch, whatever its namespace says.
-const LOCK_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Attempts for one request at most; upstreams set their own number below it.
 const ATTEMPTS_MAX: usize = 16;
@@ -77,6 +76,7 @@ pub struct DataPlane {
     service: Service<Guard<HttpProxy<Gate>>>,
     fds: Fds,
     connections: Arc<Connections>,
+    warmer: Arc<Warmer>,
 }
 
 impl DataPlane {
@@ -91,14 +91,17 @@ impl DataPlane {
             Arc::clone(metrics),
             Arc::clone(clock),
         )));
-        let lock: &'static CacheKeyLockImpl = Box::leak(CacheLock::new_boxed(LOCK_AGE_MAX));
+        let lock: &'static CacheKeyLockImpl = Box::leak(Box::new(FlightLock::new()));
         let pools = Arc::new(Pools::new(parts.tasks.clone()));
         let (seen, clock) = (Arc::clone(&pools), Arc::clone(&parts.clock));
         parts.metrics.add_source(move |readings| seen.readings(clock.monotonic_ms(), readings));
         let connections = Arc::<Connections>::default();
         let metrics = Arc::clone(&parts.metrics);
         let current = Arc::clone(&parts.current);
-        let mut proxy = http_proxy(&Arc::new(server_conf()), gate(parts, &pools, storage, lock));
+        let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let door = Door { address: own.local_addr()?, key: Key::draw() };
+        let warmer = Arc::new(Warmer::new(&parts, door.clone()));
+        let mut proxy = http_proxy(&Arc::new(server_conf()), gate(parts, &pools, door, (storage, lock)));
         let mut options = HttpServerOptions::default();
         options.h2c = bound.iter().any(|bound| bound.settings.http2 && bound.settings.tls.is_none());
         options.h2_idle_timeout = Some(current.load().server.connections.idle);
@@ -116,7 +119,15 @@ impl DataPlane {
         for bound in bound {
             add_listener(&mut service, &mut fds, bound)?;
         }
-        Ok(Self { service, fds, connections })
+        let settings = Listen { address: own.local_addr()?, tls: None, http2: false };
+        add_listener(&mut service, &mut fds, Bound { listener: own, settings })?;
+        Ok(Self { service, fds, connections, warmer })
+    }
+
+    /// Makes the requests that fill the cache before clients ask.
+    #[must_use]
+    pub fn warmer(&self) -> Arc<Warmer> {
+        Arc::clone(&self.warmer)
     }
 
     /// Counts the live connections.
@@ -136,8 +147,8 @@ impl DataPlane {
 fn gate(
     parts: Parts,
     pools: &Arc<Pools>,
-    storage: &'static CacheStorage,
-    lock: &'static CacheKeyLockImpl,
+    door: Door,
+    (storage, lock): (&'static CacheStorage, &'static CacheKeyLockImpl),
 ) -> Gate {
     Gate {
         current: parts.current,
@@ -146,6 +157,7 @@ fn gate(
         clock: parts.clock,
         tokens: Tokens::default(),
         pools: Arc::clone(pools),
+        door,
         storage,
         lock,
     }

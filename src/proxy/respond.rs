@@ -2,7 +2,9 @@
 
 use crate::cache::{CacheStatus, Outcome, Scope};
 use crate::limit::Places;
+use crate::proxy::coding;
 use crate::proxy::context::RequestCtx;
+use crate::proxy::flight::Part;
 use crate::proxy::refusal::Refusal;
 use crate::store::Receipt;
 use bytes::Bytes;
@@ -107,11 +109,14 @@ fn add_cache_fields(session: &Session, response: &mut ResponseHeader, ctx: &Requ
             }
         }
     }
+    if let Some((coding, length)) = ctx.cache.coding {
+        coding::describe(response, coding, length)?;
+    }
     let status = CacheStatus {
         outcome,
         ttl_s: ctx.cache.ttl_s,
         is_stored: ctx.cache.is_stored && matches!(outcome, Outcome::Miss | Outcome::Revalidated),
-        is_collapsed: session.cache.lock_duration().is_some_and(|waited| !waited.is_zero()),
+        is_collapsed: ctx.cache.part.as_ref().is_some_and(Part::is_collapsed),
         detail: ctx.cache.bypass.as_ref().map(crate::cache::Bypass::detail).or(ctx.cache.refused),
     };
     response.append_header(CACHE_STATUS, status.value())?;
@@ -128,6 +133,7 @@ pub(super) fn cache_outcome(session: &Session, ctx: &RequestCtx) -> Option<Outco
     }
     Some(match session.cache.phase() {
         CachePhase::Hit => Outcome::Hit,
+        CachePhase::Stale | CachePhase::StaleUpdating if ctx.cache.is_early => Outcome::Hit,
         CachePhase::Stale | CachePhase::StaleUpdating => Outcome::Stale,
         CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => Outcome::Revalidated,
         CachePhase::Bypass => Outcome::Bypass,

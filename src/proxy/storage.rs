@@ -4,8 +4,9 @@
 //! carries the request's fields, and the store picks the variant by the stored response's selecting fields.
 
 use crate::base::{Clock, Digest};
-use crate::cache::{Entry, EntryHead, Label, Lifetime, Namespace};
-use crate::store::{Lookup, Stores};
+use crate::cache::{Demand, Entry, EntryHead, Label, Lifetime, Namespace};
+use crate::proxy::flight::Part;
+use crate::store::Stores;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -38,6 +39,12 @@ pub(super) struct KeyParts {
     pub(super) label: Arc<Label>,
     /// How far the ledger of purges was read before the look-up.
     pub(super) birth: u64,
+    /// What the client's own directives ask for.
+    pub(super) demand: Demand,
+    /// Is this pingora's background revalidation?
+    pub(super) is_background: bool,
+    /// The request's part in single flight.
+    pub(super) part: Part,
 }
 
 /// Rides in the meta of a response that is about to be stored: everything of an entry but its body.
@@ -58,13 +65,15 @@ pub(super) struct Draft {
 pub(super) struct Found {
     /// The entry.
     pub(super) entry: Arc<Entry>,
+    /// Is it fresh and shown to pingora as stale, so that it is refreshed while it is served?
+    pub(super) is_early: bool,
 }
 
 /// The adapter. pingora wants it `&'static`: it is leaked once, where the data plane is built.
 pub(super) struct CacheStorage {
-    stores: Arc<Stores>,
-    metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
+    pub(super) stores: Arc<Stores>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl CacheStorage {
@@ -112,27 +121,7 @@ impl Storage for CacheStorage {
         key: &CacheKey,
         _trace: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let parts = parts(key)?;
-        let entry = match self.stores.entries.lookup(&parts.digest, &parts.request).await {
-            Lookup::Hit(entry, _) => entry,
-            Lookup::Miss => return Ok(None),
-            Lookup::Unavailable => {
-                self.metrics.cache_error(&parts.namespace.name, parts.label.tenant.as_deref());
-                return Ok(None);
-            }
-        };
-        // The key says so already. Should it ever not, nobody gets another tenant's bytes.
-        if entry.head.owner != parts.owner {
-            tracing::error!(key = ?parts.digest, "a stored response belongs to somebody else");
-            return Ok(None);
-        }
-        let mut meta = meta(entry.head.status, &entry.head.headers, &entry.head.lifetime)?;
-        if let Some(tag) = entry.made_tag(self.clock.wall_ms()) {
-            meta.response_header_mut().insert_header(http::header::ETAG, tag)?;
-        }
-        let handler = Hit { body: Some(entry.body.clone()), whole: entry.body.clone() };
-        meta.extensions_mut().insert(Found { entry });
-        Ok(Some((meta, Box::new(handler))))
+        self.look_up(parts(key)?).await
     }
 
     async fn get_miss_handler(
@@ -177,7 +166,8 @@ impl Storage for CacheStorage {
         let Some(found) = meta.extensions().get::<Found>() else { return Ok(false) };
         let status = meta.response_header().status.as_u16();
         let head = self.head(parts, status, meta.headers().clone(), draft(meta)?);
-        self.stores.entries.put(&parts.digest, &parts.request, found.entry.renewed(head));
+        let written = self.stores.entries.put(&parts.digest, &parts.request, found.entry.renewed(head));
+        parts.part.stored(written);
         Ok(true)
     }
 
@@ -205,9 +195,16 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// A stored body on its way to a client.
-struct Hit {
+pub(super) struct Hit {
     body: Option<Bytes>,
     whole: Bytes,
+}
+
+impl Hit {
+    /// The whole body of `entry`.
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self { body: Some(entry.body.clone()), whole: entry.body.clone() }
+    }
 }
 
 #[async_trait]
@@ -247,6 +244,13 @@ impl HandleHit for Hit {
     }
 }
 
+impl Hit {
+    /// Other bytes for the same body.
+    pub(super) fn replace(&mut self, body: Bytes) {
+        (self.body, self.whole) = (Some(body.clone()), body);
+    }
+}
+
 /// A response on its way into the store. Dropped before its end, it stores nothing.
 struct Miss {
     storage: &'static CacheStorage,
@@ -267,6 +271,7 @@ impl HandleMiss for Miss {
             // The client still gets every byte; only the store does not.
             self.is_too_large = true;
             self.body = BytesMut::new();
+            self.parts.part.not_storable(self.status);
         } else if !self.is_too_large {
             self.body.extend_from_slice(&data);
         }
@@ -278,11 +283,13 @@ impl HandleMiss for Miss {
         let is_whole = this.expected.is_none_or(|expected| expected == this.body.len());
         let size = this.body.len();
         if this.is_too_large || !is_whole {
+            this.parts.part.failed();
             return Ok(MissFinishType::Created(0));
         }
         let head = this.storage.head(&this.parts, this.status, this.headers, this.draft);
         let entry = Entry::new(head, this.body.freeze());
-        this.storage.stores.entries.put(&this.parts.digest, &this.parts.request, entry);
+        let written = this.storage.stores.entries.put(&this.parts.digest, &this.parts.request, entry);
+        this.parts.part.stored(written);
         Ok(MissFinishType::Created(size))
     }
 }

@@ -152,9 +152,12 @@ pub(super) fn check_response(gate: &Gate, response: &mut ResponseHeader, ctx: &m
         return Error::e_explain(ErrorType::Custom(fault), "the backend's answer").map_err(Error::into_up);
     }
     let is_switch = status == 101;
+    // Framing is pingora's: it reads the body by this field after us, and by its absence, to the connection's end.
+    let coding = response.headers.get(header::TRANSFER_ENCODING);
+    let is_chunked = coding.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     for name in crate::message::hop_by_hop(&response.headers) {
-        // Framing is pingora's: it reads the body by these fields after us.
-        if name != header::TRANSFER_ENCODING && name != header::UPGRADE && !is_switch {
+        let is_framing = name == header::TRANSFER_ENCODING && is_chunked;
+        if !is_framing && name != header::UPGRADE && !is_switch {
             drop(response.remove_header(&name));
         }
     }

@@ -1,11 +1,12 @@
 //! The cache's store: memory alone, or memory in front of Redis.
 
 use crate::base::Digest;
-use crate::cache::Entry;
+use crate::cache::{Entry, Variant, variant};
 use crate::store::memory_entries::MemoryEntries;
 use crate::store::tiered::TieredEntries;
 use http::HeaderMap;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Where an entry was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,32 @@ pub enum Lookup {
     Miss,
     /// The store did not answer, and this process has nothing either.
     Unavailable,
+}
+
+/// Told once Redis has what was stored, or will not have it.
+#[derive(Debug)]
+pub struct Written(Option<oneshot::Receiver<()>>);
+
+impl Written {
+    /// Nothing is on its way.
+    #[must_use]
+    pub(super) fn at_once() -> Self {
+        Self(None)
+    }
+
+    /// One that is told when the sender is dropped.
+    pub(super) fn pending() -> (oneshot::Sender<()>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(Some(receiver)))
+    }
+
+    /// Waits until then.
+    pub(super) async fn done(self) {
+        if let Some(receiver) = self.0 {
+            // That the sender was dropped is the message.
+            drop(receiver.await);
+        }
+    }
 }
 
 /// The cache's store.
@@ -49,13 +76,34 @@ impl EntryStore {
         }
     }
 
-    /// Stores an entry. Returns at once; Redis is written in the background.
-    pub fn put(&self, key: &Digest, request: &Arc<HeaderMap>, entry: Entry) {
+    /// Stores an entry. Returns at once; Redis is written in the background, and [`Written`] tells when.
+    pub fn put(&self, key: &Digest, request: &Arc<HeaderMap>, entry: Entry) -> Written {
         let entry = Arc::new(entry);
         match self {
-            Self::Memory(memory) => drop(memory.put(key, request, entry)),
+            Self::Memory(memory) => {
+                memory.put(key, request, entry);
+                Written::at_once()
+            }
             Self::Tiered(tiered) => tiered.put(key, request, entry),
         }
+    }
+
+    /// The entry that `request` selects has become heavier: bodies in other codings were made for it.
+    pub fn reweigh(&self, key: &Digest, request: &HeaderMap, entry: &Arc<Entry>) {
+        match self {
+            Self::Memory(memory) => memory.reweigh(key, request, entry),
+            Self::Tiered(tiered) => tiered.memory.reweigh(key, request, entry),
+        }
+    }
+
+    /// The variant of `key` that `request` wants, stored or not, by the selecting fields that this process knows of.
+    #[must_use]
+    pub fn wanted(&self, key: &Digest, request: &HeaderMap) -> Variant {
+        let memory = match self {
+            Self::Memory(memory) => memory,
+            Self::Tiered(tiered) => &tiered.memory,
+        };
+        memory.record(key).map_or(Variant::SINGLE, |record| variant(record.fields(), request))
     }
 
     /// Does the store answer, as far as is known?

@@ -25,6 +25,8 @@ pub struct Held {
     pub since_ms: u64,
     /// The edition of the ledger of purges at which it was last found valid.
     valid_at: Arc<AtomicU64>,
+    /// What the entry weighed when it was put here: the cache adds up what it was told, so this must not change in place.
+    weight: u64,
 }
 
 /// No edition of the ledger.
@@ -46,7 +48,7 @@ struct Bytes;
 impl Weighter<Place, Slot> for Bytes {
     fn weight(&self, _place: &Place, slot: &Slot) -> u64 {
         match slot {
-            Slot::Response(held) => held.entry.weight(),
+            Slot::Response(held) => held.weight,
             Slot::Record(record) => record.weight(),
         }
     }
@@ -183,6 +185,28 @@ impl MemoryEntries {
         self.insert((*key, variant), entry);
     }
 
+    /// Weighs an entry again, if it is still the one that `request` selects.
+    pub fn reweigh(&self, key: &Digest, request: &HeaderMap, entry: &Arc<Entry>) {
+        let mut place = (*key, Variant::SINGLE);
+        if let Some(Slot::Record(record)) = self.cache.get(&place) {
+            let Some(variant) = record.select(request) else { return };
+            place.1 = variant;
+        }
+        if let Some(Slot::Response(held)) = self.cache.get(&place)
+            && Arc::ptr_eq(&held.entry, entry)
+        {
+            self.cache.insert(place, Slot::Response(Held { weight: entry.weight(), ..held }));
+        }
+    }
+
+    /// Takes over the record of a key that the store behind has, where this process knows none.
+    pub fn learn(&self, key: &Digest, record: VaryRecord) {
+        let _only_one = self.records.lock();
+        if self.record(key).is_none() {
+            self.cache.insert((*key, Variant::SINGLE), Slot::Record(Arc::new(record)));
+        }
+    }
+
     /// Forgets what `request` selects under the key.
     pub fn forget(&self, key: &Digest, request: &HeaderMap) {
         let variant = match self.cache.get(&(*key, Variant::SINGLE)) {
@@ -239,7 +263,8 @@ impl MemoryEntries {
 
     fn insert(&self, place: Place, entry: Arc<Entry>) {
         let (since_ms, valid_at) = (self.clock.monotonic_ms(), Arc::new(AtomicU64::new(NEVER)));
-        self.cache.insert(place, Slot::Response(Held { entry, since_ms, valid_at }));
+        let weight = entry.weight();
+        self.cache.insert(place, Slot::Response(Held { entry, since_ms, valid_at, weight }));
     }
 }
 
@@ -322,6 +347,23 @@ mod tests {
         assert_eq!((body(&memory, 1, &accept("a")), memory.gauges().0), (None, 0));
         assert!(put("d", &[ACCEPT]));
         assert_eq!(body(&memory, 1, &accept("a")), None, "a removed variant does not come back");
+    }
+
+    #[test]
+    fn what_has_become_heavier_counts_with_its_new_weight() {
+        let (memory, _) = memory(1 << 20);
+        let mut entry = entry(1_000, "text ".repeat(2_000), &[]);
+        entry.head.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        let (key, entry, any) = (Digest([1; 32]), Arc::new(entry), HeaderMap::new());
+        memory.put(&key, &any, Arc::clone(&entry));
+        let before = memory.gauges().1;
+        let levels = crate::cache::Levels { gzip: Some(6), ..Default::default() };
+        let coded = entry.make_coded(crate::cache::Coding::Gzip, &levels).expect("it saves much");
+        assert_eq!(memory.gauges().1, before, "not in place");
+        memory.reweigh(&key, &any, &entry);
+        assert_eq!(memory.gauges().1, before + coded.len() as u64);
+        memory.remove(&key);
+        assert_eq!(memory.gauges().1, 0);
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! Where counts and entries live: this process, or Redis. Both may fail; neither may take traffic down.
 
+pub mod aside;
 mod backlog;
 pub mod breaker;
 mod denials;
 pub mod entries;
 mod fallback;
+pub mod flight;
+pub mod flights;
 pub mod inspection;
 pub mod limiter;
 pub mod memory_entries;
 pub mod memory_limits;
+mod open;
 pub mod overrides;
 mod parts;
 mod places;
@@ -20,13 +24,19 @@ pub mod snapshot;
 pub mod tiered;
 pub mod top;
 mod totals;
+pub mod turns;
+pub mod warming;
 
+#[cfg(test)]
+mod aside_tests;
 #[cfg(test)]
 mod cluster_tests;
 #[cfg(test)]
 mod contract_tests;
 #[cfg(test)]
 mod fleet_tests;
+#[cfg(test)]
+mod flights_tests;
 #[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]
@@ -40,7 +50,10 @@ mod slots_tests;
 #[cfg(test)]
 mod testing;
 
-pub use entries::{EntryStore, Found, Lookup};
+pub use aside::{Cached, Question};
+pub use entries::{EntryStore, Found, Lookup, Written};
+pub use flight::Flight;
+pub use flights::{FlightKey, Flights, Joined, Patience};
 pub use inspection::{AtRest, Inspection, Seen};
 pub use limiter::{Admission, LimitStore, Limiter, Source};
 pub use overrides::{LiveOverride, LiveOverrides, NotSet};
@@ -49,18 +62,15 @@ pub use receipt::Receipt;
 pub use slots::{Held, SlotRefusal, Slots};
 pub use tiered::TieredEntries;
 pub use top::{Ranking, TopLists};
+pub use turns::Turns;
+pub use warming::Warming;
 
-use crate::base::{Clock, Secret, StoreSettings, StoreUrl, Tasks};
+use crate::base::Tasks;
 use crate::limit::Overrides;
-use crate::store::memory_entries::MemoryEntries;
-use crate::store::memory_limits::MemoryLimits;
-use crate::store::overrides::OVERRIDES_MAX;
-use crate::store::redis::{
-    Connection, Event, Feed, RedisEntries, RedisLimits, RedisOverrides, RedisPurges, RedisSlots, RedisTotals,
-    Roll, Surroundings,
-};
-use crate::telemetry::{Metrics, Reading, StoreName, Tier};
-use std::path::{Path, PathBuf};
+use crate::store::aside::Aside;
+use crate::store::redis::{Connection, Event, Feed, RedisTotals};
+use crate::telemetry::{Reading, StoreName, Tier};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -84,12 +94,20 @@ pub struct Stores {
     pub entries: EntryStore,
     /// What of them is good no more.
     pub purges: Arc<Purges>,
+    /// Who fetches what for whom.
+    pub flights: Arc<Flights>,
+    /// What is to be asked for before clients do.
+    pub warming: Warming,
+    /// Who does what all instances would do.
+    pub turns: Turns,
     /// Limits that single identities were given while running.
     pub live_overrides: LiveOverrides,
     /// Who asks most and who is denied most.
     pub top: TopLists,
     /// What the other instances have counted, where there is a store between them.
     totals: Option<RedisTotals>,
+    /// What [`Stores::cached`] needs.
+    aside: Aside,
     /// Where the counts of this process outlive it.
     snapshot: Option<PathBuf>,
     /// Somebody has changed the overrides.
@@ -99,81 +117,6 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens them and returns at once, also while Redis is down: until it answers, this process decides alone.
-    ///
-    /// # Errors
-    /// [`StoreFailure::Refused`] for a URL that cannot be read.
-    pub fn open(
-        settings: &StoreSettings,
-        clock: &Arc<dyn Clock>,
-        metrics: &Arc<Metrics>,
-        tasks: &Tasks,
-    ) -> Result<Arc<Self>, StoreFailure> {
-        let around = Surroundings {
-            clock: Arc::clone(clock),
-            metrics: Arc::clone(metrics),
-            tasks: tasks.clone(),
-            timeout: settings.timeout,
-            prefix: settings.prefix.clone(),
-        };
-        let open = |name, url: &Secret| Connection::open(name, url, around.clone());
-        let shared = match &settings.url {
-            StoreUrl::Memory => None,
-            StoreUrl::Redis(url) => Some(open(StoreName::Redis, url)?),
-        };
-        let (counts, slots, live_overrides) = match &shared {
-            None => {
-                (LimitStore::Memory, Slots::memory(), LiveOverrides::memory(Arc::clone(clock), OVERRIDES_MAX))
-            }
-            Some(connection) => {
-                let leases = RedisSlots::new(connection.clone(), &settings.prefix, slots::LEASE);
-                let overrides = RedisOverrides::new(connection.clone(), &settings.prefix);
-                let counts = LimitStore::Redis(RedisLimits::new(connection.clone(), &settings.prefix));
-                let overrides = LiveOverrides::shared(overrides, Arc::clone(clock), OVERRIDES_MAX);
-                (counts, Slots::shared(leases, tasks), overrides)
-            }
-        };
-        let roll = shared.clone().map(|connection| Roll::open(connection, &settings.prefix, tasks));
-        let local = MemoryLimits::new(Arc::clone(clock), settings.memory_limits_bytes);
-        // What is in Redis needs none: there the counts of this process are a fallback, and soon out of date.
-        let snapshot = settings.memory_snapshot.clone().filter(|_| settings.url == StoreUrl::Memory);
-        if let Some(path) = &snapshot {
-            read_back(&local, path);
-        }
-        // A connection of its own: a large body must not stand in front of a decision.
-        let cache = match settings.cache_url.as_ref().unwrap_or(&settings.url) {
-            StoreUrl::Memory => None,
-            StoreUrl::Redis(url) => Some(open(StoreName::RedisCache, url)?),
-        };
-        // With the counts where they are shared too: that Redis must not evict anything anyway.
-        let common = shared.or_else(|| cache.clone());
-        let ledger = cache.as_ref().and(common.clone());
-        let ledger = ledger.map(|connection| RedisPurges::new(connection, &settings.prefix));
-        let purges = Arc::new(Purges::new(ledger, Arc::clone(clock)));
-        let memory = MemoryEntries::new(Arc::clone(clock), Arc::clone(&purges), settings.memory_cache_bytes);
-        let entries = match cache {
-            None => EntryStore::Memory(memory),
-            Some(connection) => {
-                let tiers = (memory, RedisEntries::new(connection, &settings.prefix));
-                let (purges, clock, metrics) = (Arc::clone(&purges), Arc::clone(clock), Arc::clone(metrics));
-                EntryStore::Tiered(TieredEntries::new(tiers, purges, clock, metrics, tasks.clone()))
-            }
-        };
-        let limiter = Limiter::new(counts, local, clock, settings).with_roll(roll);
-        let top = TopLists::default();
-        let (told, missed) = (Notify::new(), Notify::new());
-        let totals = common.clone().map(|connection| RedisTotals::new(connection, &settings.prefix));
-        let parts =
-            Self { limiter, slots, entries, purges, live_overrides, top, totals, snapshot, told, missed };
-        let stores = Arc::new(parts);
-        stores.start(tasks);
-        stores.tell_totals(metrics, tasks);
-        if let Some(connection) = common {
-            stores.listen(connection);
-        }
-        Ok(stores)
-    }
-
     /// Starts what has to be done now and then.
     fn start(self: &Arc<Self>, tasks: &Tasks) {
         let swept = Arc::clone(self);
@@ -207,11 +150,14 @@ impl Stores {
         });
         let reading = Arc::clone(self);
         tasks.spawn_until_stop("purges", async move {
+            // The first look comes soon after the store answers: the start waits for it.
+            let mut pause = CONNECT_LOOK;
             loop {
                 if let Err(failure) = reading.purges.read().await {
                     tracing::trace!(%failure, "purges not read");
                 }
-                drop(tokio::time::timeout(purges::READ_EVERY, reading.missed.notified()).await);
+                drop(tokio::time::timeout(pause, reading.missed.notified()).await);
+                pause = pause.saturating_mul(2).min(purges::READ_EVERY);
             }
         });
         let turning = Arc::clone(self);
@@ -238,10 +184,14 @@ impl Stores {
         match event {
             Event::Live => {
                 self.limiter.hears_others(true);
+                self.flights.hears_others(true);
                 self.told.notify_one();
                 self.missed.notify_one();
             }
-            Event::Lost => self.limiter.hears_others(false),
+            Event::Lost => {
+                self.limiter.hears_others(false);
+                self.flights.hears_others(false);
+            }
             Event::Message(text) => self.hear_message(&text),
         }
     }
@@ -254,6 +204,7 @@ impl Stores {
                     self.missed.notify_one();
                 }
             }
+            Some(("flight", flight)) => self.flights.hear(flight),
             _ if text == redis::overrides::MESSAGE => self.told.notify_one(),
             // Of a later version: whatever it means, nothing that is remembered survives it.
             _ => self.limiter.forget_all_denials(),
@@ -291,8 +242,10 @@ impl Stores {
     /// Waits until the stores answer, at most `budget`: requests before that would be counted by this instance alone.
     pub async fn connected(&self, budget: Duration) -> bool {
         let connected = async {
+            // What is fetched before the first look into the ledger of purges cannot be judged later, and is dropped.
             let is_ready = || {
-                self.limiter.is_connected() && self.entries.is_connected() && self.live_overrides.is_loaded()
+                let answers = self.limiter.is_connected() && self.entries.is_connected();
+                answers && self.live_overrides.is_loaded() && self.purges.is_trusted()
             };
             while !is_ready() {
                 tokio::time::sleep(CONNECT_LOOK).await;
@@ -319,17 +272,6 @@ impl Stores {
         readings.push(Reading::StoreUp { store: self.limiter.store_name(), up: self.limiter.is_connected() });
         if matches!(self.entries, EntryStore::Tiered(_)) {
             readings.push(Reading::StoreUp { store: StoreName::RedisCache, up: self.entries.is_connected() });
-        }
-    }
-}
-
-/// Counts of the process before this one. Without them every quota is whole again, which is no reason not to start.
-fn read_back(limits: &MemoryLimits, path: &Path) {
-    let file = path.display();
-    match limits.load(path) {
-        Ok(logs) => tracing::info!(logs, %file, "counts read back"),
-        Err(fault) => {
-            tracing::warn!(%fault, %file, "store.memory.snapshot is not used: all counts begin at 0");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::base::{Clock, Digest, Tasks};
 use crate::cache::{Entry, Standing, Variant, VaryRecord};
-use crate::store::entries::{Found, Lookup};
+use crate::store::entries::{Found, Lookup, Written};
 use crate::store::memory_entries::{Held, MemoryEntries};
 use crate::store::purges::Purges;
 use crate::store::redis::{RedisEntries, Stored};
@@ -74,11 +74,14 @@ impl TieredEntries {
             Ok(Stored::Response(entry, record)) => match recent {
                 // Our own newer one may still be on its way.
                 Some(recent) if recent.entry.head.stored_ms > entry.head.stored_ms => hit(recent),
-                _ => self
-                    .found(key, entry, record)
-                    .unwrap_or_else(|| self.nothing(&Stored::NoVariant, recent, key, request)),
+                _ => self.found(key, entry, record).unwrap_or_else(|| self.gone(recent, key, request)),
             },
-            Ok(nothing) => self.nothing(&nothing, recent, key, request),
+            Ok(Stored::NoVariant(record)) => {
+                // Which fields select, all instances should know: requests for one variant then wait for each other only.
+                self.memory.learn(key, record);
+                self.gone(recent, key, request)
+            }
+            Ok(nothing) => self.nothing(&nothing, recent, key),
             // Better an answer that another instance may have replaced than a storm of misses.
             Err(_) => held.as_ref().map_or(Lookup::Unavailable, hit),
         }
@@ -90,16 +93,28 @@ impl TieredEntries {
 
     /// What is recent may still be on its way to Redis. Anything else was removed by somebody, and this process must
     /// not bring it back when Redis fails.
-    fn nothing(&self, stored: &Stored, recent: Option<&Held>, key: &Digest, request: &HeaderMap) -> Lookup {
+    fn nothing(&self, stored: &Stored, recent: Option<&Held>, key: &Digest) -> Lookup {
         if matches!(stored, Stored::Damaged) {
             self.metrics.store_error(StoreName::RedisCache, "damaged");
         }
-        match (recent, stored) {
-            (Some(recent), _) => return hit(recent),
-            (None, Stored::NoVariant) => self.memory.forget(key, request),
-            (None, _) => self.memory.remove(key),
-        }
-        Lookup::Miss
+        recent.map_or_else(
+            || {
+                self.memory.remove(key);
+                Lookup::Miss
+            },
+            hit,
+        )
+    }
+
+    /// The same where the key has other variants.
+    fn gone(&self, recent: Option<&Held>, key: &Digest, request: &HeaderMap) -> Lookup {
+        recent.map_or_else(
+            || {
+                self.memory.forget(key, request);
+                Lookup::Miss
+            },
+            hit,
+        )
     }
 
     fn found(
@@ -122,22 +137,25 @@ impl TieredEntries {
     }
 
     /// Memory at once, Redis in the background.
-    pub(super) fn put(&self, key: &Digest, request: &Arc<HeaderMap>, entry: Arc<Entry>) {
+    pub(super) fn put(&self, key: &Digest, request: &Arc<HeaderMap>, entry: Arc<Entry>) -> Written {
         let units = u32::try_from(entry.weight() / WRITE_UNIT_BYTES + 1).unwrap_or(u32::MAX);
         self.memory.put(key, request, Arc::clone(&entry));
         let Ok(permit) = Arc::clone(&self.writes).try_acquire_many_owned(units) else {
             self.metrics.store_error(StoreName::RedisCache, "dropped");
-            return;
+            return Written::at_once();
         };
         let (redis, key, now_ms) = (self.redis.clone(), *key, self.clock.wall_ms());
         // The selecting fields are not known before the record has been read.
         let request = Arc::clone(request);
+        let (writing, written) = Written::pending();
         self.tasks.spawn("cache write", async move {
             if let Err(failure) = redis.put(&key, &request, &entry, now_ms).await {
                 tracing::debug!(%failure, "response not stored in Redis");
             }
             drop(permit);
+            drop(writing);
         });
+        written
     }
 }
 

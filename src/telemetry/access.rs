@@ -65,6 +65,8 @@ pub struct AccessRecord<'a> {
     pub refusal: Option<&'static str>,
     /// The client's `User-Agent`.
     pub user_agent: Option<&'a str>,
+    /// Is it a request of ours, made to fill the cache?
+    pub is_warming: bool,
 }
 
 /// Writes the line; costs a comparison when nobody listens.
@@ -100,6 +102,7 @@ pub fn access(record: &AccessRecord<'_>) {
         tier = tier.as_deref(),
         refusal = record.refusal,
         user_agent = user_agent.as_deref(),
+        warming = record.is_warming.then_some(true),
     );
 }
 

@@ -180,8 +180,12 @@ families! {
         => "Look-ups of the cache that failed; the request went on without it.";
     cache_coalesced: IntCounter "tidegate_cache_coalesced_total"
         => "Requests that waited for another request's answer instead of asking the upstream.";
+    cache_flights: IntCounterVec "tidegate_cache_flights_total" ["result"]
+        => "Requests that missed: led (asked the upstream for all who want the same), waited (for another's answer, here or in another instance), timed_out (waited too long and asked), uncacheable (asked: such answers are not storable), crowded (asked: too many wait already).";
     cache_purges: IntCounterVec "tidegate_cache_purges_total" ["source"]
         => "Purges by what asked for them: write (a successful unsafe request), api, webhook, method (PURGE).";
+    cache_warmed: IntCounterVec "tidegate_cache_warmed_total" ["result"]
+        => "Requests that Tidegate made to fill its cache: stored, fresh (left alone), unstored, failed; dropped (refreshes after writes that were not made).";
     cache_ledger: IntGaugeVec "tidegate_cache_ledger" ["kind"]
         => "What the ledger of purges holds: name, and pattern (compared one by one at each look-up, 256 at most).";
     cache_entries: IntGaugeVec "tidegate_cache_entries" ["tier"]

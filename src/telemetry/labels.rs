@@ -67,6 +67,35 @@ impl CacheResult {
     }
 }
 
+/// How a request that missed came to its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlightResult {
+    /// It asked the origin, and others may have waited for it.
+    Led,
+    /// It waited for another's answer.
+    Waited,
+    /// It waited too long for another's answer and asked the origin itself.
+    TimedOut,
+    /// It asked the origin, because such an answer is not storable.
+    Uncacheable,
+    /// It asked the origin, because too many wait already.
+    Crowded,
+}
+
+impl FlightResult {
+    /// The label value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Led => "led",
+            Self::Waited => "waited",
+            Self::TimedOut => "timed_out",
+            Self::Uncacheable => "uncacheable",
+            Self::Crowded => "crowded",
+        }
+    }
+}
+
 /// Which store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreName {

@@ -259,6 +259,7 @@ mod tests {
             api_key: None,
             tier: None,
             refusal: None,
+            is_warming: false,
             user_agent: Some("curl\r\nstatus=500 \"quoted\""),
         }
     }

@@ -4,7 +4,7 @@
 use crate::telemetry::cache_stats::{CacheEvent, CacheReport, CacheStats, CacheStatsBy};
 use crate::telemetry::families::Families;
 use crate::telemetry::labels::{
-    CacheResult, LimitDecision, ReloadResult, StoreName, method_label, status_label,
+    CacheResult, FlightResult, LimitDecision, ReloadResult, StoreName, method_label, status_label,
 };
 use crate::telemetry::readings::{Reading, Sources};
 use parking_lot::Mutex;
@@ -172,10 +172,20 @@ impl Metrics {
         self.cache_stats.count(namespace, tenant, CacheEvent::Coalesced);
     }
 
+    /// A request that missed joined a flight, or did not have to.
+    pub fn cache_flight(&self, result: FlightResult) {
+        self.families.cache_flights.with_label_values(&[result.as_str()]).inc();
+    }
+
     /// Stored responses were purged, in `purges` ways at once.
     pub fn cache_purges(&self, source: &'static str, purges: u64) {
         self.families.cache_purges.with_label_values(&[source]).inc_by(purges);
         self.cache_stats.count_purges(purges);
+    }
+
+    /// A request of our own for the cache ended so: `stored`, `fresh`, `unstored`, `failed`; or was not made: `dropped`.
+    pub fn cache_warmed(&self, result: &'static str) {
+        self.families.cache_warmed.with_label_values(&[result]).inc();
     }
 
     /// A store operation took `duration`, whatever its outcome.
@@ -331,7 +341,8 @@ mod tests {
         metrics.cache_request("content", None, CacheResult::Hit);
         metrics.cache_stored("content", None);
         metrics.cache_error("content", None);
-        metrics.cache_purges("api", 1);
+        metrics.cache_warmed("stored");
+        metrics.cache_purges("write", 2);
         metrics.store_error(StoreName::Redis, "timeout");
         metrics.store_duration(StoreName::Redis, "admit", second);
         metrics.identity_rejection("expired");
@@ -349,7 +360,6 @@ mod tests {
                 Reading::BreakerOpen { upstream, servers: 0 },
                 Reading::LimitMemory { keys: 1, bytes: 2, expired: 3, evicted: 0 },
                 Reading::LimitFleet { instances: 3, feed_up: true, denials: 4, owed: 0, owed_dropped: 0 },
-                Reading::CacheLedger { names: 1, patterns: 0 },
                 Reading::LogLinesDropped(5),
             ]);
         });

@@ -44,6 +44,16 @@ async fn a_broken_answer_is_a_bad_gateway() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
+/// RFC 9112 section 6.3, fourth item.
+#[tokio::test]
+async fn an_answer_in_a_coding_that_nobody_knows_ends_with_the_connection() {
+    let (_origin, gate) =
+        gate(|_| Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: qxyz\r\n\r\nabc").close()).await;
+    let answer = get(&gate, "1.1").await.expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "abc"));
+    assert_ne!(answer.header("transfer-encoding"), "qxyz");
+}
+
 /// c45, c46 and B3.
 #[tokio::test]
 async fn a_cut_body_reaches_the_client_as_cut_and_is_not_stored() {

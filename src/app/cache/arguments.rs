@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::app::cli::{AdminArgs, CONFIG_HELP};
+use crate::app::warm::WarmArgs;
 
 /// Options of `cache`.
 #[derive(Debug, Args)]
@@ -32,6 +33,8 @@ pub enum CacheAction {
     Purge(PurgeArgs),
     /// What is stored for a GET; never its body
     Entry(EntryArgs),
+    /// Have paths asked for before clients do, on behalf of the identities of `cache.warm`
+    Warm(WarmArgs),
 }
 
 /// Options of `cache stats`.

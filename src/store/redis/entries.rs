@@ -30,7 +30,7 @@ pub enum Stored {
     /// A response; with the record where the key has variants.
     Response(Arc<Entry>, Option<(VaryRecord, Variant)>),
     /// Nothing for this request, but the key has other variants.
-    NoVariant,
+    NoVariant(VaryRecord),
     /// Nothing under the key.
     Nothing,
     /// Bytes that are no response of this key: damaged, foreign, of another version. As good as nothing.
@@ -78,11 +78,11 @@ impl RedisEntries {
             Some(Ok(record)) => Some(record),
             Some(Err(_fault)) => return Ok(Stored::Damaged),
         };
-        let wanted = match &record {
-            None => Variant::SINGLE,
+        let (wanted, record) = match record {
+            None => (Variant::SINGLE, None),
             Some(record) => match record.select(request) {
-                Some(variant) => variant,
-                None => return Ok(Stored::NoVariant),
+                Some(variant) => (variant, Some(record)),
+                None => return Ok(Stored::NoVariant(record)),
             },
         };
         let response = if wanted == guess { response } else { self.response(key, wanted).await? };
@@ -96,7 +96,7 @@ impl RedisEntries {
         record: Option<(VaryRecord, Variant)>,
     ) -> Result<Stored, StoreFailure> {
         let Some(bytes) = response else {
-            return Ok(if record.is_some() { Stored::NoVariant } else { Stored::Nothing });
+            return Ok(record.map_or(Stored::Nothing, |(record, _)| Stored::NoVariant(record)));
         };
         let opened = match open(&bytes, key) {
             Ok(opened) => opened,
