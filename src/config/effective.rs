@@ -3,7 +3,7 @@
 use crate::base::StoreUrl;
 use crate::base::units::{format_duration, format_size};
 use crate::cache::{Namespace, Warm, WarmIdentity, WarmJob};
-use crate::config::snapshot::{Route, Snapshot};
+use crate::config::snapshot::{Route, Snapshot, WebhookSettings};
 use crate::limit::{Cost, Override, Per, Policy, StatusSet, Window, Windows};
 use crate::upstream::UpstreamSettings;
 use serde_json::{Map, Value, json};
@@ -62,17 +62,18 @@ pub fn effective(snapshot: &Snapshot) -> Value {
         "upstreams": named(upstreams, |upstream| (&upstream.name, upstream_value(upstream))),
         "limits": named(policies, |policy| (&policy.name, policy_value(policy))),
         "cache": {
-            "webhook": cache.webhook.as_ref().map(|webhook| json!({
-                "secret": "***",
-                "tolerance": format_duration(webhook.tolerance),
-                "mode": webhook.mode,
-            })),
+            "webhook": cache.webhook.as_ref().map(webhook_value),
             "purge_from": cache.purge_from.iter().map(ToString::to_string).collect::<Vec<String>>(),
             "namespaces": named(namespaces, |space| (&space.name, namespace_value(space))),
             "warm": warm.as_ref().map(|warm| warm_value(warm)),
         },
         "routes": routes.iter().map(|(_, route)| route_value(route, upstreams)).collect::<Vec<Value>>(),
     })
+}
+
+fn webhook_value(webhook: &WebhookSettings) -> Value {
+    let WebhookSettings { secret: _, tolerance, mode } = webhook;
+    json!({"secret": "***", "tolerance": format_duration(*tolerance), "mode": mode})
 }
 
 fn named<T>(list: &[Arc<T>], of: impl Fn(&T) -> (&Arc<str>, Value)) -> Value {
