@@ -6,7 +6,7 @@ use crate::proxy::flight::Part;
 use crate::proxy::gate::Gate;
 use crate::proxy::internal::Errand;
 use crate::proxy::storage::{Draft, Found, KeyParts, meta};
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderName, Method, Version};
 use pingora::cache::key::CacheKey;
 use pingora::cache::{CacheMeta, CacheOptionOverrides, ForcedFreshness, NoCacheReason, RespCacheable};
 use pingora::http::ResponseHeader;
