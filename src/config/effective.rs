@@ -3,7 +3,7 @@
 use crate::base::StoreUrl;
 use crate::base::units::{format_duration, format_size};
 use crate::cache::{Namespace, Warm, WarmIdentity, WarmJob};
-use crate::config::snapshot::{Route, Snapshot};
+use crate::config::snapshot::{Route, ServerSettings, Snapshot};
 use crate::limit::{Cost, Override, Per, Policy, StatusSet, Window, Windows};
 use crate::upstream::UpstreamSettings;
 use serde_json::{Map, Value, json};
@@ -14,35 +14,8 @@ use std::sync::Arc;
 pub fn effective(snapshot: &Snapshot) -> Value {
     let Snapshot { server, admin, store, upstreams, policies, namespaces, cache, warm, routes, .. } =
         snapshot;
-    let listen: Vec<Value> = server
-        .listen
-        .iter()
-        .map(|listen| json!({"address": listen.address.to_string(), "tls": listen.tls.is_some(), "http2": listen.http2}))
-        .collect();
-    let limits = &server.request;
     json!({
-        "server": {
-            "listen": listen,
-            "request": {
-                "head_bytes": format_size(limits.head_bytes as u64),
-                "fields": limits.fields,
-                "line_bytes": format_size(limits.line_bytes as u64),
-                "body_bytes": format_size(limits.body_bytes),
-                "head_timeout": format_duration(limits.head_timeout),
-                "body_min_rate": limits.body_min_rate,
-            },
-            "connections": {
-                "max": server.connections.max,
-                "per_address": server.connections.per_address,
-                "idle": format_duration(server.connections.idle),
-            },
-            "compression": {
-                "gzip": server.compression.gzip,
-                "brotli": server.compression.brotli,
-                "zstd": server.compression.zstd,
-            },
-            "drain": format_duration(server.drain),
-        },
+        "server": server_value(server),
         "admin": {"listen": admin.listen.to_string(), "token": admin.token.as_ref().map(|_| "***")},
         "store": {
             "url": store_word(&store.url),
@@ -72,6 +45,37 @@ pub fn effective(snapshot: &Snapshot) -> Value {
             "warm": warm.as_ref().map(|warm| warm_value(warm)),
         },
         "routes": routes.iter().map(|(_, route)| route_value(route, upstreams)).collect::<Vec<Value>>(),
+    })
+}
+
+fn server_value(server: &ServerSettings) -> Value {
+    let listen: Vec<Value> = server
+        .listen
+        .iter()
+        .map(|listen| json!({"address": listen.address.to_string(), "tls": listen.tls.is_some(), "http2": listen.http2}))
+        .collect();
+    let limits = &server.request;
+    json!({
+        "listen": listen,
+        "request": {
+            "head_bytes": format_size(limits.head_bytes as u64),
+            "fields": limits.fields,
+            "line_bytes": format_size(limits.line_bytes as u64),
+            "body_bytes": format_size(limits.body_bytes),
+            "head_timeout": format_duration(limits.head_timeout),
+            "body_min_rate": limits.body_min_rate,
+        },
+        "connections": {
+            "max": server.connections.max,
+            "per_address": server.connections.per_address,
+            "idle": format_duration(server.connections.idle),
+        },
+        "compression": {
+            "gzip": server.compression.gzip,
+            "brotli": server.compression.brotli,
+            "zstd": server.compression.zstd,
+        },
+        "drain": format_duration(server.drain),
     })
 }
 

@@ -342,6 +342,7 @@ mod tests {
         metrics.cache_stored("content", None);
         metrics.cache_error("content", None);
         metrics.cache_warmed("stored");
+        metrics.cache_flight(FlightResult::Led);
         metrics.cache_purges("write", 2);
         metrics.store_error(StoreName::Redis, "timeout");
         metrics.store_duration(StoreName::Redis, "admit", second);
