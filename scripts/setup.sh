@@ -80,7 +80,7 @@ deny() {
     environment .venv-deny scripts/deny-requirements.txt
 }
 
-# With the packages that only a checkout of the suite's repository needs left out: CI runs the published one.
+# The suite and its packages, exactly as the lock file lists them, without running any script of theirs.
 conformance() {
     build
     local missing=()
@@ -95,7 +95,7 @@ conformance() {
     if cmp -s "$folder/package-lock.json" "$folder/node_modules/.listed"; then
         return 0
     fi
-    npm ci --prefix "$folder" --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error
     cp "$folder/package-lock.json" "$folder/node_modules/.listed"
 }
 

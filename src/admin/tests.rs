@@ -60,6 +60,12 @@ impl Admin {
         let metrics = Arc::new(Metrics::new(0).expect("metrics"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let stores = Stores::open(&snapshot.store, &clock, &metrics, &Tasks::new()).expect("memory stores");
+        let read = Arc::downgrade(&stores);
+        metrics.add_source(move |readings| {
+            if let Some(stores) = read.upgrade() {
+                stores.readings(readings);
+            }
+        });
         let (reload, reloads) = mpsc::channel(1);
         let parts = AdminParts {
             current: Arc::new(ArcSwap::from_pointee(snapshot)),

@@ -116,7 +116,7 @@ fn explain_request(args: ExplainArgs, env: Env) -> anyhow::Result<()> {
 }
 
 fn explain_offline(args: ExplainArgs, env: Env) -> anyhow::Result<Explanation> {
-    let response = answered(&args)?.map(|(status, headers)| AskedResponse { status, headers });
+    let response = answered(&args)?;
     let snapshot = Origin::file(args.config, env)?.load(1)?.snapshot;
     let headers = args.headers.iter().map(|line| field(line)).collect::<anyhow::Result<_>>()?;
     let now_s = SystemClock::new().wall_ms() / 1_000;
@@ -130,7 +130,7 @@ fn explain_live(args: ExplainArgs, env: Env) -> anyhow::Result<Explanation> {
     let client = Client::of(&args.admin, args.config, env)?;
     let headers = united(args.headers.iter().map(|line| field(line)).collect::<anyhow::Result<_>>()?);
     let mut question = json!({"method": args.method, "url": args.url, "headers": headers, "ip": args.ip});
-    if let (Some((status, headers)), Value::Object(question)) = (response, &mut question) {
+    if let (Some(AskedResponse { status, headers }), Value::Object(question)) = (response, &mut question) {
         question.insert("response".to_owned(), json!({"status": status, "headers": united(headers)}));
     }
     let asked = client.ask(http::Method::POST, "/api/v1/explain", Some(&question));
@@ -148,7 +148,7 @@ fn united(fields: Vec<(String, String)>) -> BTreeMap<String, String> {
 }
 
 /// The response that is asked about: `HTTP/1.1 200 OK`, `HTTP 200` or `200`, and its fields.
-fn answered(args: &ExplainArgs) -> anyhow::Result<Option<(u16, Vec<(String, String)>)>> {
+fn answered(args: &ExplainArgs) -> anyhow::Result<Option<AskedResponse>> {
     let Some(line) = &args.response else { return Ok(None) };
     let words: Vec<&str> = line.split_whitespace().collect();
     let status = match words.as_slice() {
@@ -158,8 +158,8 @@ fn answered(args: &ExplainArgs) -> anyhow::Result<Option<(u16, Vec<(String, Stri
     };
     let status =
         status.parse().with_context(|| format!("`{line}` is no status; write --response 'HTTP 200'"))?;
-    let fields = args.response_headers.iter().map(|line| field(line)).collect::<anyhow::Result<_>>()?;
-    Ok(Some((status, fields)))
+    let headers = args.response_headers.iter().map(|line| field(line)).collect::<anyhow::Result<_>>()?;
+    Ok(Some(AskedResponse { status, headers }))
 }
 
 fn limits(args: LimitArgs, env: Env) -> anyhow::Result<()> {

@@ -163,7 +163,8 @@ fn may_share(input: &ResponseInput<'_>, directives: &ResponseDirectives) -> bool
     let credentials = input.request.contains_key(AUTHORIZATION)
         || caller.rejected_credential
         || caller.user.is_some()
-        || caller.api_key.is_some();
+        || caller.api_key.is_some()
+        || caller.tenant.is_some();
     let allowed = directives.public || directives.must_revalidate || directives.s_maxage_s.is_some();
     input.namespace.scope != Scope::Public || !credentials || allowed
 }

@@ -3,7 +3,7 @@
 use crate::base::StoreUrl;
 use crate::base::units::{format_duration, format_size};
 use crate::cache::{Namespace, Warm, WarmIdentity, WarmJob};
-use crate::config::snapshot::{Route, ServerSettings, Snapshot};
+use crate::config::snapshot::{Route, Snapshot, WebhookSettings};
 use crate::limit::{Cost, Override, Per, Policy, StatusSet, Window, Windows};
 use crate::upstream::UpstreamSettings;
 use serde_json::{Map, Value, json};
@@ -14,8 +14,35 @@ use std::sync::Arc;
 pub fn effective(snapshot: &Snapshot) -> Value {
     let Snapshot { server, admin, store, upstreams, policies, namespaces, cache, warm, routes, .. } =
         snapshot;
+    let listen: Vec<Value> = server
+        .listen
+        .iter()
+        .map(|listen| json!({"address": listen.address.to_string(), "tls": listen.tls.is_some(), "http2": listen.http2}))
+        .collect();
+    let limits = &server.request;
     json!({
-        "server": server_value(server),
+        "server": {
+            "listen": listen,
+            "request": {
+                "head_bytes": format_size(limits.head_bytes as u64),
+                "fields": limits.fields,
+                "line_bytes": format_size(limits.line_bytes as u64),
+                "body_bytes": format_size(limits.body_bytes),
+                "head_timeout": format_duration(limits.head_timeout),
+                "body_min_rate": limits.body_min_rate,
+            },
+            "connections": {
+                "max": server.connections.max,
+                "per_address": server.connections.per_address,
+                "idle": format_duration(server.connections.idle),
+            },
+            "compression": {
+                "gzip": server.compression.gzip,
+                "brotli": server.compression.brotli,
+                "zstd": server.compression.zstd,
+            },
+            "drain": format_duration(server.drain),
+        },
         "admin": {"listen": admin.listen.to_string(), "token": admin.token.as_ref().map(|_| "***")},
         "store": {
             "url": store_word(&store.url),
@@ -35,11 +62,7 @@ pub fn effective(snapshot: &Snapshot) -> Value {
         "upstreams": named(upstreams, |upstream| (&upstream.name, upstream_value(upstream))),
         "limits": named(policies, |policy| (&policy.name, policy_value(policy))),
         "cache": {
-            "webhook": cache.webhook.as_ref().map(|webhook| json!({
-                "secret": "***",
-                "tolerance": format_duration(webhook.tolerance),
-                "mode": webhook.mode,
-            })),
+            "webhook": cache.webhook.as_ref().map(webhook_value),
             "purge_from": cache.purge_from.iter().map(ToString::to_string).collect::<Vec<String>>(),
             "namespaces": named(namespaces, |space| (&space.name, namespace_value(space))),
             "warm": warm.as_ref().map(|warm| warm_value(warm)),
@@ -48,35 +71,9 @@ pub fn effective(snapshot: &Snapshot) -> Value {
     })
 }
 
-fn server_value(server: &ServerSettings) -> Value {
-    let listen: Vec<Value> = server
-        .listen
-        .iter()
-        .map(|listen| json!({"address": listen.address.to_string(), "tls": listen.tls.is_some(), "http2": listen.http2}))
-        .collect();
-    let limits = &server.request;
-    json!({
-        "listen": listen,
-        "request": {
-            "head_bytes": format_size(limits.head_bytes as u64),
-            "fields": limits.fields,
-            "line_bytes": format_size(limits.line_bytes as u64),
-            "body_bytes": format_size(limits.body_bytes),
-            "head_timeout": format_duration(limits.head_timeout),
-            "body_min_rate": limits.body_min_rate,
-        },
-        "connections": {
-            "max": server.connections.max,
-            "per_address": server.connections.per_address,
-            "idle": format_duration(server.connections.idle),
-        },
-        "compression": {
-            "gzip": server.compression.gzip,
-            "brotli": server.compression.brotli,
-            "zstd": server.compression.zstd,
-        },
-        "drain": format_duration(server.drain),
-    })
+fn webhook_value(webhook: &WebhookSettings) -> Value {
+    let WebhookSettings { secret: _, tolerance, mode } = webhook;
+    json!({"secret": "***", "tolerance": format_duration(*tolerance), "mode": mode})
 }
 
 fn named<T>(list: &[Arc<T>], of: impl Fn(&T) -> (&Arc<str>, Value)) -> Value {

@@ -19,6 +19,18 @@ const FORWARDED_FAMILY: &str = "x-forwarded-";
 /// cache key, so none may reach the backend from a client.
 const NEVER_FROM_CLIENTS: &[&str] = &[
     "x-host",
+    "x-original-host",
+    "x-http-host-override",
+    "x-host-override",
+    "x-backend-host",
+    "x-scheme",
+    "x-url-scheme",
+    "front-end-https",
+    "x-script-name",
+    "x-original-uri",
+    "x-envoy-original-path",
+    // CGI makes HTTP_PROXY of it, which many libraries take for their own proxy (CVE-2016-5385).
+    "proxy",
     "x-real-ip",
     "true-client-ip",
     "cf-connecting-ip",
@@ -42,6 +54,34 @@ pub struct Received<'r> {
     pub scheme: &'r str,
     /// The checked authority of the request, empty when it has none (HTTP/1.0).
     pub authority: &'r str,
+}
+
+/// What a request field that no client can set tells the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// The user.
+    User,
+    /// The tenant.
+    Tenant,
+    /// The sender's address and its way here.
+    Sender,
+    /// The scheme or the host that was asked for.
+    Target,
+    /// Nothing: the field never gets there.
+    Nothing,
+}
+
+/// What `name` tells the backend; `None` for the fields that are the client's to write.
+pub(super) fn fact(forward: &Forward, guarded: &Guarded, name: &HeaderName) -> Option<Fact> {
+    let name = hyphenated(name);
+    let is = |other: &Option<HeaderName>| other.as_ref().is_some_and(|other| hyphenated(other) == name);
+    match () {
+        () if is(&forward.user) => Some(Fact::User),
+        () if is(&forward.tenant) => Some(Fact::Tenant),
+        () if name == forward.client || name == X_FORWARDED_FOR => Some(Fact::Sender),
+        () if name == X_FORWARDED_HOST || name == X_FORWARDED_PROTO => Some(Fact::Target),
+        () => guarded.covers(&name).then_some(Fact::Nothing),
+    }
 }
 
 /// The names, with hyphens, that only the proxy writes, and that of the API key, which a client may write in that

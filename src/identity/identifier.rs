@@ -11,7 +11,7 @@ use super::address::{Trail, trail};
 use super::api_keys::{ApiKeys, KnownKey};
 use super::caller::Caller;
 use super::claims::is_plain_fact;
-use super::fields::{Guarded, Received, X_FORWARDED_PROTO, forwarded};
+use super::fields::{Fact, Guarded, Received, X_FORWARDED_PROTO, fact, forwarded};
 use super::keys::JwtFault;
 use super::token::{TokenFault, VerifiedToken};
 use super::verifier::JwtVerifier;
@@ -239,6 +239,13 @@ impl Identifier {
     ) -> Vec<(HeaderName, HeaderValue)> {
         let trail = self.trail(received.peer, received.headers);
         forwarded(&self.settings.forward, caller, &trail, received)
+    }
+
+    /// What a request field tells the backend that no client can set; `None` for the client's own. A backend that
+    /// varies on one saw another value than the client sent.
+    #[must_use]
+    pub fn fact(&self, name: &HeaderName) -> Option<Fact> {
+        fact(&self.settings.forward, &self.guarded, name)
     }
 
     fn key(&self, headers: &HeaderMap) -> KeyEvidence<'_> {

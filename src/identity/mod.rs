@@ -21,7 +21,7 @@ pub use algorithm::{ALGORITHM_NAMES, Algorithm, AlgorithmFault};
 pub use api_keys::{ApiKeyFault, ApiKeyRecord, ApiKeys};
 pub use caller::Caller;
 pub use claims::FACT_BYTES_MAX;
-pub use fields::Received;
+pub use fields::{Fact, Received};
 pub use identifier::{Forward, Identifier, IdentityRefusal, IdentitySettings, OnInvalid, TokenEvidence};
 pub use keys::{JwtFault, KeySource};
 pub use token::{TOKEN_BYTES_MAX, TokenFault, VerifiedToken, token_digest};

@@ -169,6 +169,10 @@ pub(super) fn judge_response(
         }
         Storability::Refuse(refused) => return Ok(refuse(ctx, response, refused.detail())),
     };
+    let fact = |name: &HeaderName| ctx.snapshot.identifier.fact(name);
+    let Some(selecting) = crate::cache::beyond_key(selecting, namespace.scope, fact) else {
+        return Ok(refuse(ctx, response, crate::cache::Refused::Vary.detail()));
+    };
     if content_length(headers).is_some_and(|length| length > namespace.max_object) {
         return Ok(refuse(ctx, response, "too-large"));
     }

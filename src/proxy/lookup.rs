@@ -2,8 +2,7 @@
 
 use crate::cache::{Entry, Verdict, early};
 use crate::proxy::storage::{CacheStorage, Found, Hit, KeyParts, meta};
-use crate::store::{Flight, FlightKey, Joined, Lookup};
-use pingora::Result;
+use crate::store::{FlightKey, Joined, Lookup};
 use pingora::cache::CacheMeta;
 use pingora::cache::storage::HitHandler;
 use std::sync::Arc;
@@ -13,6 +12,9 @@ const LOOKS_MAX: usize = 4;
 
 /// The window in which pingora may serve what is shown to it as stale.
 const EARLY_WINDOW_S: u32 = 60;
+
+/// The store did not answer, and this process has nothing either.
+struct Away;
 
 /// What a request needs besides what the store has for it.
 enum Need {
@@ -25,11 +27,13 @@ enum Need {
 
 impl CacheStorage {
     /// What the request is answered from, `None` for a miss. Waits for others where there are some.
-    pub(super) async fn look_up(&self, parts: &KeyParts) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let found = self.find(parts).await;
+    pub(super) async fn look_up(&self, parts: &KeyParts) -> pingora::Result<Option<(CacheMeta, HitHandler)>> {
+        let first = self.find(parts).await;
+        let is_away = first.is_err();
+        let found = first.unwrap_or(None);
         let found = match self.need(parts, found.as_deref()) {
             Need::Nothing => found,
-            Need::Flight => Box::pin(self.coalesce(parts, found)).await,
+            Need::Flight => Box::pin(self.coalesce(parts, found, is_away)).await,
             Need::Origin => {
                 parts.part.ask(None);
                 found
@@ -39,21 +43,21 @@ impl CacheStorage {
     }
 
     /// What the store has for the request.
-    async fn find(&self, parts: &KeyParts) -> Option<Arc<Entry>> {
+    async fn find(&self, parts: &KeyParts) -> Result<Option<Arc<Entry>>, Away> {
         let entry = match self.stores.entries.lookup(&parts.digest, &parts.request).await {
             Lookup::Hit(entry, _) => entry,
-            Lookup::Miss => return None,
+            Lookup::Miss => return Ok(None),
             Lookup::Unavailable => {
                 self.metrics.cache_error(&parts.namespace.name, parts.label.tenant.as_deref());
-                return None;
+                return Err(Away);
             }
         };
         // The key says so already. Should it ever not, nobody gets another tenant's bytes.
         if entry.head.owner != parts.owner {
             tracing::error!(key = ?parts.digest, "a stored response belongs to somebody else");
-            return None;
+            return Ok(None);
         }
-        Some(entry)
+        Ok(Some(entry))
     }
 
     fn need(&self, parts: &KeyParts, found: Option<&Entry>) -> Need {
@@ -80,7 +84,14 @@ impl CacheStorage {
     }
 
     /// Waits for another request's answer, or becomes the one that asks; what there is in the end.
-    async fn coalesce(&self, parts: &KeyParts, mut found: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
+    ///
+    /// A store that `is_away` is not looked into again by who leads: that would cost its time-out once more.
+    async fn coalesce(
+        &self,
+        parts: &KeyParts,
+        mut found: Option<Arc<Entry>>,
+        is_away: bool,
+    ) -> Option<Arc<Entry>> {
         let (entries, flights) = (&self.stores.entries, &self.stores.flights);
         let patience = flights.patience(parts.namespace.coalesce_wait);
         for _ in 0..LOOKS_MAX {
@@ -93,8 +104,8 @@ impl CacheStorage {
                 }
                 Joined::Go(flight) => Some(flight),
             };
-            if flight.as_ref().is_none_or(Flight::is_shared) {
-                found = self.find(parts).await;
+            if flight.as_ref().is_none_or(|flight| flight.is_shared() && !is_away) {
+                found = self.find(parts).await.unwrap_or(None);
                 if matches!(self.need(parts, found.as_deref()), Need::Nothing) {
                     parts.part.collapse();
                     if let Some(flight) = flight {
@@ -121,7 +132,7 @@ impl CacheStorage {
     }
 
     /// The entry as pingora sees it.
-    fn show(&self, parts: &KeyParts, entry: Arc<Entry>) -> Result<(CacheMeta, HitHandler)> {
+    fn show(&self, parts: &KeyParts, entry: Arc<Entry>) -> pingora::Result<(CacheMeta, HitHandler)> {
         let (head, now_ms) = (&entry.head, self.clock.wall_ms());
         let is_early = if parts.is_background {
             early::may_refresh(head, now_ms) && !parts.part.is_elsewhere()

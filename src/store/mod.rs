@@ -23,6 +23,7 @@ pub mod slots;
 pub mod snapshot;
 pub mod tiered;
 pub mod top;
+mod totals;
 pub mod turns;
 pub mod warming;
 
@@ -68,7 +69,7 @@ use crate::base::Tasks;
 use crate::limit::Overrides;
 use crate::store::aside::Aside;
 use crate::store::redis::{Connection, Event, Feed, RedisTotals};
-use crate::telemetry::{CacheShare, CacheStatsBy, Metrics, Reading, StoreName, Tier};
+use crate::telemetry::{Reading, StoreName, Tier};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,9 +80,6 @@ const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// Between two looks whether something is owed to the store.
 const REPAY_EVERY: Duration = Duration::from_millis(100);
-
-/// Between two words to the other instances about what was counted here.
-const TOTALS_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two looks at a connection that is being made.
 const CONNECT_LOOK: Duration = Duration::from_millis(5);
@@ -155,7 +153,9 @@ impl Stores {
             // The first look comes soon after the store answers: the start waits for it.
             let mut pause = CONNECT_LOOK;
             loop {
-                if let Err(failure) = reading.purges.read().await {
+                // A Redis that was never reached has not failed: such looks would open its breaker at every start.
+                let answers = reading.limiter.is_connected() && reading.entries.is_connected();
+                if answers && let Err(failure) = reading.purges.read().await {
                     tracing::trace!(%failure, "purges not read");
                 }
                 drop(tokio::time::timeout(pause, reading.missed.notified()).await);
@@ -169,32 +169,6 @@ impl Stores {
                 turning.top.turn();
             }
         });
-    }
-
-    /// Tells the others every second what this instance has counted.
-    fn tell_totals(&self, metrics: &Arc<Metrics>, tasks: &Tasks) {
-        let Some(totals) = self.totals.clone() else { return };
-        let metrics = Arc::clone(metrics);
-        tasks.spawn_until_stop("totals", async move {
-            loop {
-                tokio::time::sleep(TOTALS_EVERY).await;
-                let mine = CacheShare::of(&metrics.cache_report(CacheStatsBy::Total));
-                if let Err(failure) = totals.tell(&mine.text()).await {
-                    tracing::trace!(%failure, "totals not told");
-                }
-            }
-        });
-    }
-
-    /// What every live instance that shares the store has counted, this one (`mine`) among them. Without a store between
-    /// them that is this one.
-    ///
-    /// # Errors
-    /// [`StoreFailure`]: the others are not known now.
-    pub async fn totals(&self, mine: CacheShare) -> Result<Vec<CacheShare>, StoreFailure> {
-        let Some(totals) = &self.totals else { return Ok(vec![mine]) };
-        let told = totals.all(&mine.text()).await?;
-        Ok(told.iter().filter_map(|text| CacheShare::parse(text)).collect())
     }
 
     /// Hears what other instances have to tell.

@@ -165,6 +165,7 @@ async fn repeated_purges_take_one_place_and_every_key_has_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "each is awaited below")]
 async fn many_purges_at_once_are_all_entered() {
     let server = Redis::start().await;
     let (one, other) = (mirror(&server).await, mirror(&server).await);
@@ -184,6 +185,7 @@ async fn many_purges_at_once_are_all_entered() {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "it measures its patience")]
 async fn eventually_read(purges: &Purges) {
     let began = Instant::now();
     while purges.read().await.is_err() {

@@ -21,7 +21,9 @@ on_both_stores!(
     a_soft_purge_leaves_the_stale_answer_while_it_is_refreshed,
     a_dry_run_counts_and_changes_nothing,
     a_signed_message_purges_once,
-    purge_is_obeyed_from_where_it_may_come_and_refused_from_elsewhere,
+    purge_from_elsewhere_or_with_a_forged_token_is_refused,
+    purge_takes_its_target_from_its_tenant_alone,
+    purge_without_a_tenant_and_a_query_takes_all_of_a_path,
     what_is_stored_is_told_without_its_body,
     the_commands_purge_and_tell,
     explain_knows_what_is_stored,
@@ -49,8 +51,11 @@ async fn gate(store: &Store) -> (Origin, Gate) {
     (origin, gate)
 }
 
+/// A GET by a member of that tenant; of none where it is empty.
 async fn fetch(gate: &Gate, tenant: &str, path: &str) -> Answer {
-    gate.get(path).bearer_auth(token("ada", tenant)).fetch().await
+    let request = gate.get(path);
+    let request = if tenant.is_empty() { request } else { request.bearer_auth(token("ada", tenant)) };
+    request.fetch().await
 }
 
 /// `X-Cache` of a GET by a member of that tenant.
@@ -78,7 +83,7 @@ async fn command(gate: &Gate, arguments: &[&str]) -> String {
 
 async fn a_hard_purge_sends_the_next_request_to_the_origin(store: Store) {
     let (_origin, gate) = gate(&store).await;
-    let places = [("acme", "/a/1"), ("acme", "/b/1?x=1"), ("globex", "/a/1"), ("globex", "/pages/1")];
+    let places = [("acme", "/a/1"), ("acme", "/b/1?x=1"), ("globex", "/a/1"), ("", "/pages/1")];
     for (body, met) in [
         (json!({"tenant": "acme"}), vec![0, 1]),
         (json!({"namespace": "pages"}), vec![3]),
@@ -159,34 +164,47 @@ async fn a_signed_message_purges_once(store: Store) {
     assert_eq!(send(&gate, "two", 0, body).await.json()["duplicate"], true);
 }
 
-async fn purge_is_obeyed_from_where_it_may_come_and_refused_from_elsewhere(store: Store) {
+fn purge_method() -> Method {
+    Method::from_bytes(b"PURGE").expect("a method")
+}
+
+async fn purge_from_elsewhere_or_with_a_forged_token_is_refused(store: Store) {
+    let (_origin, gate) = gate(&store).await;
+    fill(&gate, "acme", "/a/1").await;
+    let elsewhere =
+        web::client_from("127.0.0.2").request(purge_method(), format!("http://{}/a/1", gate.http));
+    let refused = elsewhere.fetch().await;
+    assert_eq!(refused.problem(), (403, "https://tidegate.dev/problems/purge-forbidden".to_owned()));
+    let forged = gate.request(purge_method(), "/a/1").bearer_auth("no.such.token").fetch().await;
+    assert_eq!(forged.status, 403, "it would be everybody's");
+    assert_eq!(cache(&gate, "acme", "/a/1").await, "HIT");
+}
+
+async fn purge_takes_its_target_from_its_tenant_alone(store: Store) {
     let (origin, gate) = gate(&store).await;
-    let method = Method::from_bytes(b"PURGE").expect("a method");
     for path in ["/a/1?x=1", "/a/1?x=2"] {
         fill(&gate, "acme", path).await;
         fill(&gate, "globex", path).await;
     }
-    let elsewhere =
-        web::client_from("127.0.0.2").request(method.clone(), format!("http://{}/a/1", gate.http));
-    let refused = elsewhere.fetch().await;
-    assert_eq!(refused.problem(), (403, "https://tidegate.dev/problems/purge-forbidden".to_owned()));
-    let forged = gate.request(method.clone(), "/a/1").bearer_auth("no.such.token").fetch().await;
-    assert_eq!(forged.status, 403, "it would be everybody's");
-    assert_eq!(cache(&gate, "acme", "/a/1?x=1").await, "HIT");
-
-    let own = gate.request(method.clone(), "/a/1?x=1").bearer_auth(token("ada", "acme")).fetch().await;
+    let own = gate.request(purge_method(), "/a/1?x=1").bearer_auth(token("ada", "acme")).fetch().await;
     assert_eq!((own.status, &own.json()["applied"]), (200, &json!("fleet")));
     let after = [("acme", "/a/1?x=1", "MISS"), ("acme", "/a/1?x=2", "HIT"), ("globex", "/a/1?x=1", "HIT")];
     for (tenant, path, expected) in after {
         assert_eq!(cache(&gate, tenant, path).await, expected, "{tenant} {path}");
     }
-    fill(&gate, "acme", "/a/1?x=1").await;
-    let all = gate.request(method.clone(), "/a//1").header("X-Tidegate-Purge", "soft").fetch().await;
+    assert!(origin.seen().iter().all(|seen| seen.method == "GET"), "PURGE goes no further");
+}
+
+async fn purge_without_a_tenant_and_a_query_takes_all_of_a_path(store: Store) {
+    let (_origin, gate) = gate(&store).await;
+    for tenant in ["acme", "globex"] {
+        fill(&gate, tenant, "/a/1?x=2").await;
+    }
+    let all = gate.request(purge_method(), "/a//1").header("X-Tidegate-Purge", "soft").fetch().await;
     assert_eq!((all.status, &all.json()["mode"]), (200, &json!("soft")));
     for tenant in ["acme", "globex"] {
         assert_eq!(cache(&gate, tenant, "/a/1?x=2").await, "STALE");
     }
-    assert!(origin.seen().iter().all(|seen| seen.method == "GET"), "PURGE goes no further");
 }
 
 #[tokio::test]
@@ -194,8 +212,7 @@ async fn purge_is_a_method_like_any_other_where_nobody_may() {
     let origin = origin().await;
     let sections = SECTIONS.replace("  purge_from: [127.0.0.1]\n", "");
     let gate = Gate::start(&Setup::new(origin.address()).with(HS256).with(&sections)).await;
-    let method = Method::from_bytes(b"PURGE").expect("a method");
-    assert_eq!(gate.request(method, "/a/1").fetch().await.status, 200);
+    assert_eq!(gate.request(purge_method(), "/a/1").fetch().await.status, 200);
     assert_eq!(origin.last().method, "PURGE");
 }
 
@@ -204,12 +221,6 @@ async fn what_is_stored_is_told_without_its_body(store: Store) {
     fill(&gate, "acme", "/a/1").await;
     let path = format!("/api/v1/cache/entry?url=http://{}/a/1&tenant=acme", gate.http);
     let entry = async || gate.ask(&path).fetch().await.json();
-    if let Store::Redis(_) = store {
-        eventually("it is in both tiers", async || entry().await["tiers"] == json!(["memory", "redis"]))
-            .await;
-        let at_rest = entry().await["at_rest"].clone();
-        assert_eq!((&at_rest["packed"], &at_rest["apart"]), (&json!(true), &json!(false)), "{at_rest}");
-    }
     let told = entry().await;
     assert_eq!(
         (&told["tier"], &told["status"], &told["tags"]),
@@ -242,6 +253,11 @@ async fn the_commands_purge_and_tell(store: Store) {
     assert!(stats.contains("purges    2 (ledger: 1 names, 1 patterns)\n"), "{stats}");
     let by = command(&gate, &["cache", "stats", "--by", "namespace"]).await;
     assert!(by.starts_with("NAMESPACE  HIT %") && by.contains("\ncontent"), "{by}");
+}
+
+#[tokio::test]
+async fn the_commands_say_what_is_wrong() {
+    let (_origin, gate) = gate(&Store::Memory).await;
     let admin = gate.admin.to_string();
     for (words, code, says) in [
         (["cache", "purge", "--namespace", "contnet"], 1, "did you mean `content`?"),
@@ -276,6 +292,22 @@ async fn explain_knows_what_is_stored(store: Store) {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("\nresponse  stored, fresh for 5m (by the namespace)\n"), "{stdout}");
     assert!(stdout.contains("\n  then    1h while the origin fails\n  tags    a, b\n"), "{stdout}");
+}
+
+#[tokio::test]
+async fn what_redis_keeps_of_an_entry_is_told() {
+    let (_origin, gate) = gate(&Store::Redis(Redis::start().await)).await;
+    fill(&gate, "acme", "/a/1").await;
+    let path = format!("/api/v1/cache/entry?url=http://{}/a/1&tenant=acme", gate.http);
+    let entry = async || gate.ask(&path).fetch().await.json();
+    // What is written while Redis has not answered yet is dropped; it is fetched again when memory no longer vouches for it.
+    eventually("it is in both tiers", async || {
+        cache(&gate, "acme", "/a/1").await;
+        entry().await["tiers"] == json!(["memory", "redis"])
+    })
+    .await;
+    let at_rest = entry().await["at_rest"].clone();
+    assert_eq!((&at_rest["packed"], &at_rest["apart"]), (&json!(true), &json!(false)), "{at_rest}");
 }
 
 #[tokio::test]
@@ -332,13 +364,18 @@ async fn statistics_of_a_fleet_are_the_sum_of_its_instances() {
     fill(&one, "acme", "/a/1").await;
     fill(&two, "acme", "/b/1").await;
     let fleet = async || one.ask("/api/v1/cache/stats?scope=fleet").fetch().await.json();
+    let misses = async |gate: &Gate| {
+        let own = gate.ask("/api/v1/cache/stats").fetch().await.json();
+        assert_eq!(own["scope"], "instance");
+        own["cache_misses"].as_u64().expect("a number")
+    };
+    // A fill may take more than one miss, and a request is counted a moment after its answer is out.
     eventually("both are counted", async || {
-        let told = fleet().await;
-        told["instances"] == 2 && told["cache_misses"] == 2 && told["scope"] == "fleet"
+        let (first, second, told) = (misses(&one).await, misses(&two).await, fleet().await);
+        assert_eq!(told["scope"], "fleet");
+        first > 0 && second > 0 && told["instances"] == 2 && told["cache_misses"] == first + second
     })
     .await;
-    let own = one.ask("/api/v1/cache/stats").fetch().await.json();
-    assert_eq!((&own["cache_misses"], &own["scope"]), (&json!(1), &json!("instance")));
     let told = command(&one, &["cache", "stats", "--fleet"]).await;
     assert!(told.starts_with("of        2 instances since "), "{told}");
     two.process.signal("TERM");

@@ -18,8 +18,13 @@ async fn fleet(size: usize, origin: &Origin, namespace: &str) -> (Store, Vec<Gat
     let store = Store::Redis(Redis::start().await);
     let gates = gates(size, origin, &store, namespace).await;
     for gate in &gates {
-        eventually("it hears the others", async || gate.metric("tidegate_limit_feed_up", &[]).await > 0.0)
-            .await;
+        for (name, labels) in [
+            ("tidegate_limit_feed_up", &[][..]),
+            ("tidegate_store_up", &[("store", "redis")]),
+            ("tidegate_store_up", &[("store", "redis_cache")]),
+        ] {
+            eventually(name, async || gate.metric(name, labels).await > 0.0).await;
+        }
     }
     (store, gates)
 }

@@ -209,7 +209,7 @@ mod tests {
             texts(json!({"tenant": "acme"})),
             [r#"{"m":"hard","t":{"tenant":"acme"},"n":null,"w":"all"}"#]
         );
-        assert_eq!(texts(json!({"namespace": "route-line-3-42"})).len(), 1, "those of routes have names too");
+        assert_eq!(texts(json!({"namespace": "route-line-3-55"})).len(), 1, "those of routes have names too");
     }
 
     #[test]

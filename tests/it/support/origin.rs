@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -37,6 +38,7 @@ pub(crate) struct Reply {
     closes: bool,
     silent: bool,
     waits: Option<Arc<Semaphore>>,
+    afterwards: Option<(Arc<Semaphore>, Vec<u8>)>,
 }
 
 impl Reply {
@@ -56,7 +58,7 @@ impl Reply {
     /// These bytes and nothing else.
     pub(crate) fn raw(bytes: impl AsRef<[u8]>) -> Self {
         let bytes = bytes.as_ref().to_vec();
-        Self { bytes, has_length: false, closes: false, silent: false, waits: None }
+        Self { bytes, has_length: false, closes: false, silent: false, waits: None, afterwards: None }
     }
 
     /// Nothing at all until the peer gives up.
@@ -84,6 +86,12 @@ impl Reply {
         self
     }
 
+    /// These bytes follow on the same connection when `gate` has a permit for them.
+    pub(crate) fn then(mut self, gate: &Arc<Semaphore>, bytes: &str) -> Self {
+        self.afterwards = Some((Arc::clone(gate), bytes.as_bytes().to_vec()));
+        self
+    }
+
     /// The same head without the body, for HEAD and 304.
     fn head_only(&self) -> &[u8] {
         let end = self.bytes.windows(4).position(|four| four == b"\r\n\r\n");
@@ -93,11 +101,19 @@ impl Reply {
 
 type Script = dyn Fn(&Seen) -> Reply + Send + Sync;
 
+/// What its connections share.
+#[derive(Clone)]
+struct Shared {
+    script: Arc<Script>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    bytes: Arc<Mutex<Vec<u8>>>,
+    sent: Arc<AtomicUsize>,
+}
+
 /// A running backend; its connections end with it.
 pub(crate) struct Origin {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    script: Arc<Script>,
+    shared: Shared,
     tasks: Option<JoinSet<()>>,
 }
 
@@ -106,8 +122,12 @@ impl Origin {
     pub(crate) async fn start(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let mut origin = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            seen: Arc::default(),
-            script: Arc::new(script),
+            shared: Shared {
+                script: Arc::new(script),
+                seen: Arc::default(),
+                bytes: Arc::default(),
+                sent: Arc::default(),
+            },
             tasks: None,
         };
         origin.listen().await;
@@ -131,17 +151,27 @@ impl Origin {
 
     /// Everything it was asked so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().clone()
+        self.shared.seen.lock().clone()
     }
 
     /// The last thing it was asked.
     pub(crate) fn last(&self) -> Seen {
-        self.seen.lock().last().cloned().expect("the backend was asked")
+        self.shared.seen.lock().last().cloned().expect("the backend was asked")
     }
 
     /// How often it was asked.
     pub(crate) fn count(&self) -> usize {
-        self.seen.lock().len()
+        self.shared.seen.lock().len()
+    }
+
+    /// Every byte that it got, of all connections, as text.
+    pub(crate) fn wire(&self) -> String {
+        String::from_utf8_lossy(&self.shared.bytes.lock()).into_owned()
+    }
+
+    /// How often it sent what [`Reply::then`] added.
+    pub(crate) fn sent(&self) -> usize {
+        self.shared.sent.load(Ordering::Acquire)
     }
 
     /// Dies: connections are cut, new ones refused.
@@ -155,20 +185,20 @@ impl Origin {
     pub(crate) async fn listen(&mut self) {
         let listener = TcpListener::bind(self.address).await.expect("a free port");
         self.address = listener.local_addr().expect("it listens");
-        let (seen, script) = (Arc::clone(&self.seen), Arc::clone(&self.script));
+        let shared = self.shared.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&seen), Arc::clone(&script)));
+                connections.spawn(serve(stream, shared.clone()));
             }
         });
         self.tasks = Some(tasks);
     }
 }
 
-async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, script: Arc<Script>) {
-    let mut wire = Wire::of(stream);
+async fn serve(stream: TcpStream, shared: Shared) {
+    let mut wire = Wire::recorded(stream, shared.bytes);
     while let Ok(head) = wire.head().await {
         let (start, headers) = split_head(&head);
         let mut words = start.split(' ');
@@ -179,9 +209,9 @@ async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, script: Arc<Scrip
         }
         let Ok(body) = wire.body(&headers, false).await else { return };
         let request = Seen { head, method, target, headers, body };
-        let reply = script(&request);
+        let reply = (shared.script)(&request);
         let is_head = request.method == "HEAD";
-        seen.lock().push(request);
+        shared.seen.lock().push(request);
         if let Some(gate) = &reply.waits {
             gate.acquire().await.expect("never closed").forget();
         }
@@ -191,6 +221,11 @@ async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, script: Arc<Scrip
         }
         let bodiless = reply.has_length && (is_head || reply.bytes.starts_with(b"HTTP/1.1 304"));
         wire.send(if bodiless { reply.head_only() } else { &reply.bytes }).await;
+        if let Some((gate, bytes)) = &reply.afterwards {
+            gate.acquire().await.expect("never closed").forget();
+            wire.send(bytes).await;
+            shared.sent.fetch_add(1, Ordering::Release);
+        }
         if reply.closes {
             return;
         }

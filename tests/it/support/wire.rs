@@ -2,9 +2,11 @@
 
 use crate::support::{Answer, within};
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Wire {
     stream: TcpStream,
     buffer: BytesMut,
+    record: Option<Arc<Mutex<Vec<u8>>>>,
 }
 
 impl Wire {
@@ -23,7 +26,14 @@ impl Wire {
     }
 
     pub(crate) fn of(stream: TcpStream) -> Self {
-        Self { stream, buffer: BytesMut::new() }
+        // What is sent arrives before what happens next, not when the kernel has collected more.
+        stream.set_nodelay(true).expect("an open socket");
+        Self { stream, buffer: BytesMut::new(), record: None }
+    }
+
+    /// The same; what it reads is also added to `record`.
+    pub(crate) fn recorded(stream: TcpStream, record: Arc<Mutex<Vec<u8>>>) -> Self {
+        Self { record: Some(record), ..Self::of(stream) }
     }
 
     /// Sends `bytes` on a new connection and reads one answer. `None`: closed without one.
@@ -152,11 +162,16 @@ impl Wire {
     }
 
     async fn fill(&mut self) -> Result<usize> {
-        self.stream.read_buf(&mut self.buffer).await
+        let read = self.stream.read_buf(&mut self.buffer).await?;
+        if let Some(record) = &self.record {
+            record.lock().extend_from_slice(&self.buffer[self.buffer.len() - read..]);
+        }
+        Ok(read)
     }
 }
 
-/// Start line and fields of a head, bytes outside ASCII kept.
+/// Start line and fields of a head, bytes outside ASCII kept. A line that is no field is left out: whoever tests what
+/// came through looks at the bytes.
 pub(crate) fn split_head(head: &[u8]) -> (String, HeaderMap) {
     let text = String::from_utf8_lossy(head);
     let mut lines = text.split("\r\n");
@@ -164,8 +179,11 @@ pub(crate) fn split_head(head: &[u8]) -> (String, HeaderMap) {
     let mut headers = HeaderMap::new();
     for line in lines.filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
-        let name = HeaderName::try_from(name.trim()).expect("a field name");
-        headers.append(name, HeaderValue::try_from(value.trim()).expect("a field value"));
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::try_from(name.trim()), HeaderValue::try_from(value.trim()))
+        {
+            headers.append(name, value);
+        }
     }
     (start, headers)
 }
