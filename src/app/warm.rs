@@ -167,7 +167,7 @@ fn rows(job: &Job, results: &[&str]) -> String {
 mod tests {
     use super::*;
 
-    fn job(rows: Value, tally: [usize; 5]) -> Job {
+    fn job(rows: &Value, tally: [usize; 5]) -> Job {
         let [items, stored, fresh, unstored, failed] = tally;
         let job = json!({
             "state": "done", "items": items, "done": items, "stored": stored, "fresh": fresh,
@@ -183,7 +183,7 @@ mod tests {
             {"identity": null, "path": "/b", "result": "unstored", "status": 200, "cache": "MISS", "detail": "set-cookie", "ms": 4},
         ]);
         assert_eq!(
-            ended(&job(rows, [2, 1, 0, 1, 0]), None).expect("nothing failed"),
+            ended(&job(&rows, [2, 1, 0, 1, 0]), None).expect("nothing failed"),
             "2 requests: 1 stored, 0 fresh already, 1 not stored\n\
              IDENTITY  PATH  STATUS  MS  WHY\n-         /b    200     4   set-cookie\n"
         );
@@ -195,7 +195,7 @@ mod tests {
             {"identity": "acme", "path": "/a", "result": "failed", "status": 502, "cache": null, "detail": null, "ms": 3},
             {"identity": "b", "path": "/a", "result": null, "status": null, "cache": null, "detail": null, "ms": null},
         ]);
-        let failure = ended(&job(rows, [2, 0, 0, 0, 1]), None).expect_err("one failed").to_string();
+        let failure = ended(&job(&rows, [2, 0, 0, 0, 1]), None).expect_err("one failed").to_string();
         assert!(failure.starts_with("1 of 2 requests failed:\n") && failure.contains("acme"), "{failure}");
     }
 

@@ -204,7 +204,7 @@ impl Warmed {
     pub fn of(status: u16, headers: &HeaderMap) -> (Self, Option<String>) {
         let lines = headers.get_all("cache-status").iter().filter_map(|line| line.to_str().ok());
         // Ours is the last: those of caches nearer the origin stand in front.
-        let ours = lines.flat_map(|line| line.split(',')).map(str::trim).last().unwrap_or_default();
+        let ours = lines.flat_map(|line| line.split(',')).map(str::trim).next_back().unwrap_or_default();
         let mut words = ours.split(';').map(str::trim);
         let is_ours = words.next() == Some("tidegate");
         let words: Vec<&str> = words.filter(|_| is_ours).collect();

@@ -78,7 +78,7 @@ async fn exchange(door: &Door, ask: &Ask<'_>) -> Result<(u16, HeaderMap), NoAnsw
     // The connection only moves bytes: what its end means is for the exchange to say.
     let moving = async {
         drop(connection.await);
-        pending::<()>().await
+        pending::<()>().await;
     };
     tokio::select! {
         answer = exchange => answer,

@@ -34,6 +34,9 @@ const REFRESHES_AT_ONCE: usize = 8;
 const TURN: Duration = Duration::from_secs(30);
 const KEEP_EVERY: Duration = Duration::from_secs(10);
 
+/// After the fleet could not be asked whose turn it is, it is asked again so soon.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// With nothing to do the schedule is looked at again after so long.
 const LOOK_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -157,8 +160,9 @@ impl Warmer {
                 let (Some(every), Some(warm)) = (job.every, &snapshot.warm) else { continue };
                 if planned.due_ms <= now_ms {
                     let next = next_run(every, job.jitter_percent, rand::random());
+                    let is_settled = self.begin(warm, job, every).await;
+                    let next = if is_settled { next } else { ASK_AGAIN.min(next) };
                     planned.due_ms = now_ms.saturating_add(crate::base::clock::millis(next));
-                    self.begin(warm, job, every).await;
                 }
             }
             let due_ms = plan.values().map(|planned| planned.due_ms).min();
@@ -169,9 +173,15 @@ impl Warmer {
         }
     }
 
-    /// One instance of a fleet runs the job; the turn lasts until shortly before that instance's next one.
-    async fn begin(&self, warm: &Warm, job: &WarmJob, every: Duration) {
+    /// One instance of a fleet runs the job; the turn lasts until shortly before that instance's next one. `false`: nobody knows
+    /// whose turn it is. What would be stored could not be shared then, and the origin has enough to do.
+    async fn begin(&self, warm: &Warm, job: &WarmJob, every: Duration) -> bool {
         let name = &*job.name;
+        // What is stored before the purges are known is good no more once they are.
+        if let Err(failure) = self.stores.purges.trust().await {
+            tracing::debug!(name, %failure, "warm job put off");
+            return false;
+        }
         let turn = next_run(every, job.jitter_percent, 0).mul_f64(0.95);
         match self.stores.turns.take(name, turn).await {
             Ok(true) => {
@@ -182,9 +192,12 @@ impl Warmer {
                 }
             }
             Ok(false) => tracing::debug!(name, "another instance runs the warm job"),
-            // What it would store could not be shared, and the origin has enough to do.
-            Err(failure) => tracing::debug!(name, %failure, "warm job left out"),
+            Err(failure) => {
+                tracing::debug!(name, %failure, "warm job put off");
+                return false;
+            }
         }
+        true
     }
 
     /// Makes the refreshes that writes call for.

@@ -30,13 +30,7 @@ impl Stores {
         metrics: &Arc<Metrics>,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, StoreFailure> {
-        let around = Surroundings {
-            clock: Arc::clone(clock),
-            metrics: Arc::clone(metrics),
-            tasks: tasks.clone(),
-            timeout: settings.timeout,
-            prefix: settings.prefix.clone(),
-        };
+        let around = surroundings(settings, clock, metrics, tasks);
         let open = |name, url: &Secret| Connection::open(name, url, around.clone());
         let shared = match &settings.url {
             StoreUrl::Memory => None,
@@ -90,6 +84,16 @@ impl Stores {
         }
         Ok(stores)
     }
+}
+
+fn surroundings(
+    settings: &StoreSettings,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+    tasks: &Tasks,
+) -> Surroundings {
+    let (clock, metrics, tasks) = (Arc::clone(clock), Arc::clone(metrics), tasks.clone());
+    Surroundings { clock, metrics, tasks, timeout: settings.timeout, prefix: settings.prefix.clone() }
 }
 
 /// What is counted, where: in this process, or in Redis.

@@ -53,6 +53,9 @@ pub struct WarmResult {
     pub took_ms: u64,
 }
 
+/// A request, and what came of it once it was made.
+pub type Made = (WarmItem, Option<WarmResult>);
+
 /// How many requests of a job ended how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
@@ -220,7 +223,7 @@ impl Warming {
 
     /// One job, with its requests and what came of those that were made.
     #[must_use]
-    pub fn job(&self, id: &str) -> Option<(WarmProgress, Vec<(WarmItem, Option<WarmResult>)>)> {
+    pub fn job(&self, id: &str) -> Option<(WarmProgress, Vec<Made>)> {
         let jobs = self.jobs.lock();
         let record = jobs.iter().find(|record| record.progress.id == id)?;
         let items = record.progress.order.items.iter().cloned();
