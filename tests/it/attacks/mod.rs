@@ -90,6 +90,16 @@ impl Arena {
         .await;
     }
 
+    /// Purges through the admin listener, on all instances.
+    async fn purge(&self, body: &str) {
+        let length = body.len();
+        let head =
+            format!("POST /api/v1/cache/purge HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}");
+        let bytes = format!("{head}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{body}");
+        let answer = Wire::exchange(self.gate.admin, bytes).await.expect("an answer");
+        assert_eq!((answer.status, answer.json()["applied"].as_str()), (200, Some("fleet")), "{answer:?}");
+    }
+
     /// These bytes on a connection of their own. `None`: closed without an answer.
     async fn raw(&self, bytes: impl AsRef<[u8]>) -> Option<Answer> {
         Wire::exchange(self.gate.http, bytes).await

@@ -257,15 +257,6 @@ async fn hit(arena: &Arena, path: &str, tenant: &str) {
     eventually("a hit", async || get(arena, path, &[&bearer("u", tenant)]).await.cache() == "HIT").await;
 }
 
-/// Purges through the admin listener, which answers whether the whole fleet has it.
-async fn purge(gate: &Gate, body: &str) {
-    let length = body.len();
-    let head = format!("POST /api/v1/cache/purge HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}");
-    let bytes = format!("{head}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{body}");
-    let answer = Wire::exchange(gate.admin, bytes).await.expect("an answer");
-    assert_eq!((answer.status, &answer.json()["applied"]), (200, &json!("fleet")), "{}", answer.text());
-}
-
 /// t6.
 async fn a_purge_of_one_tenant_leaves_the_others_their_entries(store: Store) {
     let arena = arena(&store, HS256).await;
@@ -277,7 +268,7 @@ async fn a_purge_of_one_tenant_leaves_the_others_their_entries(store: Store) {
             hit(&arena, path, tenant).await;
         }
     }
-    purge(&arena.gate, "{\"tenant\":\"acme\"}").await;
+    arena.purge(r#"{"tenant":"acme"}"#).await;
     for path in TENANT_PATHS {
         for tenant in ["globex", "ACME", "acme2", "acm"] {
             let answer = get(&arena, path, &[&bearer("u", tenant)]).await;
@@ -310,7 +301,7 @@ async fn a_purge_on_one_instance_is_heard_by_the_other_within_a_second() {
         }
     }
     let old = get(&other, "/c/x", &[&bearer("u", "acme")]).await.text();
-    purge(&one.gate, "{\"tenant\":\"acme\"}").await;
+    one.purge(r#"{"tenant":"acme"}"#).await;
     let began = Instant::now();
     let new = get(&one, "/c/x", &[&bearer("u", "acme")]).await;
     assert_eq!(new.cache(), "MISS", "where it was purged it is gone at once");
