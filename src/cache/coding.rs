@@ -79,6 +79,36 @@ impl Coding {
     }
 }
 
+/// The codings among these that the client takes at all: pingora's compression does not read weights, and would answer
+/// `gzip;q=0` with gzip. None where plain is what the client likes best, or where a part is asked for.
+#[must_use]
+pub fn accepted(request: &HeaderMap, levels: &Levels) -> Levels {
+    if choose(request, levels).is_none() {
+        return Levels::default();
+    }
+    let weights = Weights::of(request);
+    let kept = |coding: Coding| coding.level(levels).filter(|_| weights.of_name(coding.as_str()) > 0);
+    Levels { zstd: kept(Coding::Zstd), brotli: kept(Coding::Brotli), gzip: kept(Coding::Gzip) }
+}
+
+/// What `Accept-Encoding` says, in thousandths.
+struct Weights(Vec<(String, u32)>);
+
+impl Weights {
+    fn of(request: &HeaderMap) -> Self {
+        let lines = request.get_all(ACCEPT_ENCODING).into_iter().filter_map(|line| line.to_str().ok());
+        Self(lines.flat_map(|line| line.split(',')).filter_map(member).collect())
+    }
+
+    fn named(&self, name: &str) -> Option<u32> {
+        self.0.iter().find(|(member, _)| member == name).map(|(_, weight)| *weight)
+    }
+
+    fn of_name(&self, name: &str) -> u32 {
+        self.named(name).or_else(|| self.named("*")).unwrap_or(0)
+    }
+}
+
 /// The coding in which a request should get a body, given the codings that are on: what the client weighs most, and what
 /// is cheapest among those (RFC 9110 section 12.5.3). `None`: as it is, also where a part of it is asked for.
 #[must_use]
@@ -86,17 +116,12 @@ pub fn choose(request: &HeaderMap, levels: &Levels) -> Option<Coding> {
     if request.contains_key(RANGE) {
         return None;
     }
-    let lines = request.get_all(ACCEPT_ENCODING).into_iter().filter_map(|line| line.to_str().ok());
-    let members: Vec<(String, u32)> = lines.flat_map(|line| line.split(',')).filter_map(member).collect();
-    let weight = |name: &str| {
-        let named = members.iter().find(|(member, _)| member == name);
-        named.or_else(|| members.iter().find(|(member, _)| member == "*")).map_or(0, |(_, weight)| *weight)
-    };
-    let plain = members.iter().find(|(member, _)| member == "identity").map_or(0, |(_, weight)| *weight);
+    let weights = Weights::of(request);
+    let plain = weights.named("identity").unwrap_or(0);
     let on = Coding::ALL.into_iter().filter(|coding| coding.level(levels).is_some_and(|level| level > 0));
     // The first of equals: `max_by_key` would take the last.
-    let best = on.rev().max_by_key(|coding| weight(coding.as_str()))?;
-    let best_weight = weight(best.as_str());
+    let best = on.rev().max_by_key(|coding| weights.of_name(coding.as_str()))?;
+    let best_weight = weights.of_name(best.as_str());
     (best_weight > 0 && best_weight >= plain).then_some(best)
 }
 
@@ -199,6 +224,14 @@ mod tests {
         assert_eq!(choose(&headers(&[("accept-encoding", "br, gzip;q=0.1")]), &only_gzip), gzip);
         assert_eq!(choose(&headers(&[]), &ALL), None);
         assert_eq!(choose(&headers(&[("accept-encoding", "gzip"), ("range", "bytes=0-1")]), &ALL), None);
+    }
+
+    #[test]
+    fn what_the_client_refuses_is_not_among_the_accepted() {
+        let of = |text| accepted(&headers(&[("accept-encoding", text)]), &ALL);
+        assert_eq!(of("gzip;q=0, br"), Levels { brotli: Some(5), ..Levels::default() });
+        assert_eq!(of("*, zstd;q=0"), Levels { zstd: None, ..ALL });
+        assert_eq!((of("gzip;q=0"), of("identity, gzip;q=0.5")), (Levels::default(), Levels::default()));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! From the request head to a decision: message, canonical path, route, identity, limits. One await: the limiter.
 
+use crate::cache::coding::accepted;
 use crate::config::{Route, Target};
 use crate::identity::{Caller, TokenEvidence, TokenFault};
 use crate::message::{Checked, MaxForwards, MessageFault, RequestHead};
+use crate::proxy::coding;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
 use crate::proxy::internal::{self, Arrival};
@@ -88,11 +90,8 @@ fn reason(fault: &TokenFault) -> &'static str {
 fn set_compression(session: &mut Session, ctx: &RequestCtx) {
     use pingora::modules::http::compression::ResponseCompression;
     use pingora::protocols::http::compression::Algorithm;
-    // A range of an encoded answer would carry offsets of the plain one.
-    if session.req_header().headers.contains_key(header::RANGE) {
-        return;
-    }
-    let levels = &ctx.snapshot.server.compression;
+    // None for a range: in an encoded answer it would carry offsets of the plain one.
+    let levels = accepted(&session.req_header().headers, &coding::levels(ctx));
     let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>() else { return };
     let algorithms =
         [(Algorithm::Gzip, levels.gzip), (Algorithm::Brotli, levels.brotli), (Algorithm::Zstd, levels.zstd)];

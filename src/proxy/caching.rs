@@ -24,6 +24,12 @@ pub(super) fn enable(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     }
     let has_body = !session.is_body_empty();
     let request = session.req_header();
+    // The backend sees none of what `Connection` names. Were an answer selected by it, one client could put the
+    // answer to its request under another's.
+    let mut headers = request.headers.clone();
+    for name in crate::message::nominated(&request.headers) {
+        drop(headers.remove(name));
+    }
     let input = KeyInput {
         namespace,
         caller: &ctx.caller,
@@ -32,14 +38,14 @@ pub(super) fn enable(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
         authority: &ctx.authority,
         path: &ctx.path,
         query: ctx.query.as_deref(),
-        headers: &request.headers,
+        headers: &headers,
         has_body,
     };
     match crate::cache::key(&input) {
         Ok(key) => {
             ctx.cache.key = Some(key);
-            ctx.cache.demand = crate::cache::request_demand(&request.headers, namespace);
-            ctx.cache.request = Arc::new(request.headers.clone());
+            ctx.cache.demand = crate::cache::request_demand(&headers, namespace);
+            ctx.cache.request = Arc::new(headers);
             let mut overrides = CacheOptionOverrides::default();
             // Waits here are rare: for a background refresh, when the entry's last window ends in between.
             overrides.wait_timeout = Some(namespace.coalesce_wait);

@@ -19,6 +19,12 @@ use std::sync::Arc;
 /// Larger bodies are coded on a thread that may take its time.
 const HERE_MAX: usize = 16 << 10;
 
+/// The codings that the configuration switches on.
+pub(super) fn levels(ctx: &RequestCtx) -> Levels {
+    let settings = &ctx.snapshot.server.compression;
+    Levels { zstd: settings.zstd, brotli: settings.brotli, gzip: settings.gzip }
+}
+
 /// Puts the coded body in the place of the plain one.
 pub(super) async fn encode_hit(
     gate: &Gate,
@@ -26,8 +32,7 @@ pub(super) async fn encode_hit(
     (meta, handler): (&CacheMeta, &mut HitHandler),
     ctx: &mut RequestCtx,
 ) {
-    let settings = &ctx.snapshot.server.compression;
-    let levels = Levels { zstd: settings.zstd, brotli: settings.brotli, gzip: settings.gzip };
+    let levels = levels(ctx);
     let Some(found) = meta.extensions().get::<Found>() else { return };
     let entry = &found.entry;
     if ctx.is_background || !entry.is_codable() {

@@ -352,6 +352,7 @@ mod tests {
             let upstream = Arc::clone(&upstream);
             out.extend([
                 Reading::CacheTier { tier: Tier::Memory, entries: 2, bytes: 300, evictions: 4 },
+                Reading::CacheLedger { names: 1, patterns: 2 },
                 Reading::StoreUp { store: StoreName::Redis, up: false },
                 Reading::UpstreamHealthy {
                     upstream: Arc::clone(&upstream),

@@ -1,7 +1,7 @@
 //! Answers of a backend that breaks the rules: the client gets a sound answer or a clear refusal, the cache nothing.
 
 use crate::support::tokens::HS256;
-use crate::support::{Answer, Fetch, Gate, Origin, Reply, Seen, Setup, Wire, token};
+use crate::support::{Answer, Gate, Origin, Reply, Seen, Setup, Wire, token};
 
 const SECTIONS: &str = "cache: {namespaces: {all: {ttl: 5m}}}\nroutes: [{path: /, cache: all}]";
 

@@ -3,7 +3,7 @@
 use super::{Arena, bearer};
 use crate::support::stores::on_both_stores;
 use crate::support::tokens::{HS256, in_seconds, signed};
-use crate::support::{Answer, Gate, Origin, Redis, Reply, Seen, Setup, Store, Wire, eventually};
+use crate::support::{Answer, Gate, Origin, Redis, Reply, Seen, Setup, Store, eventually};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
