@@ -362,6 +362,7 @@ mod tests {
                 Reading::BreakerOpen { upstream, servers: 0 },
                 Reading::LimitMemory { keys: 1, bytes: 2, expired: 3, evicted: 0 },
                 Reading::LimitFleet { instances: 3, feed_up: true, denials: 4, owed: 0, owed_dropped: 0 },
+                Reading::CacheLedger { names: 1, patterns: 0 },
                 Reading::LogLinesDropped(5),
             ]);
         });
