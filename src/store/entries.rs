@@ -4,9 +4,9 @@ use crate::base::Digest;
 use crate::cache::{Entry, Variant, variant};
 use crate::store::memory_entries::MemoryEntries;
 use crate::store::tiered::TieredEntries;
+use crate::store::written::Written;
 use http::HeaderMap;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
 /// Where an entry was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,32 +26,6 @@ pub enum Lookup {
     Miss,
     /// The store did not answer, and this process has nothing either.
     Unavailable,
-}
-
-/// Told once Redis has what was stored, or will not have it.
-#[derive(Debug)]
-pub struct Written(Option<oneshot::Receiver<()>>);
-
-impl Written {
-    /// Nothing is on its way.
-    #[must_use]
-    pub(super) fn at_once() -> Self {
-        Self(None)
-    }
-
-    /// One that is told when the sender is dropped.
-    pub(super) fn pending() -> (oneshot::Sender<()>, Self) {
-        let (sender, receiver) = oneshot::channel();
-        (sender, Self(Some(receiver)))
-    }
-
-    /// Waits until then.
-    pub(super) async fn done(self) {
-        if let Some(receiver) = self.0 {
-            // That the sender was dropped is the message.
-            drop(receiver.await);
-        }
-    }
 }
 
 /// The cache's store.

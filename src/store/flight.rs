@@ -1,8 +1,8 @@
 //! A flight's guard: in the hands of the request that asks the origin, and told what came of it.
 
-use crate::store::entries::Written;
 use crate::store::flights::{FlightKey, Flights, Record};
 use crate::store::redis::RedisLeases;
+use crate::store::written::Written;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,9 +7,9 @@
 
 use crate::base::{BoundedMap, Clock, Digest, Tasks};
 use crate::cache::Variant;
-use crate::store::entries::Written;
 use crate::store::flight::{Ending, Flight, Role};
 use crate::store::redis::RedisLeases;
+use crate::store::written::Written;
 use crate::telemetry::{FlightResult, Metrics};
 use parking_lot::Mutex;
 use std::collections::HashMap;

@@ -2,11 +2,11 @@
 
 use crate::base::{Clock, Digest, SystemClock, Tasks};
 use crate::cache::Variant;
-use crate::store::entries::Written;
 use crate::store::flight::Flight;
 use crate::store::flights::{FlightKey, Flights, Joined, LEASE};
 use crate::store::redis::{Connection, Event, Feed, RedisLeases};
 use crate::store::testing::{Redis, connection_within, eventually};
+use crate::store::written::Written;
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

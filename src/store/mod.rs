@@ -26,6 +26,7 @@ pub mod top;
 mod totals;
 pub mod turns;
 pub mod warming;
+mod written;
 
 #[cfg(test)]
 mod aside_tests;
@@ -51,7 +52,7 @@ mod slots_tests;
 mod testing;
 
 pub use aside::{Cached, Question};
-pub use entries::{EntryStore, Found, Lookup, Written};
+pub use entries::{EntryStore, Found, Lookup};
 pub use flight::Flight;
 pub use flights::{FlightKey, Flights, Joined, Patience};
 pub use inspection::{AtRest, Inspection, Seen};
@@ -64,6 +65,7 @@ pub use tiered::TieredEntries;
 pub use top::{Ranking, TopLists};
 pub use turns::Turns;
 pub use warming::Warming;
+pub use written::Written;
 
 use crate::base::Tasks;
 use crate::limit::Overrides;

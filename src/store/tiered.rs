@@ -3,10 +3,11 @@
 
 use crate::base::{Clock, Digest, Tasks};
 use crate::cache::{Entry, Standing, Variant, VaryRecord};
-use crate::store::entries::{Found, Lookup, Written};
+use crate::store::entries::{Found, Lookup};
 use crate::store::memory_entries::{Held, MemoryEntries};
 use crate::store::purges::Purges;
 use crate::store::redis::{RedisEntries, Stored};
+use crate::store::written::Written;
 use crate::telemetry::{Metrics, StoreName};
 use http::HeaderMap;
 use std::sync::Arc;
