@@ -4,6 +4,7 @@
 //! median of batches, ours and the plain GET in turn, so that neighbours on the machine disturb both alike.
 
 #![expect(clippy::print_stdout, reason = "a bench prints what it found")]
+#![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 
 mod server;
 

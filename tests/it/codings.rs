@@ -100,7 +100,7 @@ async fn a_range_is_cut_from_the_plain_body(store: Store) {
     let request = gate.get("/a").header("Accept-Encoding", "gzip").header("Range", "bytes=0-9");
     let answer = request.bearer_auth(token("ada", "acme")).fetch().await;
     assert_eq!((answer.status, answer.header("content-encoding")), (206, ""));
-    assert_eq!(answer.text(), text()[..10]);
+    assert_eq!(answer.text(), text().chars().take(10).collect::<String>());
 }
 
 async fn what_the_backend_has_coded_stays_as_it_is(store: Store) {

@@ -59,7 +59,7 @@ fn is_plain(head: &[u8]) -> bool {
         }
     });
     let has_stray = text.replace("\r\n", "").contains(['\r', '\n', '\0']);
-    is_start && fields.iter().all(|line| is_field(&line)) && framings.len() <= 1 && is_exact && !has_stray
+    is_start && fields.iter().all(is_field) && framings.len() <= 1 && is_exact && !has_stray
 }
 
 /// Sends a request with these lines and this body, and another one behind it; the second must not exist.

@@ -114,7 +114,7 @@ async fn a_rejected_token_is_never_looked_up(store: Store) {
         format!("{head}.AAAA"),
         format!("{good}x"),
         "Authorization: Bearer".to_owned(),
-        format!("Authorization: Basic {}", &good["Authorization: Bearer ".len()..]),
+        good.replace("Bearer", "Basic"),
     ];
     for path in TENANT_PATHS {
         get(&arena, path, &[&good]).await;
@@ -258,6 +258,7 @@ async fn hit(arena: &Arena, path: &str, tenant: &str) {
 }
 
 /// t6.
+#[expect(clippy::cognitive_complexity, reason = "a scenario is read from top to bottom")]
 async fn a_purge_of_one_tenant_leaves_the_others_their_entries(store: Store) {
     let arena = arena(&store, HS256).await;
     if matches!(store, Store::Redis(_)) {
