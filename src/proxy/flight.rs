@@ -19,6 +19,8 @@ struct State {
     is_collapsed: bool,
     /// Does somebody else refresh what it would?
     is_elsewhere: bool,
+    /// Did the store not answer?
+    is_away: bool,
 }
 
 impl Part {
@@ -42,6 +44,16 @@ impl Part {
     /// Another instance refreshes already.
     pub(super) fn leave_to_others(&self) {
         self.0.lock().is_elsewhere = true;
+    }
+
+    /// The store did not answer, and this process had nothing either.
+    pub(super) fn store_away(&self) {
+        self.0.lock().is_away = true;
+    }
+
+    /// Did the store not answer?
+    pub(super) fn is_store_away(&self) -> bool {
+        self.0.lock().is_away
     }
 
     /// Does it ask the origin, by our decision?

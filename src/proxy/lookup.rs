@@ -30,6 +30,9 @@ impl CacheStorage {
     pub(super) async fn look_up(&self, parts: &KeyParts) -> pingora::Result<Option<(CacheMeta, HitHandler)>> {
         let first = self.find(parts).await;
         let is_away = first.is_err();
+        if is_away {
+            parts.part.store_away();
+        }
         let found = first.unwrap_or(None);
         let found = match self.need(parts, found.as_deref()) {
             Need::Nothing => found,

@@ -112,12 +112,14 @@ fn add_cache_fields(session: &Session, response: &mut ResponseHeader, ctx: &Requ
     if let Some((coding, length)) = ctx.cache.coding {
         coding::describe(response, coding, length)?;
     }
+    let is_away = outcome == Outcome::Miss && ctx.cache.part.as_ref().is_some_and(Part::is_store_away);
+    let away = is_away.then_some("store-down");
     let status = CacheStatus {
         outcome,
         ttl_s: ctx.cache.ttl_s,
         is_stored: ctx.cache.is_stored && matches!(outcome, Outcome::Miss | Outcome::Revalidated),
         is_collapsed: ctx.cache.part.as_ref().is_some_and(Part::is_collapsed),
-        detail: ctx.cache.bypass.as_ref().map(crate::cache::Bypass::detail).or(ctx.cache.refused),
+        detail: ctx.cache.bypass.as_ref().map(crate::cache::Bypass::detail).or(ctx.cache.refused).or(away),
     };
     response.append_header(CACHE_STATUS, status.value())?;
     response.insert_header(X_CACHE, outcome.word())?;

@@ -104,6 +104,8 @@ async fn a_hung_redis_does_not_hold_up_cached_routes() {
     for number in 1..=30 {
         let answer = gate.get(&format!("/open/{number}")).fetch().await;
         assert_eq!((answer.status, answer.cache()), (200, "MISS"));
+        let told = answer.header("cache-status");
+        assert!(told.ends_with("; detail=store-down"), "{told}");
         assert_eq!(gate.get(&format!("/open/{number}")).fetch().await.cache(), "HIT", "memory goes on");
     }
     // Without a breaker: 60 requests, at least one time-out of 50 ms each.
