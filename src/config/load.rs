@@ -8,6 +8,7 @@ use crate::config::snapshot::{Listen, Snapshot};
 use crate::config::tree::{Kind, Node, parse};
 use crate::config::warm_order::Served;
 use crate::config::{identify, namespaces, policies, server, upstreams, warm};
+use crate::identity::Identifier;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -124,6 +125,7 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
     let claims: Vec<String> =
         cache.namespaces.iter().cloned().chain(inline).flat_map(|space| space.vary_claims.clone()).collect();
     let identifier = identify::identity(reader, &identity_node, trusted, claims);
+    check_keyed(reader, &identifier);
     if let Some(taken) = section.take("dashboard") {
         server::not_in_force(reader, &taken, "the companion service is not part of it");
     }
@@ -142,6 +144,19 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
         cache,
         warm,
         routes,
+    }
+}
+
+/// A key must hold what the backend sees. Of these fields it sees ours, whatever the client sent.
+fn check_keyed(reader: &mut Reader<'_>, identifier: &Identifier) {
+    for (name, at, path) in std::mem::take(&mut reader.keyed) {
+        if identifier.fact(&name).is_some() {
+            let says =
+                format!("clients do not set `{name}`: the backend gets it from Tidegate, or not at all");
+            let remedy =
+                "use `scope: user` or `scope: tenant`, or `vary_claims`, which key by what was verified";
+            reader.fault(at, &path, says, remedy);
+        }
     }
 }
 

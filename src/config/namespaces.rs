@@ -212,7 +212,10 @@ fn keys(reader: &mut Reader<'_>, section: &mut Section, space: &mut Namespace) {
         {
             let Some(name) = name else { continue };
             match http::HeaderName::try_from(name.to_ascii_lowercase()) {
-                Ok(name) => space.headers.push(name.as_str().to_owned()),
+                Ok(name) => {
+                    space.headers.push(name.as_str().to_owned());
+                    reader.keyed.push((name, item.node.at, item.path.clone()));
+                }
                 Err(_) => {
                     let says = format!("`{name}` is no field name");
                     reader.fault(

@@ -160,6 +160,7 @@ const BEYOND_SHAPE: &[&str] = &[
     "jwt-key-does-not-fit",
     "jwt-two-keys",
     "jwt-without-key",
+    "keyed-fact",
     "listen-twice",
     "no-upstreams",
     "same-length-twice",
