@@ -19,8 +19,15 @@ struct State {
     is_collapsed: bool,
     /// Does somebody else refresh what it would?
     is_elsewhere: bool,
-    /// Did the store not answer?
-    is_away: bool,
+    /// The store, when it was asked.
+    store: Store,
+}
+
+#[derive(Default, PartialEq, Eq)]
+enum Store {
+    #[default]
+    Answers,
+    Away,
 }
 
 impl Part {
@@ -48,12 +55,12 @@ impl Part {
 
     /// The store did not answer, and this process had nothing either.
     pub(super) fn store_away(&self) {
-        self.0.lock().is_away = true;
+        self.0.lock().store = Store::Away;
     }
 
     /// Did the store not answer?
     pub(super) fn is_store_away(&self) -> bool {
-        self.0.lock().is_away
+        self.0.lock().store == Store::Away
     }
 
     /// Does it ask the origin, by our decision?
