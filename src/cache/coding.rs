@@ -83,10 +83,10 @@ impl Coding {
 /// `gzip;q=0` with gzip. None where plain is what the client likes best, or where a part is asked for.
 #[must_use]
 pub fn accepted(request: &HeaderMap, levels: &Levels) -> Levels {
-    if choose(request, levels).is_none() {
+    let weights = Weights::of(request);
+    if request.contains_key(RANGE) || weights.best(levels).is_none() {
         return Levels::default();
     }
-    let weights = Weights::of(request);
     let kept = |coding: Coding| coding.level(levels).filter(|_| weights.of_name(coding.as_str()) > 0);
     Levels { zstd: kept(Coding::Zstd), brotli: kept(Coding::Brotli), gzip: kept(Coding::Gzip) }
 }
@@ -107,6 +107,15 @@ impl Weights {
     fn of_name(&self, name: &str) -> u32 {
         self.named(name).or_else(|| self.named("*")).unwrap_or(0)
     }
+
+    /// What weighs most, and is cheapest among those; `None` where plain weighs more or nothing is taken.
+    fn best(&self, levels: &Levels) -> Option<Coding> {
+        let on = Coding::ALL.into_iter().filter(|coding| coding.level(levels).is_some_and(|level| level > 0));
+        // The first of equals: `max_by_key` would take the last.
+        let best = on.rev().max_by_key(|coding| self.of_name(coding.as_str()))?;
+        let weight = self.of_name(best.as_str());
+        (weight > 0 && weight >= self.named("identity").unwrap_or(0)).then_some(best)
+    }
 }
 
 /// The coding in which a request should get a body, given the codings that are on: what the client weighs most, and what
@@ -116,13 +125,7 @@ pub fn choose(request: &HeaderMap, levels: &Levels) -> Option<Coding> {
     if request.contains_key(RANGE) {
         return None;
     }
-    let weights = Weights::of(request);
-    let plain = weights.named("identity").unwrap_or(0);
-    let on = Coding::ALL.into_iter().filter(|coding| coding.level(levels).is_some_and(|level| level > 0));
-    // The first of equals: `max_by_key` would take the last.
-    let best = on.rev().max_by_key(|coding| weights.of_name(coding.as_str()))?;
-    let best_weight = weights.of_name(best.as_str());
-    (best_weight > 0 && best_weight >= plain).then_some(best)
+    Weights::of(request).best(levels)
 }
 
 /// Name and weight in thousandths; a weight that cannot be read is 0.

@@ -98,24 +98,20 @@ impl TieredEntries {
         if matches!(stored, Stored::Damaged) {
             self.metrics.store_error(StoreName::RedisCache, "damaged");
         }
-        recent.map_or_else(
-            || {
-                self.memory.remove(key);
-                Lookup::Miss
-            },
-            hit,
-        )
+        if let Some(recent) = recent {
+            return hit(recent);
+        }
+        self.memory.remove(key);
+        Lookup::Miss
     }
 
     /// The same where the key has other variants.
     fn gone(&self, recent: Option<&Held>, key: &Digest, request: &HeaderMap) -> Lookup {
-        recent.map_or_else(
-            || {
-                self.memory.forget(key, request);
-                Lookup::Miss
-            },
-            hit,
-        )
+        if let Some(recent) = recent {
+            return hit(recent);
+        }
+        self.memory.forget(key, request);
+        Lookup::Miss
     }
 
     fn found(

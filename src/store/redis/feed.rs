@@ -41,6 +41,11 @@ pub enum Event {
     Lost,
 }
 
+/// The channel on which instances under `prefix` tell each other.
+pub(super) fn channel(prefix: &str) -> String {
+    format!("{prefix}feed")
+}
+
 /// The feed of one store. Clones share it.
 #[derive(Clone)]
 pub struct Feed {
@@ -63,8 +68,7 @@ impl Feed {
     #[must_use]
     pub fn open(connection: Connection, handler: impl Fn(Event) + Send + Sync + 'static) -> Self {
         let prefix = &connection.around().prefix;
-        let (channel, own) =
-            (format!("{prefix}feed"), format!("{prefix}feed:{:032x}", rand::random::<u128>()));
+        let (channel, own) = (channel(prefix), format!("{prefix}feed:{:032x}", rand::random::<u128>()));
         let (is_live, turn) = (AtomicBool::new(false), AtomicUsize::new(0));
         let feed = Self { inner: Arc::new(Inner { connection, channel, own, is_live, turn }) };
         let inner = Arc::clone(&feed.inner);

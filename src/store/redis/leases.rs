@@ -5,6 +5,7 @@
 
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
+use crate::store::redis::feed::channel;
 use crate::store::redis::script::Script;
 use fred::types::{FromValue, Key, Value};
 use std::time::Duration;
@@ -26,7 +27,7 @@ impl RedisLeases {
     /// Leases of `length` under `prefix`.
     #[must_use]
     pub fn new(connection: Connection, prefix: &str, length: Duration) -> Self {
-        let channel = format!("{prefix}feed");
+        let channel = channel(prefix);
         Self { connection, prefix: prefix.to_owned(), channel, script: Script::new(SCRIPT), length }
     }
 

@@ -3,6 +3,7 @@
 use crate::limit::{Charge, Decision, LimitKey, Mode, WindowState, Windows};
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
+use crate::store::redis::feed::channel;
 use crate::store::redis::script::Script;
 use bytes::Bytes;
 use fred::types::{Key, Value};
@@ -127,7 +128,7 @@ impl RedisLimits {
     /// reset: what they remember of denials is then no longer true.
     #[must_use]
     pub fn feed(&self) -> String {
-        format!("{}feed", self.prefix)
+        channel(&self.prefix)
     }
 
     /// [`RedisLimits::decide`] with a clock of the caller's, for tests of the script's arithmetic. Tells also how many

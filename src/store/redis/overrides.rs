@@ -8,6 +8,7 @@
 use crate::limit::{LimitKey, Override, Subject, Window, Windows};
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
+use crate::store::redis::feed::channel;
 use crate::store::redis::script::Script;
 use bytes::Bytes;
 use fred::types::{FromValue, Key, Value};
@@ -128,7 +129,7 @@ impl RedisOverrides {
     }
 
     fn told(&self, mut arguments: Vec<Value>) -> Vec<Value> {
-        arguments.push(format!("{}feed", self.prefix).into());
+        arguments.push(channel(&self.prefix).into());
         arguments
     }
 

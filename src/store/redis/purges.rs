@@ -3,6 +3,7 @@
 use crate::cache::ledger::LIFE_MAX_US;
 use crate::store::StoreFailure;
 use crate::store::redis::Connection;
+use crate::store::redis::feed::channel;
 use crate::store::redis::script::Script;
 use fred::types::{Key, Value};
 
@@ -45,14 +46,8 @@ impl RedisPurges {
     #[must_use]
     pub fn new(connection: Connection, prefix: &str) -> Self {
         let key = |name| format!("{prefix}g:{{purges}}:{name}");
-        let (state, log, channel) = (key("state"), key("log"), format!("{prefix}feed"));
+        let (state, log, channel) = (key("state"), key("log"), channel(prefix));
         Self { connection, script: Script::new(SCRIPT), state, log, channel }
-    }
-
-    /// Does Redis answer, as far as is known?
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.connection.is_up()
     }
 
     /// Enters purges and tells them to all instances; answers what was entered after number `known`. One
