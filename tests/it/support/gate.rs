@@ -60,10 +60,7 @@ impl Gate {
         let mut process = Process::start(tidegate(folder.path(), arguments));
         let status = process.exit().await;
         // The collecting threads see the end of the streams a moment after the process is gone.
-        eventually("its last words are read", async || {
-            !(process.stdout().is_empty() && process.stderr().is_empty())
-        })
-        .await;
+        eventually("its last words are read", async || process.is_read()).await;
         (status.code(), process.stdout(), process.stderr())
     }
 

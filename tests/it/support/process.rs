@@ -48,6 +48,11 @@ impl Process {
         self.stderr.lock().clone()
     }
 
+    /// Has everything that it wrote been collected? A collecting thread lets go of its text at the end of the stream.
+    pub(crate) fn is_read(&self) -> bool {
+        [&self.stdout, &self.stderr].into_iter().all(|text| Arc::strong_count(text) == 1)
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
