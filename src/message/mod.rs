@@ -14,7 +14,7 @@ mod target;
 
 pub use authority::normal_authority;
 pub use fault::MessageFault;
-pub use hop::{check_loop, hop_by_hop, is_websocket, nominated, via};
+pub use hop::{check_loop, hop_by_hop, is_last, is_websocket, nominated, via};
 pub use request::{Checked, MaxForwards, RequestBounds, RequestHead, check_request, host};
 pub use request_id::request_id;
-pub use response::{ResponseHead, check_response, may_reach_client};
+pub use response::{ResponseHead, check_response, may_reach_client, stays};

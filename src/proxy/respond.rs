@@ -37,10 +37,12 @@ pub(super) fn finish_head(
     ctx: &mut RequestCtx,
 ) -> Result<()> {
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        // RFC 9110 section 8.6: no interim response has a length.
+        drop(response.remove_header(&header::CONTENT_LENGTH));
         return Ok(());
     }
     frame(session, response, ctx.version)?;
-    add_own_fields(response, ctx)?;
+    add_own_fields(response, ctx, ctx.received)?;
     add_limit_fields(response, ctx)?;
     add_cache_fields(session, response, ctx)
 }
@@ -61,12 +63,12 @@ fn frame(session: &mut Session, response: &mut ResponseHeader, version: Version)
     Ok(())
 }
 
-fn add_own_fields(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
+/// `received`: the version of the message that is passed on (RFC 9110 section 7.6.3).
+fn add_own_fields(response: &mut ResponseHeader, ctx: &RequestCtx, received: Version) -> Result<()> {
     if let Ok(id) = HeaderValue::from_str(&ctx.request_id) {
         response.insert_header(X_REQUEST_ID, id)?;
     }
-    let via = crate::message::via(Version::HTTP_11);
-    response.append_header(header::VIA, via)?;
+    response.append_header(header::VIA, crate::message::via(received))?;
     Ok(())
 }
 
@@ -192,7 +194,7 @@ async fn write(
     body: Vec<u8>,
 ) -> Result<()> {
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
-    add_own_fields(&mut head, ctx)?;
+    add_own_fields(&mut head, ctx, Version::HTTP_11)?;
     add_limit_fields(&mut head, ctx)?;
     let is_head = session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(head), is_head).await?;

@@ -151,15 +151,19 @@ pub(super) fn check_response(gate: &Gate, response: &mut ResponseHeader, ctx: &m
     if let Err(fault) = crate::message::check_response(&head, ctx.is_upgrade) {
         return Error::e_explain(ErrorType::Custom(fault), "the backend's answer").map_err(Error::into_up);
     }
-    let is_switch = status == 101;
+    ctx.received = response.version;
     // Framing is pingora's: it reads the body by this field after us, and by its absence, to the connection's end.
     let coding = response.headers.get(header::TRANSFER_ENCODING);
     let is_chunked = coding.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     for name in crate::message::hop_by_hop(&response.headers) {
         let is_framing = name == header::TRANSFER_ENCODING && is_chunked;
-        if !is_framing && name != header::UPGRADE && !is_switch {
+        if !is_framing && !crate::message::stays(&name, status) {
             drop(response.remove_header(&name));
         }
+    }
+    if status == 101 {
+        // The line may have named others, which are gone.
+        response.insert_header(header::CONNECTION, "upgrade")?;
     }
     if !response.status.is_informational() {
         failure::answered(gate, ctx, status);

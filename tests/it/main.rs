@@ -36,5 +36,6 @@ mod reload;
 mod replay;
 mod responses;
 mod restart;
+mod rules;
 mod sentinel;
 mod warming;
