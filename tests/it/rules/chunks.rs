@@ -28,6 +28,11 @@ pub(super) const CASES: &[Case] = &[
     chunked!("chunk.extension", EXT, "5;a=b\r\nhello\r\n0;c\r\n\r\n").kept().gets(HELLO).withholds(&["a=b"]),
     chunked!("chunk.extension-quoted", EXT, "5;a=\"b;c\"\r\nhello\r\n0\r\n\r\n").kept().gets(HELLO),
     chunked!("chunk.extension-name", EXT, "5;abc\r\nhello\r\n0\r\n\r\n").kept().gets(HELLO),
+    chunked!("chunk.extension-space", EXT, "5 ; a = b\r\nhello\r\n0\r\n\r\n").kept().gets(HELLO),
+    chunked!("chunk.extension-tab", EXT, "5\t;\ta=b\r\nhello\r\n0\r\n\r\n").kept().gets(HELLO),
+    chunked!("chunk.extension-many", EXT, "5;a;b=c;d=\"e\"\r\nhello\r\n0\r\n\r\n").kept().gets(HELLO),
+    chunked!("chunk.size-space-behind", S, "5 \r\nhello\r\n0\r\n\r\n")
+        .answered(&[&[200, 400]], Connection::Either),
     chunked!("chunk.extension-lf", EXT, "5;a\nb\r\nhello\r\n0\r\n\r\n{tail}").broken_off(),
     chunked!("chunk.extension-lf-line", EXT, "5;a\nhello\r\n0\r\n\r\n{tail}").broken_off(),
     chunked!("chunk.extension-cr", EXT, "5;a\rb\r\nhello\r\n0\r\n\r\n{tail}").broken_off(),
