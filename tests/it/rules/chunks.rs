@@ -37,8 +37,9 @@ pub(super) const CASES: &[Case] = &[
     chunked!("chunk.extension-lf-line", EXT, "5;a\nhello\r\n0\r\n\r\n{tail}").broken_off(),
     chunked!("chunk.extension-cr", EXT, "5;a\rb\r\nhello\r\n0\r\n\r\n{tail}").broken_off(),
     chunked!("chunk.extension-nul", EXT, "5;a\0b\r\nhello\r\n0\r\n\r\n{tail}").broken_off(),
-    chunked!("chunk.extension-quoted-line", EXT, "5;a=\"\r\nhello\r\n0\r\n\r\n{tail}\"\r\n")
-        .withholds(&["\nget /smuggled"]),
+    // A line ends at its CRLF, in quotes too; what follows is the chunk, and then another request.
+    chunked!("chunk.extension-quoted-line", EXT, "5;a=\"\r\nhello\r\n0\r\n\r\nGET /y {h}\r\n\"\r\n")
+        .may_end_with(&[200, 400]),
     chunked!("chunk.extension-long", EXT, "5;a={b*100000}\r\nhello\r\n0\r\n\r\n{tail}").broken_off(),
     chunked!("chunk.size-empty", S, "\r\nhello\r\n0\r\n\r\n{tail}").broken_off(),
     chunked!("chunk.size-extension-only", S, ";a=b\r\n\r\n{tail}").broken_off(),

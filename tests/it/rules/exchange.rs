@@ -247,8 +247,9 @@ impl Outcome {
                     && wanted.len() == statuses.len()
                     && wanted.iter().zip(&statuses).all(|(wanted, status)| wanted.contains(status))
             }
-            View::Cut => !is_whole,
-            View::Broken => !is_whole || statuses == [502],
+            // Closed without a word is as clear.
+            View::Cut => !is_whole || statuses.is_empty(),
+            View::Broken => !is_whole || statuses.is_empty() || statuses == [502],
             View::BrokenOff(wanted) => statuses.iter().all(|status| wanted.contains(status)),
         };
         if !is_seen {

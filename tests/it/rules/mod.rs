@@ -52,7 +52,7 @@ enum View {
     Cut,
     /// Either that, or 502.
     Broken,
-    /// An error (one of these statuses), or nothing, and the connection is closed.
+    /// Answers with these statuses, or none, and the connection is closed.
     BrokenOff(&'static [u16]),
 }
 
@@ -161,9 +161,9 @@ impl Case {
         }
     }
 
-    /// A client that closes its side may be taken for gone (`docs/conformance.md`, deviations).
-    const fn answered_or_given_up(self) -> Self {
-        Self { view: View::BrokenOff(&[200]), connection: Connection::Closed, ..self }
+    /// Any number of answers with these statuses, none too, and then closed.
+    const fn may_end_with(self, statuses: &'static [u16]) -> Self {
+        Self { view: View::BrokenOff(statuses), connection: Connection::Closed, ..self }
     }
 
     /// Answered with these statuses, and then?

@@ -1,7 +1,6 @@
 //! Switching protocols: WebSocket when it is asked for in due form, nothing else (RFC 9110 section 7.8, RFC 6455).
 
-use super::{Arena, Case, Connection};
-use crate::support::{Reply, Wire};
+use super::{Case, Connection};
 
 const S: &str = "RFC 9110 7.8";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -56,18 +55,4 @@ pub(super) const CASES: &[Case] = &[
 #[tokio::test]
 async fn only_what_was_asked_for_is_switched_to() {
     super::check(CASES).await;
-}
-
-#[tokio::test]
-async fn bytes_flow_both_ways_once_both_have_switched() {
-    let arena = Arena::start().await;
-    *arena.reply.lock() = Reply::raw(format!("{SWITCH}from the backend"));
-    let mut wire = Wire::connect(arena.gate.http).await;
-    wire.send("GET /x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
-    assert!(wire.until("from the backend").await.is_some());
-    wire.send("from the client").await;
-    crate::support::eventually("the backend gets it", async || {
-        arena.origin.wire().contains("from the client")
-    })
-    .await;
 }
