@@ -37,7 +37,7 @@ impl Refused {
             Self::Nothing | Self::OpenAdmin(_) => {
                 let at = Position::START;
                 let fault = Fault::new(at, "", self.to_string(), "see `tidegate run --help`");
-                Faults { file: String::new(), text: String::new(), list: vec![fault] }
+                Faults { file: String::new(), text: String::new(), list: vec![fault], files: Vec::new() }
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::app::drain::connections_ended;
 use crate::app::files;
 use crate::app::origin::{Origin, Refused};
 use crate::app::panics;
-use crate::app::reload::{self, Reloader};
+use crate::app::reload::{self, Reloader, Seen};
 use crate::app::signals::{Order, Signals};
 use crate::base::{Clock, SystemClock, Tasks};
 use crate::config::{Current, Loaded, Snapshot};
@@ -82,7 +82,7 @@ impl fmt::Display for Listening {
 /// # Errors
 /// [`RunFault`].
 pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listening)) -> Result<(), RunFault> {
-    let Loaded { snapshot, mut warnings, text } = origin.load(1)?;
+    let Loaded { snapshot, mut warnings, text, files: beside } = origin.load(1)?;
     warnings.extend(files::shortage(files::raise_limit(), snapshot.server.connections.max));
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 
@@ -115,7 +115,7 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
 
     let around = (Arc::clone(&current), Arc::clone(&metrics), Arc::clone(&clock));
     let counts = Arc::clone(&stores);
-    let reloader = Reloader::new(origin, text, around).when_accepted(move || {
+    let reloader = Reloader::new(origin, Seen { text, files: beside }, around).when_accepted(move || {
         // A remembered denial was a verdict under limits that may be others now.
         counts.limiter.forget_all_denials();
         counts.warming.reloaded();

@@ -2,7 +2,8 @@
 
 use crate::config::env::Env;
 use crate::config::fault::{Fault, Faults, Position};
-use crate::config::reader::{Reader, Section, Taken, check_length};
+use crate::config::files::{FileSeen, check_length};
+use crate::config::reader::{Reader, Section, Taken};
 use crate::config::routes::{Named, routes};
 use crate::config::snapshot::{Listen, Snapshot};
 use crate::config::tree::{Kind, Node, parse};
@@ -37,6 +38,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// The text it was made of, to see whether a file really changed.
     pub text: String,
+    /// The files beside it that were read.
+    pub files: Vec<FileSeen>,
 }
 
 /// Loads a configuration as generation `generation`.
@@ -45,17 +48,17 @@ pub struct Loaded {
 /// [`Faults`]: every one of them, with places and remedies.
 pub fn load(source: &Source, env: &Env, generation: u64) -> Result<Loaded, Faults> {
     let (name, text, dir) = text_of(source)?;
-    let refuse = |list| Faults { file: name.clone(), text: text.clone(), list };
-    let root = parse(&text).map_err(|fault| refuse(vec![fault]))?;
+    let refuse = |list, files| Faults { file: name.clone(), text: text.clone(), list, files };
+    let root = parse(&text).map_err(|fault| refuse(vec![fault], Vec::new()))?;
     let mut reader = Reader::new(env, &dir);
     let snapshot = compile(&mut reader, &root, env, generation);
     if !reader.faults.is_empty() {
         let mut faults = reader.faults;
         faults.sort_by_key(|fault| fault.at);
-        return Err(refuse(faults));
+        return Err(refuse(faults, reader.files));
     }
     let warnings = reader.warnings.iter().map(|warning| warning.render(&name, &text)).collect();
-    Ok(Loaded { snapshot, warnings, text })
+    Ok(Loaded { snapshot, warnings, text, files: reader.files })
 }
 
 fn text_of(source: &Source) -> Result<(String, String, PathBuf), Faults> {
@@ -72,7 +75,7 @@ fn text_of(source: &Source) -> Result<(String, String, PathBuf), Faults> {
                     let remedy =
                         "name a readable file with --config, or run without one: --upstream HOST:PORT";
                     let fault = Fault::new(at, "", format!("it cannot be read: {error}"), remedy);
-                    Err(Faults { file: name, text: String::new(), list: vec![fault] })
+                    Err(Faults { file: name, text: String::new(), list: vec![fault], files: Vec::new() })
                 }
             }
         }

@@ -2,9 +2,10 @@
 
 use crate::base::{Secret, StoreSettings, StoreUrl};
 use crate::config::env::Env;
+use crate::config::listen_tls::listen_tls;
 use crate::config::reader::{Reader, Section, Taken};
 use crate::config::snapshot::{
-    AdminSettings, Compression, Connections, Listen, ListenTls, RequestLimits, ServerSettings,
+    AdminSettings, Compression, Connections, Listen, RequestLimits, ServerSettings,
 };
 use crate::config::tree::{Kind, Node};
 use crate::route::EncodedSlash;
@@ -77,36 +78,11 @@ fn listener(reader: &mut Reader<'_>, item: &Taken) -> Option<Listen> {
             None
         }
     };
-    let tls = section.take("tls").and_then(|taken| listen_tls(reader, &taken));
+    let tls = section.take("tls");
     let http2 = section.take("http2").and_then(|taken| reader.flag(&taken)).unwrap_or(false);
+    let tls = tls.and_then(|taken| listen_tls(reader, &taken, http2));
     reader.finish(&section);
     Some(Listen { address: address?, tls, http2 })
-}
-
-fn listen_tls(reader: &mut Reader<'_>, taken: &Taken) -> Option<ListenTls> {
-    let mut section = reader.section(&taken.node, &taken.path);
-    let certificate = readable(reader, &mut section, "certificate");
-    let key = readable(reader, &mut section, "key");
-    if let Some(client_ca) = section.take("client_ca") {
-        not_in_force(reader, &client_ca, "client certificates are not asked for");
-    }
-    reader.finish(&section);
-    Some(ListenTls { certificate: certificate?, key: key? })
-}
-
-/// A key whose file must be there and readable.
-fn readable(
-    reader: &mut Reader<'_>,
-    section: &mut Section,
-    name: &'static str,
-) -> Option<std::path::PathBuf> {
-    let Some(taken) = section.take(name) else {
-        let says = format!("`{name}` is missing");
-        reader.fault(section.at, &section.path.clone(), says, format!("add `{name}: FILE` (PEM)"));
-        return None;
-    };
-    reader.file(&taken)?;
-    reader.path(&taken)
 }
 
 /// Warns that a key of the contract does nothing yet.

@@ -2,6 +2,7 @@
 
 use crate::base::{Secret, StoreSettings};
 use crate::cache::{Invalidates, Mode, Namespace, Warm};
+use crate::config::listen_tls::ListenTls;
 use crate::identity::Identifier;
 use crate::limit::Policy;
 use crate::message::RequestBounds;
@@ -10,7 +11,6 @@ use crate::upstream::UpstreamSettings;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,15 +110,6 @@ pub struct Listen {
     pub tls: Option<ListenTls>,
     /// Speak HTTP/2 too (by ALPN, or by prior knowledge without TLS).
     pub http2: bool,
-}
-
-/// The certificate of a socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenTls {
-    /// Certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// Private key, PEM.
-    pub key: PathBuf,
 }
 
 /// Bounds of a request.

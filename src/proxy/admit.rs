@@ -2,7 +2,7 @@
 
 use crate::cache::coding::accepted;
 use crate::config::{Route, Target};
-use crate::identity::{Caller, TokenEvidence, TokenFault};
+use crate::identity::{TokenEvidence, TokenFault};
 use crate::message::{Checked, MaxForwards, MessageFault, RequestHead};
 use crate::proxy::coding;
 use crate::proxy::context::RequestCtx;
@@ -202,7 +202,8 @@ fn identify(gate: &Gate, session: &Session, ctx: &mut RequestCtx) -> Result<(), 
             TokenEvidence::Invalid(fault.clone())
         }
     };
-    let caller: Caller = identifier.caller(ctx.peer, headers, evidence).map_err(Refusal::Identity)?;
+    let certificate = ctx.certificate.as_deref();
+    let caller = identifier.caller(ctx.peer, headers, evidence, certificate).map_err(Refusal::Identity)?;
     ctx.caller = caller;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::base::Digest;
 use crate::cache::{Bypass, Coding, Demand};
 use crate::config::{Route, Snapshot};
-use crate::identity::Caller;
+use crate::identity::{Caller, CertificateNames};
 use crate::limit::{Charge, Decision, Stage};
 use crate::proxy::flight::Part;
 use crate::proxy::internal::{Arrival, Errand};
@@ -28,6 +28,8 @@ pub(super) struct RequestCtx {
     pub(super) request_id: String,
     /// The address of the connection's other end; unspecified where there is none.
     pub(super) peer: IpAddr,
+    /// The names in the client's verified certificate, where the listener asks for one.
+    pub(super) certificate: Option<Arc<CertificateNames>>,
     /// `https` when the client's connection is encrypted.
     pub(super) scheme: &'static str,
     /// The version that the client speaks; the session's head may be rewritten.
@@ -159,6 +161,7 @@ impl RequestCtx {
             started_wall_ms,
             request_id: String::new(),
             peer: IpAddr::from([0, 0, 0, 0]),
+            certificate: None,
             scheme: "http",
             version: Version::HTTP_11,
             authority: String::new(),

@@ -17,6 +17,7 @@ mod invalidation;
 mod limiting;
 mod lock;
 mod lookup;
+mod peer;
 mod plane;
 mod pool;
 mod purging;

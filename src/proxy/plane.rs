@@ -181,8 +181,8 @@ fn add_listener(
     let mut listener = ListenerConfig::tcp(address.clone()).tcp_socket_options(TcpSocketOptions::default());
     if let Some(tls) = &bound.settings.tls {
         let fault = |reason: String| ProxyFault::Tls { address: address.clone(), reason };
-        let certificate = tls.certificate.to_string_lossy();
-        let key = tls.key.to_string_lossy();
+        let Some(first) = tls.certificates.first() else { return Err(fault("no certificate".to_owned())) };
+        let (certificate, key) = (first.file.to_string_lossy(), first.key_file.to_string_lossy());
         let mut settings =
             TlsSettings::intermediate(&certificate, &key).map_err(|error| fault(error.to_string()))?;
         if bound.settings.http2 {
