@@ -100,6 +100,7 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
     let sockets = Sockets::open(&snapshot)?;
     let listening = sockets.addresses()?;
     let current: Current = Arc::new(ArcSwap::from_pointee(snapshot));
+    watch_expiry(&current, &metrics);
     let readiness = Arc::<Readiness>::default();
     let (reload, orders) = mpsc::channel(ORDERS_MAX);
     let parts = AdminParts {
@@ -153,6 +154,22 @@ fn measure(stores: &Arc<Stores>, metrics: &Metrics) {
     metrics.add_source(move |readings| {
         if let Some(stores) = stores.upgrade() {
             stores.readings(readings);
+        }
+    });
+}
+
+/// Lets each scrape see when the certificates in force expire.
+fn watch_expiry(current: &Current, metrics: &Metrics) {
+    let current = Arc::clone(current);
+    metrics.add_source(move |readings| {
+        for listen in &current.load().server.listen {
+            for certificate in listen.tls.iter().flat_map(|tls| &tls.certificates) {
+                readings.push(Reading::CertificateExpiry {
+                    listener: listen.address.to_string(),
+                    name: certificate.title(),
+                    not_after_s: certificate.not_after_s,
+                });
+            }
         }
     });
 }

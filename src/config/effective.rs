@@ -3,6 +3,7 @@
 use crate::base::StoreUrl;
 use crate::base::units::{format_duration, format_size};
 use crate::cache::{Namespace, Warm, WarmIdentity, WarmJob};
+use crate::config::effective_tls::{certificate_facts_value, listener_value, upstream_tls_value};
 use crate::config::snapshot::{Route, Snapshot, WebhookSettings};
 use crate::limit::{Cost, Override, Per, Policy, StatusSet, Window, Windows};
 use crate::upstream::UpstreamSettings;
@@ -12,13 +13,9 @@ use std::sync::Arc;
 /// A configuration as JSON.
 #[must_use]
 pub fn effective(snapshot: &Snapshot) -> Value {
-    let Snapshot { server, admin, store, upstreams, policies, namespaces, cache, warm, routes, .. } =
-        snapshot;
-    let listen: Vec<Value> = server
-        .listen
-        .iter()
-        .map(|listen| json!({"address": listen.address.to_string(), "tls": listen.tls.is_some(), "http2": listen.http2}))
-        .collect();
+    let Snapshot { server, admin, store, upstreams, identifier, .. } = snapshot;
+    let Snapshot { policies, namespaces, cache, warm, routes, .. } = snapshot;
+    let listen: Vec<Value> = server.listen.iter().map(listener_value).collect();
     let limits = &server.request;
     json!({
         "server": {
@@ -59,6 +56,7 @@ pub fn effective(snapshot: &Snapshot) -> Value {
                 "snapshot": store.memory_snapshot,
             },
         },
+        "identity": {"client_certificate": certificate_facts_value(identifier.certificate_facts())},
         "upstreams": named(upstreams, |upstream| (&upstream.name, upstream_value(upstream))),
         "limits": named(policies, |policy| (&policy.name, policy_value(policy))),
         "cache": {
@@ -107,7 +105,7 @@ fn upstream_value(upstream: &UpstreamSettings) -> Value {
         "health": upstream.health.as_ref().map(|h| json!({"path": *h.path, "every": format_duration(h.every)})),
         "breaker": upstream.breaker.as_ref().map(|b| json!({"failures": b.failures, "open": format_duration(b.open)})),
         "retries": upstream.retries,
-        "tls": upstream.tls.is_some(),
+        "tls": upstream.tls.as_ref().map(upstream_tls_value),
         "http2": upstream.http2,
     })
 }

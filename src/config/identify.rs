@@ -68,7 +68,12 @@ fn certificate_facts(reader: &mut Reader<'_>, taken: &Taken) -> CertificateFacts
             let says = format!("without `{name}` it has no meaning");
             reader.fault(taken.key_at, &taken.path, says, format!("add `{name}`, or remove the prefix"));
         }
-        kind.map(|kind| NamedBy { kind, prefix: text.unwrap_or_default() })
+        kind.map(|kind| {
+            let prefix = text.unwrap_or_default();
+            // Host names have one case.
+            let prefix = if kind == NameKind::Dns { prefix.to_ascii_lowercase() } else { prefix };
+            NamedBy { kind, prefix }
+        })
     };
     let user = named(reader, "user", "user_prefix");
     let tenant = named(reader, "tenant", "tenant_prefix");

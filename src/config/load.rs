@@ -9,7 +9,7 @@ use crate::config::snapshot::{Listen, Snapshot};
 use crate::config::tree::{Kind, Node, parse};
 use crate::config::warm_order::Served;
 use crate::config::{identify, namespaces, policies, server, upstreams, warm};
-use crate::identity::Identifier;
+use crate::identity::{CertificateFacts, Identifier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -134,6 +134,7 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
     }
     reader.finish(&section);
     check_listeners(reader, &server.listen, &server_node);
+    check_certificates(reader, &server.listen, &identifier, &identity_node);
     let namespaces::CacheSection { namespaces, settings: cache, .. } = cache;
     Snapshot {
         generation,
@@ -174,6 +175,16 @@ fn check_listeners(reader: &mut Reader<'_>, listen: &[Listen], node: &Node) {
     if plain_http2 && plain_http1 {
         let says = "HTTP/2 by prior knowledge is spoken on all listeners without TLS or on none";
         reader.warn(node.at, "server.listen", says, "set `http2` alike on them");
+    }
+}
+
+/// What certificates say is only ever heard where somebody asks for one, and verifies it.
+fn check_certificates(reader: &mut Reader<'_>, listen: &[Listen], identifier: &Identifier, node: &Node) {
+    let asks = listen.iter().filter_map(|listen| listen.tls.as_ref()).any(|tls| tls.client.is_some());
+    if !asks && *identifier.certificate_facts() != CertificateFacts::default() {
+        let says = "no listener asks for client certificates, so nobody is known by one";
+        let remedy = "add `client_ca` to `server.listen[].tls`";
+        reader.warn(node.at, "identity.client_certificate", says, remedy);
     }
 }
 

@@ -3,6 +3,7 @@
 mod certificates;
 mod counting;
 mod effective;
+mod effective_tls;
 pub mod env;
 pub mod explain;
 mod explain_cache;
@@ -24,6 +25,8 @@ mod server;
 pub mod snapshot;
 mod sni;
 pub mod standing;
+#[cfg(test)]
+mod tls_tests;
 pub mod tree;
 mod upstream_tls;
 pub mod upstreams;

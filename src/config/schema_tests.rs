@@ -172,6 +172,7 @@ const BEYOND_SHAPE: &[&str] = &[
     "unknown-namespace",
     "unknown-policy",
     "unknown-upstream",
+    "upstream-authority",
     "variable-not-set",
     "warm-names",
 ];
@@ -207,6 +208,7 @@ fn the_reference_describes_every_key() {
     let chapters = [
         ("/$defs/server", "server"),
         ("/$defs/listener", "server"),
+        ("/$defs/certificate", "server"),
         ("/$defs/admin", "admin"),
         ("/$defs/store", "store"),
         ("/$defs/upstream", "upstreams"),

@@ -330,7 +330,7 @@ fn add_key(caller: &mut Caller, key: &KnownKey) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ApiKeyRecord, ClaimPaths, JwtSettings, KeySource};
+    use super::super::{ApiKeyRecord, ClaimPaths, JwtSettings, KeySource, NameKind, NamedBy};
     use super::*;
     use crate::base::Secret;
     use crate::base::testing::headers;
@@ -522,6 +522,74 @@ mod tests {
         assert_eq!(refused, Err(IdentityRefusal::OtherTenant));
     }
 
+    /// The names in a certificate for `user` of `tenant`.
+    fn certificate(user: &str, tenant: Option<&str>) -> CertificateNames {
+        let mut params = rcgen::CertificateParams::new(vec![user.to_owned()]).expect("a host name");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        if let Some(tenant) = tenant {
+            params.distinguished_name.push(rcgen::DnType::OrganizationName, tenant);
+        }
+        let key = rcgen::KeyPair::generate().expect("a key");
+        CertificateNames::read(params.self_signed(&key).expect("a certificate").der())
+    }
+
+    fn with_certificates(on_invalid: OnInvalid) -> Identifier {
+        let named = |kind| Some(NamedBy { kind, prefix: String::new() });
+        let (user, tenant) = (named(NameKind::Dns), named(NameKind::Organization));
+        Identifier::new(IdentitySettings {
+            certificate: CertificateFacts { user, tenant },
+            on_invalid,
+            ..settings()
+        })
+    }
+
+    #[test]
+    fn a_certificate_counts_less_than_token_and_key_and_more_than_a_told_tenant() {
+        let identifier = with_certificates(OnInvalid::Anonymous);
+        let facts =
+            |peer: &str, fields: &[(&'static str, &'static str)], evidence, names: &CertificateNames| {
+                let caller =
+                    identifier.caller(ip(peer), &headers(fields), evidence, Some(names)).expect("caller");
+                assert!(!caller.rejected_credential);
+                (caller.user.as_deref().map(str::to_owned), caller.tenant.as_deref().map(str::to_owned))
+            };
+        let some = |user: &str, tenant: &str| (Some(user.to_owned()), Some(tenant.to_owned()));
+        let whole = certificate("svc.example", Some("acme"));
+        assert_eq!(facts(CLIENT, &[], TokenEvidence::Absent, &whole), some("svc.example", "acme"));
+        assert_eq!(
+            facts(LB, &[("x-tenant", "told")], TokenEvidence::Absent, &whole),
+            some("svc.example", "acme")
+        );
+        let ada = token(Some("ada"), Some("acme"));
+        assert_eq!(facts(CLIENT, &[], TokenEvidence::Valid(&ada), &whole), some("ada", "acme"));
+        let key = [("x-api-key", "k-acme")];
+        assert_eq!(facts(CLIENT, &key, TokenEvidence::Absent, &whole), some("svc.example", "acme"));
+        let without = certificate("svc.example", None);
+        assert_eq!(facts(CLIENT, &key, TokenEvidence::Absent, &without), some("svc.example", "acme"));
+        let unasked =
+            self::identifier().caller(ip(CLIENT), &HeaderMap::new(), TokenEvidence::Absent, Some(&whole));
+        assert_eq!(unasked.expect("caller").user, None, "nothing says where it stands");
+    }
+
+    #[test]
+    fn a_certificate_of_another_tenant_than_token_or_key_is_rejected() {
+        let other = certificate("svc.example", Some("evil"));
+        let ada = token(Some("ada"), Some("acme"));
+        let keyed = headers(&[("x-api-key", "k-acme")]);
+        for (fields, evidence) in
+            [(HeaderMap::new(), TokenEvidence::Valid(&ada)), (keyed, TokenEvidence::Absent)]
+        {
+            let caller = with_certificates(OnInvalid::Anonymous)
+                .caller(ip(CLIENT), &fields, evidence.clone(), Some(&other))
+                .expect("caller");
+            assert_eq!((caller.tenant.as_deref(), caller.rejected_credential), (Some("acme"), true));
+            assert_ne!(caller.user.as_deref(), Some("svc.example"));
+            let refused =
+                with_certificates(OnInvalid::Reject).caller(ip(CLIENT), &fields, evidence, Some(&other));
+            assert_eq!(refused, Err(IdentityRefusal::OtherCertificate));
+        }
+    }
+
     #[test]
     fn whatever_only_the_proxy_writes_is_stripped_in_either_spelling() {
         let identifier = identifier();
@@ -533,6 +601,13 @@ mod tests {
             "x-forwarded-proto",
             "x-forwarded-prefix",
             "x-forwarded-anything",
+            "x-forwarded-client-cert",
+            "client-cert",
+            "client-cert-chain",
+            "x-client-cert-subject",
+            "x-ssl-client-s-dn",
+            "ssl-client-cert",
+            "x_ssl_client_verify",
             "x-real-ip",
             "true-client-ip",
             "cf-connecting-ip",

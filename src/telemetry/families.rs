@@ -208,6 +208,8 @@ families! {
         => "Unix time at which the configuration in use was loaded.";
     config_reloads: IntCounterVec "tidegate_config_reloads_total" ["result"]
         => "Attempts to reload the configuration: success, failure.";
+    certificate_expiry: IntGaugeVec "tidegate_tls_certificate_expiry_timestamp_seconds" ["listener", "name"]
+        => "Unix time at which a certificate of a listener expires, by its first host name; of several, the first to expire.";
     panics: IntCounter "tidegate_panics_total"
         => "Panics that were caught; each is a bug worth reporting.";
     log_lines_dropped: IntCounter "tidegate_log_lines_dropped_total"

@@ -239,8 +239,8 @@ impl Metrics {
         let readings = self.sources.read();
         // Two scrapes at once must not see each other's half-filled gauges.
         let _one_at_a_time = self.scrape.lock();
-        for gauges in [&self.families.upstream_healthy, &self.families.breaker_open, &self.families.store_up]
-        {
+        let Families { upstream_healthy, breaker_open, store_up, certificate_expiry, .. } = &self.families;
+        for gauges in [upstream_healthy, breaker_open, store_up, certificate_expiry] {
             gauges.reset();
         }
         for reading in readings {
@@ -290,6 +290,11 @@ impl Metrics {
                 for (kind, count) in [("name", names), ("pattern", patterns)] {
                     self.families.cache_ledger.with_label_values(&[kind]).set(gauge_value(*count));
                 }
+            }
+            Reading::CertificateExpiry { listener, name, not_after_s } => {
+                let gauge = self.families.certificate_expiry.with_label_values(&[listener, name]);
+                let (known, new) = (gauge.get(), gauge_value(*not_after_s));
+                gauge.set(if known == 0 { new } else { known.min(new) });
             }
             Reading::LogLinesDropped(lines) => raise_to(&self.families.log_lines_dropped, *lines),
         }
@@ -363,6 +368,7 @@ mod tests {
                 Reading::LimitMemory { keys: 1, bytes: 2, expired: 3, evicted: 0 },
                 Reading::LimitFleet { instances: 3, feed_up: true, denials: 4, owed: 0, owed_dropped: 0 },
                 Reading::CacheLedger { names: 1, patterns: 0 },
+                Reading::CertificateExpiry { listener: "a:1".into(), name: "a".into(), not_after_s: 9 },
                 Reading::LogLinesDropped(5),
             ]);
         });
