@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
     hosted!("host.fragment", "a.example#b").refused(),
     hosted!("host.list", "a.example, b.example").refused(),
     hosted!("host.list-same", "a.example,a.example").refused(),
-    hosted!("host.userinfo", "u@a.example").refused(),
+    hosted!("host.userinfo", "u@a.example").refused().shows(&["\r\nconnection: close\r\n"]),
     hosted!("host.scheme", "http://a.example").refused(),
     hosted!("host.port-text", "a.example:http").refused(),
     hosted!("host.port-plus", "a.example:+80").refused(),

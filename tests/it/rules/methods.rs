@@ -8,16 +8,21 @@ const NO: &[&[u16]] = &[&[400, 405, 501]];
 pub(super) const CASES: &[Case] = &[
     Case::client("method.trace", "RFC 9110 9.3.8", "TRACE /x {h}X-Secret: s\r\n\r\n")
         .refused_as(NO)
+        .shows(&["\r\nallow: "])
         .hides(&["x-secret"]),
     Case::client("method.trace-max-forwards", "RFC 9110 7.6.2", "TRACE /x {h}Max-Forwards: 0\r\n\r\n")
-        .refused_as(NO),
+        .refused_as(NO)
+        .shows(&["\r\nallow: "]),
     Case::client(
         "method.connect",
         "RFC 9110 9.3.6",
         "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n{tail}",
     )
-    .refused_as(NO),
-    Case::client("method.connect-path", "RFC 9110 9.3.6", "CONNECT /x {h}\r\n").refused_as(NO),
+    .refused_as(NO)
+    .shows(&["\r\nallow: "]),
+    Case::client("method.connect-path", "RFC 9110 9.3.6", "CONNECT /x {h}\r\n")
+        .refused_as(NO)
+        .shows(&["\r\nallow: "]),
     Case::client("method.unknown", "RFC 9110 9.1", "FROBNICATE /x {h}\r\n").kept().gets(&["FROBNICATE /x"]),
     Case::client("method.unknown-body", "RFC 9110 9.1", "FROBNICATE /x {h}Content-Length: 5\r\n\r\nhello")
         .kept()

@@ -89,6 +89,9 @@ struct Case {
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+/// Every refusal is ours, whoever finds the fault, and says that it is the last answer.
+const OURS: &[&str] =
+    &["\r\nconnection: close\r\n", "\r\ndate: ", "\r\ncontent-type: application/problem+json\r\n"];
 const BAD: &[&[u16]] = &[&[400]];
 const FINE: &[&[u16]] = &[&[200]];
 
@@ -144,6 +147,7 @@ impl Case {
         Self {
             view: View::Answers(statuses),
             connection: Connection::Closed,
+            shows: OURS,
             gets: Gets::Nothing,
             withholds: &["smuggled"],
             ..self

@@ -43,7 +43,9 @@ pub(super) const CASES: &[Case] = &[
     Case::client("target.absolute-userinfo", "RFC 9110 4.2.4", "GET http://u:p@a.example/x {h}\r\n")
         .refused(),
     Case::client("target.absolute-no-authority", "RFC 9110 4.2.1", "GET http:///x {h}\r\n").refused(),
-    Case::client("target.absolute-one-slash", S, "GET http:/x {h}\r\n").refused(),
+    Case::client("target.absolute-one-slash", S, "GET http:/x {h}\r\n")
+        .refused()
+        .shows(&["\r\nconnection: close\r\n"]),
     Case::client("target.absolute-port-text", S, "GET http://a.example:b/x {h}\r\n").refused(),
     Case::client("target.scheme-other", S, "GET ftp://a.example/x {h}\r\n").refused(),
     Case::client("target.scheme-file", S, "GET file:///etc/passwd {h}\r\n").refused(),
