@@ -115,11 +115,12 @@ impl Gate {
     }
 }
 
-/// `listening http=ADDRESS admin=ADDRESS`
+/// `listening http=ADDRESS admin=ADDRESS`; of several data listeners the first.
 fn ready_line(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let rest = line.strip_prefix("listening http=")?;
     let (http, admin) = rest.split_once(" admin=")?;
-    Some((http.parse().ok()?, admin.trim().parse().ok()?))
+    let first = http.split(',').next()?;
+    Some((first.parse().ok()?, admin.trim().parse().ok()?))
 }
 
 /// The binary under test, with nothing in its environment that could change what it does.
