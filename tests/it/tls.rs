@@ -68,11 +68,12 @@ async fn http2_is_spoken_to_those_who_offer_it() {
     assert_eq!(met.protocol.as_deref(), Some("http/1.1"));
 }
 
-/// A `ClientHello` of TLS 1.1 (RFC 4346 section 7.4.1.2) with one cipher suite.
+/// A `ClientHello` of TLS 1.1 (RFC 4346 section 7.4.1.2) with one cipher suite and one signature algorithm.
 fn old_hello() -> Vec<u8> {
     let mut hello = vec![3, 2];
     hello.extend([7; 32]);
     hello.extend([0, 0, 2, 0xc0, 0x13, 1, 0]);
+    hello.extend([0, 8, 0, 13, 0, 4, 0, 2, 4, 3]);
     let length = u8::try_from(hello.len()).expect("short");
     [vec![22, 3, 1, 0, length + 4, 1, 0, 0, length], hello].concat()
 }
