@@ -1,6 +1,6 @@
 //! TLS of listeners: who gets which certificate, what is spoken, who must show one and what that proves.
 
-use crate::support::{Authority, Fetch, Files, Gate, Origin, Pair, TlsClient, Wire, eventually};
+use crate::support::{Authority, Fetch, Files, Gate, Origin, Pair, Reply, TlsClient, Wire, eventually};
 use std::fs;
 
 /// A listener with this inside of `tls`; everything goes to `origin`.
@@ -150,10 +150,8 @@ async fn a_certificate_is_an_identity_that_is_counted_and_passed_on() {
 #[tokio::test]
 async fn answers_for_one_certificate_are_never_another_ones() {
     let (authority, files) = (Authority::new(), Files::new());
-    let origin = Origin::start(|seen| {
-        crate::support::Reply::ok(seen.header("x-user-id")).header("Cache-Control", "max-age=60")
-    })
-    .await;
+    let origin =
+        Origin::start(|seen| Reply::ok(seen.header("x-user-id")).header("Cache-Control", "max-age=60")).await;
     let ca = files.write("ca.pem", &authority.pem);
     let server = files.pair("a", &authority.issue(&["a.example"]));
     let tls = format!("{server}, client_ca: \"{ca}\"");
@@ -170,6 +168,33 @@ async fn answers_for_one_certificate_are_never_another_ones() {
         );
         assert!(answer.ends_with(user), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_stale_answer_is_refreshed_for_the_certificate_that_asked() {
+    let (authority, files) = (Authority::new(), Files::new());
+    let origin =
+        Origin::start(|seen| Reply::ok(seen.header("x-user-id")).header("Cache-Control", "max-age=1")).await;
+    let ca = files.write("ca.pem", &authority.pem);
+    let server = files.pair("a", &authority.issue(&["a.example"]));
+    let more = "identity: {client_certificate: {user: uri, tenant: organization}}\n\
+                cache: {namespaces: {own: {scope: user, stale_while_revalidate: 60s}}}";
+    let tls = format!("{server}, client_ca: \"{ca}\"");
+    let text = config(&origin, &tls, more).replace("{path: /}", "{path: /, cache: own, limit: none}");
+    let gate = Gate::start_with(&text).await;
+    let client = TlsClient::showing(&authority.issue_to("u:ada", "acme"));
+    eventually("a stale answer is given", async || {
+        let answer = client.ask(gate.http, "a.example", "").await.expect("an answer").answer;
+        assert!(answer.ends_with("u:ada"), "{answer}");
+        answer.to_ascii_lowercase().contains("x-cache: stale")
+    })
+    .await;
+    eventually("it is refreshed", async || {
+        let answer = client.ask(gate.http, "a.example", "").await.expect("an answer").answer;
+        answer.to_ascii_lowercase().contains("x-cache: hit")
+    })
+    .await;
+    assert!(origin.seen().iter().all(|seen| seen.header("x-user-id") == "u:ada"), "{:?}", origin.seen());
 }
 
 #[tokio::test]

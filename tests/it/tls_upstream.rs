@@ -1,6 +1,6 @@
 //! TLS towards backends: who is believed to be one, what is shown to it, and what is spoken.
 
-use crate::support::{Authority, Fetch, Files, Gate, Origin, TlsFront, eventually};
+use crate::support::{Authority, Fetch, Files, Gate, Origin, Reply, TlsFront, Wire, eventually};
 
 /// A plain listener; the backend is reached by this inside of its `tls`.
 fn config(front: &TlsFront, tls: &str, more: &str) -> String {
@@ -85,7 +85,7 @@ async fn a_certificate_of_ours_is_shown_with_requests_and_health_checks() {
 #[tokio::test]
 async fn a_renewed_authority_is_believed_without_a_signal_and_the_old_one_no_more() {
     let (old, new, files) = (Authority::new(), Authority::new(), Files::new());
-    let origin = Origin::start(|_| crate::support::Reply::ok("").close()).await;
+    let origin = Origin::start(|_| Reply::ok("").close()).await;
     let front = TlsFront::start(origin.address(), &old.issue(&["api.internal"]), None).await;
     let ca = files.write("ca.pem", &old.pem);
     let tls = format!("server_name: api.internal, ca_file: \"{ca}\"");
@@ -100,20 +100,46 @@ async fn a_renewed_authority_is_believed_without_a_signal_and_the_old_one_no_mor
     eventually("the old one is forgotten", async || gate.get("/").fetch().await.status == 502).await;
 }
 
+/// A backend that speaks HTTP/2 and HTTP/1.1 with this certificate: another instance.
+async fn both(origin: &Origin, pair: &str) -> Gate {
+    Gate::start_with(&format!(
+        "server: {{listen: {{address: \"127.0.0.1:0\", http2: true, tls: {{{pair}}}}}}}\n\
+         admin: {{listen: \"127.0.0.1:0\"}}\nupstreams: {{backend: \"{}\"}}\nroutes: [{{path: /}}]\n",
+        origin.address()
+    ))
+    .await
+}
+
+#[tokio::test]
+async fn a_websocket_goes_over_http1_where_requests_go_over_http2() {
+    let (authority, files) = (Authority::new(), Files::new());
+    let origin = Origin::start(|seen| match seen.header("upgrade") {
+        "" => Reply::ok("plain"),
+        _ => Reply::raw(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+        ),
+    })
+    .await;
+    let second = both(&origin, &files.pair("a", &authority.issue(&["api.internal"]))).await;
+    let front = TlsFront::start(origin.address(), &authority.issue(&["api.internal"]), None).await;
+    let tls = format!("server_name: api.internal, ca_file: \"{}\"", files.write("ca.pem", &authority.pem));
+    let text =
+        config(&front, &tls, ", http2: true").replace(&front.address.to_string(), &second.http.to_string());
+    let gate = Gate::start_with(&text).await;
+    assert_eq!(gate.get("/").fetch().await.text(), "plain");
+    let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let answer = Wire::exchange(gate.http, upgrade).await.expect("an answer");
+    assert_eq!(answer.status, 101, "{answer:?}");
+    assert_eq!(gate.get("/").fetch().await.text(), "plain");
+}
+
 #[tokio::test]
 async fn http2_is_spoken_to_backends_that_choose_it_and_http1_to_others() {
     let (authority, files, origin) = (Authority::new(), Files::new(), Origin::counting().await);
     let pair = authority.issue(&["api.internal"]);
     let ca = files.write("ca.pem", &authority.pem);
     let tls = format!("server_name: api.internal, ca_file: \"{ca}\"");
-    // A backend that speaks both: another instance.
-    let text = format!(
-        "server: {{listen: {{address: \"127.0.0.1:0\", http2: true, tls: {{{}}}}}}}\n\
-         admin: {{listen: \"127.0.0.1:0\"}}\nupstreams: {{backend: \"{}\"}}\nroutes: [{{path: /}}]\n",
-        files.pair("a", &pair),
-        origin.address()
-    );
-    let second = Gate::start_with(&text).await;
+    let second = both(&origin, &files.pair("a", &pair)).await;
     let front = TlsFront::start(origin.address(), &pair, None).await;
     let health = "health: {path: /healthz, every: 100ms}";
     for (more, via) in [(format!(", http2: true, {health}"), "2"), (format!(", {health}"), "1.1")] {
