@@ -39,4 +39,7 @@ mod replay;
 mod responses;
 mod restart;
 mod sentinel;
+mod tls;
+mod tls_reload;
+mod tls_upstream;
 mod warming;
