@@ -61,6 +61,10 @@ fn frame(session: &mut Session, response: &mut ResponseHeader, version: Version)
         drop(response.remove_header(&header::TRANSFER_ENCODING));
         session.set_keepalive(None);
     }
+    if session.is_process_shutting_down() {
+        // RFC 9112 section 9.6: the client is told, not cut off at its next request.
+        session.set_keepalive(None);
+    }
     if matches!(response.version, Version::HTTP_10 | Version::HTTP_09) {
         response.set_version(Version::HTTP_11);
     }

@@ -9,6 +9,7 @@ use crate::proxy::refusal::Refusal;
 use bytes::Bytes;
 use http::header;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::ALPN;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -45,6 +46,10 @@ pub(super) async fn peer(gate: &Gate, session: &Session, ctx: &mut RequestCtx) -
     if streams_long {
         // Quiet streams are not slow answers.
         peer.options.read_timeout = None;
+    }
+    if ctx.is_upgrade && settings.tls.is_some() {
+        // HTTP/2 has no upgrade (RFC 9113 section 8.6), and by ALPN a server of both speaks HTTP/1.1 as well.
+        peer.options.alpn = ALPN::H1;
     }
     ctx.attempts.push(attempt);
     ctx.sent.get_or_insert(gate.clock.monotonic());
