@@ -1,5 +1,6 @@
 //! What was asked for: the file as a tree, read with every fault, compiled into a snapshot.
 
+mod compression;
 mod counting;
 mod effective;
 pub mod env;
@@ -14,6 +15,7 @@ pub mod load;
 mod namespaces;
 mod policies;
 pub mod reader;
+mod route_fields;
 mod routes;
 #[cfg(test)]
 mod schema_tests;
@@ -39,7 +41,7 @@ pub use explain_limits::LimitExplained;
 pub use fault::{Fault, Faults, Position};
 pub use load::{Loaded, Source, load};
 pub use snapshot::{
-    AdminSettings, CacheSettings, Compression, Connections, Current, Listen, ListenTls, RequestLimits, Route,
+    AdminSettings, CacheSettings, Connections, Current, Listen, ListenTls, RequestLimits, Route,
     ServerSettings, Snapshot, Target, WebhookSettings,
 };
 pub use standing::{LimitNow, RequestNow, WindowNow};

@@ -20,6 +20,8 @@ pub struct Reader<'e> {
     pub warnings: Vec<Fault>,
     /// Fields that caches key by, and where that stands: whether a client sets them is known when `identity` has been read.
     pub keyed: Vec<(http::HeaderName, Position, String)>,
+    /// Request fields that routes set or remove: whether Tidegate writes them is known when `identity` has been read.
+    pub edited: Vec<(http::HeaderName, Position, String)>,
 }
 
 /// A mapping whose keys are taken one by one; what is left at the end is unknown.
@@ -48,7 +50,8 @@ impl<'e> Reader<'e> {
     /// A reader for a file in `dir`, to which paths in it are relative.
     #[must_use]
     pub fn new(env: &'e Env, dir: &Path) -> Self {
-        Self { env, dir: dir.to_owned(), faults: Vec::new(), warnings: Vec::new(), keyed: Vec::new() }
+        let (faults, warnings, keyed, edited) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { env, dir: dir.to_owned(), faults, warnings, keyed, edited }
     }
 
     /// Notes a fault.

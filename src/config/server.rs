@@ -1,11 +1,10 @@
 //! The sections `server`, `admin` and `store`.
 
 use crate::base::{Secret, StoreSettings, StoreUrl};
+use crate::config::compression::compression;
 use crate::config::env::Env;
 use crate::config::reader::{Reader, Section, Taken};
-use crate::config::snapshot::{
-    AdminSettings, Compression, Connections, Listen, ListenTls, RequestLimits, ServerSettings,
-};
+use crate::config::snapshot::{AdminSettings, Connections, Listen, ListenTls, RequestLimits, ServerSettings};
 use crate::config::tree::{Kind, Node};
 use crate::route::EncodedSlash;
 use ipnet::IpNet;
@@ -29,11 +28,7 @@ pub(super) fn server(reader: &mut Reader<'_>, node: &Node) -> (ServerSettings, V
     let trusted = section.take("trusted_proxies").map_or_else(Vec::new, |taken| networks(reader, &taken));
     let request = request(reader, section.take("request"));
     let connections = connections(reader, section.take("connections"));
-    let is_uncompressed = section.is_null("compression");
-    let compression = match section.take("compression") {
-        None if is_uncompressed => Compression { gzip: None, brotli: None, zstd: None },
-        taken => compression(reader, taken),
-    };
+    let compression = compression(reader, &mut section);
     let drain = section.take("drain").and_then(|taken| reader.duration(&taken));
     reader.finish(&section);
     let listen =
@@ -203,19 +198,6 @@ fn connections(reader: &mut Reader<'_>, taken: Option<Taken>) -> Connections {
     }
     reader.finish(&section);
     connections
-}
-
-fn compression(reader: &mut Reader<'_>, taken: Option<Taken>) -> Compression {
-    let Some(taken) = taken else { return Compression { gzip: Some(6), brotli: Some(5), zstd: Some(3) } };
-    let mut section = reader.section(&taken.node, &taken.path);
-    let mut level = |reader: &mut Reader<'_>, name, most| {
-        let number = section.take(name).and_then(|taken| reader.number(&taken, 1, most));
-        number.and_then(|number| u32::try_from(number).ok())
-    };
-    let (gzip, brotli, zstd) =
-        (level(reader, "gzip", 9), level(reader, "brotli", 11), level(reader, "zstd", 19));
-    reader.finish(&section);
-    Compression { gzip, brotli, zstd }
 }
 
 /// Reads `admin`.

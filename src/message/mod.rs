@@ -4,8 +4,10 @@
 //! frame, route or attribute differently is refused, never repaired.
 
 mod authority;
+pub mod edits;
 pub mod fault;
 mod framing;
+pub mod grpc;
 pub mod hop;
 pub mod request;
 pub mod request_id;
@@ -13,7 +15,9 @@ pub mod response;
 mod target;
 
 pub use authority::normal_authority;
+pub use edits::{Edited, FieldEdits, Fixed, check_edit, tells_caches};
 pub use fault::MessageFault;
+pub use grpc::{grpc_message, grpc_status, is_grpc};
 pub use hop::{check_loop, hop_by_hop, is_websocket, nominated, via};
 pub use request::{Checked, MaxForwards, RequestBounds, RequestHead, check_request, host};
 pub use request_id::request_id;

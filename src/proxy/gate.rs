@@ -3,6 +3,7 @@
 
 use crate::base::Clock;
 use crate::config::Current;
+use crate::proxy::compressor::Compressors;
 use crate::proxy::connection::head_is_read;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::internal::Door;
@@ -20,7 +21,6 @@ use pingora::cache::storage::HitHandler;
 use pingora::cache::{CacheMeta, ForcedFreshness, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
-use pingora::modules::http::compression::ResponseCompressionBuilder;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
@@ -48,7 +48,7 @@ impl ProxyHttp for Gate {
     }
 
     fn init_downstream_modules(&self, modules: &mut HttpModules) {
-        modules.add_module(ResponseCompressionBuilder::enable(0));
+        modules.add_module(Box::new(Compressors));
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
@@ -117,12 +117,12 @@ impl ProxyHttp for Gate {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        upstream::watch_body(self, body, end_of_stream, ctx)
+        upstream::watch_body(self, session, (body, end_of_stream), ctx)
     }
 
     async fn upstream_response_filter(

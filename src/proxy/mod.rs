@@ -6,8 +6,10 @@
 mod admit;
 mod caching;
 mod coding;
+mod compressor;
 pub mod connection;
 mod context;
+mod edits;
 mod failure;
 mod finish;
 mod flight;
