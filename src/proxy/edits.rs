@@ -5,6 +5,7 @@
 
 use crate::message::FieldEdits;
 use crate::proxy::context::RequestCtx;
+use http::HeaderMap;
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -34,6 +35,14 @@ pub(super) fn response(response: &mut ResponseHeader, ctx: &RequestCtx) -> Resul
         response.insert_header(name, value)?;
     }
     Ok(())
+}
+
+/// Trailers of an answer: a client that merges them with its fields must not find what the route took away or set.
+pub(super) fn trailers(trailers: &mut HeaderMap, ctx: &RequestCtx) {
+    let edits = ctx.route.as_ref().map(|route| &route.response_fields);
+    for name in edits.into_iter().flat_map(FieldEdits::names) {
+        trailers.remove(name);
+    }
 }
 
 /// Towards the client, in an answer of our own. What it says itself stays: an error that a rule makes cacheable would be

@@ -10,11 +10,14 @@ use crate::proxy::internal::Door;
 use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
 use crate::proxy::tokens::Tokens;
-use crate::proxy::{admit, caching, coding, failure, finish, invalidation, limiting, respond, upstream};
+use crate::proxy::{
+    admit, caching, coding, edits, failure, finish, invalidation, limiting, respond, upstream,
+};
 use crate::store::Stores;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::cache::key::CacheKey;
 use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::cache::storage::HitHandler;
@@ -157,6 +160,16 @@ impl ProxyHttp for Gate {
             invalidation::after_write(self, ctx, &session.req_header().method, status, headers).await;
         }
         respond::finish_head(session, response, ctx)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut RequestCtx,
+    ) -> Result<Option<Bytes>> {
+        edits::trailers(trailers, ctx);
+        Ok(None)
     }
 
     fn should_serve_stale(&self, session: &mut Session, ctx: &mut RequestCtx, error: Option<&Error>) -> bool {

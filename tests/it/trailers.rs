@@ -25,6 +25,10 @@ async fn over_http_2_they_come_along_and_the_backend_hears_that_they_may() {
     assert!(!answer.headers.contains_key("content-encoding"));
     assert_eq!(answer.body, TEXT.as_bytes());
     assert_eq!(answer.trailers.expect("trailers")["x-sum"], "7");
+    let rule = "routes: [{path: /, response_headers: {remove: [X-Sum]}}]";
+    let strict = self::gate(origin.address(), true, rule).await;
+    let answer = ask(strict.http, &[("te", "trailers")]).await;
+    assert!(answer.trailers.is_none_or(|trailers| !trailers.contains_key("x-sum")), "no way around a rule");
     ask(gate.http, &[]).await;
     assert!(!origin.last().contains_key("te"), "nobody takes any");
 }
