@@ -39,6 +39,7 @@ pub use codec::{EntryFault, Stored, encode, open};
 pub use coder::Coder;
 pub use coding::{Coding, Levels};
 pub use compression::{Choice, Codable, Compression, MediaRange};
+pub use date::format_date;
 pub use demand::{Demand, Verdict, request_demand};
 pub use entry::{Entry, EntryHead};
 pub use facts::beyond_key;

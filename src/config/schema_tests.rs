@@ -165,6 +165,7 @@ const BEYOND_SHAPE: &[&str] = &[
     "keyed-fact",
     "listen-twice",
     "no-upstreams",
+    "proxy-protocol",
     "route-fields-fixed",
     "same-length-twice",
     "secret-file-unreadable",
@@ -175,6 +176,7 @@ const BEYOND_SHAPE: &[&str] = &[
     "unknown-namespace",
     "unknown-policy",
     "unknown-upstream",
+    "upstream-authority",
     "variable-not-set",
     "warm-names",
 ];
@@ -210,6 +212,7 @@ fn the_reference_describes_every_key() {
     let chapters = [
         ("/$defs/server", "server"),
         ("/$defs/listener", "server"),
+        ("/$defs/certificate", "server"),
         ("/$defs/admin", "admin"),
         ("/$defs/store", "store"),
         ("/$defs/upstream", "upstreams"),

@@ -8,6 +8,7 @@ use crate::proxy::context::RequestCtx;
 use crate::proxy::edits;
 use crate::proxy::flight::Part;
 use crate::proxy::refusal::Refusal;
+use crate::proxy::stream::{self, Phase};
 use crate::store::Receipt;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
@@ -41,6 +42,9 @@ pub(super) fn finish_head(
 ) -> Result<()> {
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
+    }
+    if let Some(stream) = session.stream().filter(|_| response.status == StatusCode::SWITCHING_PROTOCOLS) {
+        stream::is_now(stream, Phase::Switched);
     }
     frame(session, response, ctx.version)?;
     // By the backend's own words on transforming, before ours are added.
