@@ -116,6 +116,8 @@ pub struct Frames {
     used: FrameBounds,
     /// The highest stream that the client opened.
     stream: u32,
+    /// Frames and header blocks that are whole.
+    done: u64,
 }
 
 impl Frames {
@@ -131,7 +133,14 @@ impl Frames {
             since_ms: now_ms,
             used: FrameBounds { resets: 0, settings: 0, pings: 0, empty: 0, idle: 0, continuations: 0 },
             stream: 0,
+            done: 0,
         }
+    }
+
+    /// How many frames were whole, where a header block counts as one.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.done
     }
 
     /// Takes what was read at `now_ms`.
@@ -147,13 +156,24 @@ impl Frames {
         self.preface = self.preface.saturating_sub(preface);
         let mut rest = bytes.get(preface..).unwrap_or_default();
         while !rest.is_empty() {
+            let was_within = self.cutter.left > 0;
             let (frame, after) = self.cutter.next(rest);
             rest = after;
+            if was_within && (frame.is_some() || self.cutter.left == 0) {
+                self.end_frame();
+            }
             if let Some(frame) = frame {
                 self.count(frame)?;
+                if frame.length == 0 {
+                    self.end_frame();
+                }
             }
         }
         Ok(())
+    }
+
+    fn end_frame(&mut self) {
+        self.done = self.done.saturating_add(u64::from(!self.is_in_block));
     }
 
     fn count(&mut self, frame: Frame) -> Result<(), Flood> {
@@ -325,6 +345,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_whole_is_counted_and_a_header_block_is_one() {
+        let mut frames = begun();
+        frames.feed(&frame(DATA, 0, 1, &[1; 100])[..50], 0).expect("half a frame");
+        assert_eq!(frames.done(), 0);
+        frames.feed(&[1; 59], 0).expect("the rest");
+        assert_eq!(frames.done(), 1);
+        frames.feed(&frame(SETTINGS, ACK, 0, &[]), 0).expect("an empty frame");
+        assert_eq!(frames.done(), 2);
+        frames.feed(&frame(HEADERS, 0, 1, &[0x82]), 0).expect("a block begins");
+        frames.feed(&frame(CONTINUATION, 0, 1, &[0x84]), 0).expect("and goes on");
+        assert_eq!(frames.done(), 2, "the block is open");
+        frames.feed(&frame(CONTINUATION, END_HEADERS, 1, &[]), 0).expect("its end");
+        assert_eq!(frames.done(), 3);
+    }
+
+    #[test]
     fn the_last_words_name_the_stream_and_the_reason() {
         let mut frames = begun();
         frames.feed(&frame(HEADERS, END_HEADERS, 7, &[0x82]), 0).expect("a request");
@@ -352,6 +388,7 @@ mod tests {
             prop_assert_eq!(all, parts);
             if all.is_ok() {
                 prop_assert_eq!(whole.owed(), pieces.owed());
+                prop_assert_eq!(whole.done(), pieces.done());
             }
         }
     }

@@ -138,6 +138,17 @@ pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
     names
 }
 
+/// The one `Cookie` of a request that has several: HTTP/2 lets clients send it in crumbs, and whoever passes them on
+/// without HTTP/2 must put them together again (RFC 9113 section 8.2.3). `None`: there is one at most.
+#[must_use]
+pub fn whole_cookie(headers: &HeaderMap) -> Option<HeaderValue> {
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return None;
+    }
+    HeaderValue::from_bytes(&crumbs.join(&b"; "[..])).ok()
+}
+
 /// Our member of `Via`, for a message that was received in `version` (RFC 9110 section 7.6.3). To be appended in both
 /// directions.
 #[must_use]

@@ -88,13 +88,29 @@ pub struct Wire {
     bytes: usize,
     blanks: u8,
     head: Head,
+    /// Messages that are whole.
+    done: u64,
 }
 
 impl Wire {
     /// A reader at the beginning of a connection.
     #[must_use]
     pub fn new(bounds: WireBounds) -> Self {
-        Self { bounds, state: State::Start, line: Vec::new(), bytes: 0, blanks: 0, head: Head::default() }
+        Self {
+            bounds,
+            state: State::Start,
+            line: Vec::new(),
+            bytes: 0,
+            blanks: 0,
+            head: Head::default(),
+            done: 0,
+        }
+    }
+
+    /// How many whole messages there were.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.done
     }
 
     /// Where the connection is after all that was fed.
@@ -155,8 +171,9 @@ impl Wire {
         }
     }
 
-    /// Back to the beginning of a request.
+    /// A message is whole: back to the beginning of a request.
     fn begin(&mut self) {
+        self.done = self.done.saturating_add(1);
         self.state = State::Start;
         self.bytes = 0;
         self.blanks = 0;

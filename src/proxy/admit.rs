@@ -30,6 +30,11 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     ctx.certificate = facts.and_then(|facts| facts.certificate.clone());
     ctx.scheme = ctx.snapshot.identifier.scheme(ctx.peer, &session.req_header().headers, is_tls);
     arrive(gate, session, ctx);
+    let crumbs = (ctx.version == http::Version::HTTP_2)
+        .then(|| crate::message::whole_cookie(&session.req_header().headers));
+    if let Some(cookie) = crumbs.flatten() {
+        drop(session.req_header_mut().insert_header(header::COOKIE, cookie));
+    }
     // Every other upgrade is ignored (RFC 9110 section 7.8); without the field pingora sees none either.
     let request = session.req_header_mut();
     ctx.is_upgrade = crate::message::is_websocket(&request.method, request.version, &request.headers);

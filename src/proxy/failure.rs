@@ -1,5 +1,6 @@
 //! Trouble: whose fault an error is, whether another attempt is worth it, and what the client is told.
 
+use crate::base::clock::millis;
 use crate::message::MessageFault;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
@@ -29,12 +30,16 @@ pub(super) fn connect_failed(
 /// whose answer the client has seen nothing (RFC 9110 section 9.2.2).
 pub(super) fn exchange_failed(
     gate: &Gate,
-    session: &Session,
+    session: &mut Session,
     ctx: &mut RequestCtx,
     mut error: Box<Error>,
     client_reused: bool,
 ) -> Box<Error> {
     let is_upstream = error.esource() == &ErrorSource::Upstream;
+    if is_upstream && error.etype() == &ErrorType::ReadTimedout && is_client_behind(gate, session, ctx) {
+        end_attempt(gate, ctx, Outcome::Abandoned);
+        return Error::create(ErrorType::HTTPStatus(408), ErrorSource::Downstream, None, Some(error.into()));
+    }
     if is_upstream && client_reused {
         // A kept-alive connection that the server closes as we write is no sign of sickness.
         end_attempt(gate, ctx, Outcome::Abandoned);
@@ -53,6 +58,18 @@ pub(super) fn exchange_failed(
         && if client_reused { has_attempts_left(ctx) } else { may_retry(gate, ctx) };
     error.set_retry(is_retried);
     error
+}
+
+/// Is it the client for whom the backend waits? It owes more of its body than it sent at the rate that it must keep. A
+/// few who stop in the middle would open the breaker for all others.
+fn is_client_behind(gate: &Gate, session: &mut Session, ctx: &RequestCtx) -> bool {
+    let Some(sent) = ctx.sent.filter(|_| ctx.answered.is_none()) else { return false };
+    if session.as_downstream_mut().is_body_done() {
+        return false;
+    }
+    let rate = u64::from(ctx.snapshot.server.request.body_min_rate.max(1));
+    let took_ms = millis(gate.clock.monotonic().saturating_sub(sent));
+    ctx.body_bytes < rate.saturating_mul(took_ms) / 1_000
 }
 
 fn has_attempts_left(ctx: &RequestCtx) -> bool {

@@ -1,10 +1,11 @@
 //! What carries a client's bytes: a socket, in the clear or encrypted, and how fast the client takes what waits for it.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -40,6 +41,25 @@ impl Transport {
             #[cfg(test)]
             Self::Pipe(_) => -1,
         }
+    }
+}
+
+impl Transport {
+    /// Has the client left? Takes nothing of what it has sent; pending while nothing comes.
+    pub(super) fn poll_gone(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let socket = match self.get_mut() {
+            Self::Plain(stream) => &*stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            #[cfg(test)]
+            Self::Pipe(_) => return Poll::Pending,
+        };
+        let mut byte = [0];
+        if ready!(socket.poll_peek(cx, &mut ReadBuf::new(&mut byte)))? == 0 {
+            return Poll::Ready(Ok(true));
+        }
+        // There is something to read: the system says at once whether that is all that will ever come.
+        let state = pin!(socket.ready(Interest::READABLE)).poll(cx);
+        Poll::Ready(Ok(matches!(state, Poll::Ready(Ok(ready)) if ready.is_read_closed())))
     }
 }
 

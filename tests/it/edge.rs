@@ -173,6 +173,26 @@ async fn requests_sent_ahead_are_answered_in_order() {
     assert!(wire.is_closed().await);
 }
 
+/// What a client sends ahead of its answer must not hide that it has left: its place and the backend's connection would
+/// be taken for as long as the backend is quiet.
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed_whatever_it_sent_ahead() {
+    let door = Arc::new(Semaphore::new(0));
+    let closed = Arc::clone(&door);
+    let origin = Origin::start(move |_| Reply::ok("x").when(&closed)).await;
+    let gate = gate(&origin, "drain: 1s").await;
+    let long = "x".repeat(20_000);
+    for (at, ahead) in ["", "G", GET, "\0", &long].into_iter().enumerate() {
+        let mut wire = Wire::connect(gate.http).await;
+        wire.send(GET).await;
+        eventually("it is under way", async || origin.count() == at + 1).await;
+        let _ = tokio::time::timeout(Duration::from_millis(200), wire.send(ahead)).await;
+        drop(wire);
+        eventually("its place is free", async || gate.metric("tidegate_connections", &[]).await < 1.0).await;
+    }
+    drop(door);
+}
+
 /// The answer to a body that nobody reads is not lost in a reset.
 #[tokio::test]
 async fn a_client_that_is_still_sending_sees_why_it_was_refused() {

@@ -24,7 +24,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Sleep;
@@ -98,6 +98,9 @@ pub(super) fn is_now(stream: &Stream, phase: Phase) {
         stream.as_any().downcast_ref::<Watched>().filter(|watched| !watched.is(Phase::Switched))
     {
         watched.phase.store(phase as u8, Ordering::Release);
+        if phase == Phase::Serving {
+            watched.begun.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -113,7 +116,11 @@ pub(super) struct Watched {
     peeked: Vec<u8>,
     is_fresh: bool,
     phase: AtomicU8,
+    /// Requests of HTTP/1 that the gate has begun.
+    begun: AtomicU64,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// When to see again whether the client is still there.
+    look_again: Option<Pin<Box<Sleep>>>,
     /// What is wrong with the message after the one under way.
     fault: Option<MessageFault>,
     /// Last words, and how much of them is said.
@@ -151,7 +158,9 @@ impl Watched {
             peeked: Vec::new(),
             is_fresh: true,
             phase: AtomicU8::new(Phase::Waiting as u8),
+            begun: AtomicU64::new(0),
             deadline: None,
+            look_again: None,
             fault: None,
             farewell: None,
             together: Vec::new(),
@@ -175,6 +184,16 @@ impl Watched {
     }
 }
 
+impl Speech {
+    /// How much has been read that is whole: requests, or frames.
+    fn done(&self) -> u64 {
+        match self {
+            Self::Http1(wire) => wire.done(),
+            Self::Http2(frames) => frames.done(),
+        }
+    }
+}
+
 /// What is wrong with the body of a request under way.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.0.title())]
@@ -195,12 +214,15 @@ impl Watched {
 /// (RFC 9112 section 9.6). So a client that is still sending is read for a moment, while its place stays taken.
 impl Drop for Watched {
     fn drop(&mut self) {
-        let is_interrupted = self.is_interrupted();
+        // Of an answer that breaks off, the client gets what there is of it.
+        let unsent = std::mem::take(&mut self.together);
+        let is_interrupted = self.is_interrupted() || !unsent.is_empty();
         let (Some(mut io), place) = (self.io.take().filter(|_| is_interrupted), self.place.take()) else {
             return;
         };
         self.keeper.tasks.spawn("linger", async move {
             let rest = async {
+                io.write_all(&unsent).await?;
                 io.shutdown().await?;
                 let mut bytes = io.take(LINGER_BYTES);
                 tokio::io::copy(&mut bytes, &mut tokio::io::sink()).await
