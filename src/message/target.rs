@@ -51,6 +51,15 @@ fn after_scheme(target: &str) -> Option<(&'static str, &str)> {
     Some((known, rest))
 }
 
+/// The authority of a target in absolute-form (RFC 9112 section 3.2.2).
+pub(super) fn absolute(target: &[u8]) -> Option<String> {
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let (_, rest) = str::from_utf8(target).ok()?.split_once("://")?;
+    rest.split(['/', '?']).next().map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

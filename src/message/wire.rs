@@ -8,6 +8,7 @@
 use super::authority::normal_authority;
 use super::fault::MessageFault;
 use super::framing::{Framing, framing, is_token_byte};
+use super::target::absolute;
 use http::{HeaderMap, HeaderValue, Version, header};
 
 /// Empty lines that are overlooked before a request (RFC 9112 section 2.2).
@@ -393,13 +394,4 @@ fn read_version(word: &[u8]) -> Result<Version, MessageFault> {
         }
         _ => Err(MessageFault::LINE),
     }
-}
-
-/// The authority of a target in absolute-form (RFC 9112 section 3.2.2).
-fn absolute(target: &[u8]) -> Option<String> {
-    if target.starts_with(b"/") {
-        return None;
-    }
-    let (_, rest) = str::from_utf8(target).ok()?.split_once("://")?;
-    rest.split(['/', '?']).next().map(str::to_owned)
 }

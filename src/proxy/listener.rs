@@ -11,7 +11,7 @@ use crate::proxy::places::Connections;
 use crate::proxy::preamble;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::stream::{Facts, Keeper, Terms, Watched};
-use crate::proxy::transport::Transport;
+use crate::proxy::transport::{Transport, UNSENT_BYTES};
 use pingora::apps::ServerApp;
 use pingora::proxy::HttpProxy;
 use rustls::ServerConfig;
@@ -220,7 +220,10 @@ fn terms(snapshot: &Snapshot, http2: bool) -> Terms {
 fn prepare(socket: &TcpStream) {
     socket.set_nodelay(true).ok();
     let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY).with_retries(PROBES);
-    SockRef::from(socket).set_tcp_keepalive(&probes).ok();
+    let socket = SockRef::from(socket);
+    socket.set_tcp_keepalive(&probes).ok();
+    // The system takes megabytes at once for a slow client, and then nothing for minutes: no pace could be seen.
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES).ok();
 }
 
 async fn encrypt(socket: TcpStream, config: Arc<ServerConfig>, facts: &mut Facts) -> io::Result<Transport> {

@@ -24,6 +24,13 @@ async fn what_breaks_a_rule_never_reaches_the_backend() {
         ("another authority", format!("GET http://evil.example/ HTTP/1.1\r\n{host}\r\n"), 400),
         ("authority form", format!("GET a.example:80 HTTP/1.1\r\n{host}\r\n"), 400),
         ("asterisk", format!("GET * HTTP/1.1\r\n{host}\r\n"), 400),
+        (
+            "ten options",
+            format!("GET / HTTP/1.1\r\n{host}Connection: a, b, c, d, e, f, g, h, i, j\r\n\r\n"),
+            400,
+        ),
+        ("an option that is no token", format!("GET / HTTP/1.1\r\n{host}Connection: \"x-a\"\r\n\r\n"), 400),
+        ("an option beyond ASCII", format!("GET / HTTP/1.1\r\n{host}Connection: é, x-api-key\r\n\r\n"), 400),
         ("trace", format!("TRACE / HTTP/1.1\r\n{host}\r\n"), 405),
         ("connect", "CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n".to_owned(), 405),
         (
