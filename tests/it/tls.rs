@@ -173,12 +173,11 @@ async fn answers_for_one_certificate_are_never_another_ones() {
 #[tokio::test]
 async fn a_stale_answer_is_refreshed_for_the_certificate_that_asked() {
     let (authority, files) = (Authority::new(), Files::new());
-    let origin =
-        Origin::start(|seen| Reply::ok(seen.header("x-user-id")).header("Cache-Control", "max-age=1")).await;
+    let origin = Origin::start(|seen| Reply::ok(seen.header("x-user-id"))).await;
     let ca = files.write("ca.pem", &authority.pem);
     let server = files.pair("a", &authority.issue(&["a.example"]));
     let more = "identity: {client_certificate: {user: uri, tenant: organization}}\n\
-                cache: {namespaces: {own: {scope: user, stale_while_revalidate: 60s}}}";
+                cache: {namespaces: {own: {scope: user, ttl: 1s, stale_while_revalidate: 60s}}}";
     let tls = format!("{server}, client_ca: \"{ca}\"");
     let text = config(&origin, &tls, more).replace("{path: /}", "{path: /, cache: own, limit: none}");
     let gate = Gate::start_with(&text).await;
