@@ -56,6 +56,8 @@ pub struct Checked<'a> {
     pub path: &'a str,
     /// The query of the target.
     pub query: Option<&'a str>,
+    /// Is it about the server as a whole, and so to be forwarded as `*` (RFC 9112 section 3.2.4)?
+    pub is_asterisk: bool,
     /// Does the head announce a body that is not empty? HTTP/2 may send one without announcing it.
     pub has_body: bool,
     /// Bytes of the body by `Content-Length`; 0 where none is announced. The route says how many are too many.
@@ -92,6 +94,7 @@ pub fn check_request<'a>(
         authority,
         path: target.path,
         query: target.query,
+        is_asterisk: target.is_asterisk,
         has_body: !matches!(framing, Framing::None | Framing::Length(0)),
         body_bytes: if let Framing::Length(bytes) = framing { bytes } else { 0 },
         max_forwards: max_forwards(head),

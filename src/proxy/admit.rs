@@ -44,8 +44,10 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
         session.as_downstream_mut().set_ignore_info_resp(true);
     }
     let connections = &ctx.snapshot.server.connections;
-    // Off: the client said so, or the connection is to end.
-    if session.get_keepalive().is_some() {
+    // Off: the client said so, or the connection is to end. pingora looks for `close` in the first Connection line only.
+    if crate::message::is_last(&session.req_header().headers) {
+        session.set_keepalive(None);
+    } else if session.get_keepalive().is_some() {
         session.set_keepalive(Some(connections.idle.as_secs().max(1)));
     }
     pipeline(session);
@@ -154,7 +156,7 @@ fn check(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<u64, Refus
         authority: request.uri.authority().map(http::uri::Authority::as_str),
         headers: &request.headers,
     };
-    let Checked { authority, path, query, max_forwards, body_bytes, .. } =
+    let Checked { authority, path, query, is_asterisk, max_forwards, body_bytes, .. } =
         crate::message::check_request(&head, &snapshot.server.request.bounds()).map_err(Refusal::Message)?;
     let canonical = crate::route::canonical_path(path, snapshot.server.request.encoded_slash)
         .map_err(|_ambiguous| Refusal::Message(MessageFault::PATH))?;
@@ -164,8 +166,11 @@ fn check(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<u64, Refus
     ctx.query = query.map(str::to_owned);
     ctx.path = canonical;
     if !is_kept {
-        let query = ctx.query.as_deref();
-        let forwarded = query.map_or_else(|| ctx.path.clone(), |query| format!("{}?{query}", ctx.path));
+        let forwarded = match ctx.query.as_deref() {
+            _ if is_asterisk => "*".to_owned(),
+            Some(query) => format!("{}?{query}", ctx.path),
+            None => ctx.path.clone(),
+        };
         request.set_uri(forwarded.parse::<Uri>().map_err(|_unparsable| Refusal::Internal)?);
     }
     match max_forwards {

@@ -36,6 +36,8 @@ pub(super) struct RequestCtx {
     pub(super) scheme: &'static str,
     /// The version that the client speaks; the session's head may be rewritten.
     pub(super) version: Version,
+    /// The version that the backend answered in; what is stored counts as HTTP/1.1.
+    pub(super) received: Version,
     /// Host and port that were asked for, normalised.
     pub(super) authority: String,
     /// The canonical path: matched, limited, keyed and forwarded.
@@ -173,6 +175,7 @@ impl RequestCtx {
             certificate: None,
             scheme: "http",
             version: Version::HTTP_11,
+            received: Version::HTTP_11,
             authority: String::new(),
             path: String::new(),
             query: None,

@@ -41,6 +41,8 @@ pub(super) fn finish_head(
     ctx: &mut RequestCtx,
 ) -> Result<()> {
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        // RFC 9110 section 8.6: no interim response has a length.
+        drop(response.remove_header(&header::CONTENT_LENGTH));
         return Ok(());
     }
     if let Some(stream) = session.stream().filter(|_| response.status == StatusCode::SWITCHING_PROTOCOLS) {
@@ -49,7 +51,7 @@ pub(super) fn finish_head(
     frame(session, response, ctx.version)?;
     // By the backend's own words on transforming, before ours are added.
     coding::decide(session, response, ctx)?;
-    add_own_fields(response, ctx)?;
+    add_own_fields(response, ctx, ctx.received)?;
     add_limit_fields(response, ctx)?;
     add_cache_fields(session, response, ctx)?;
     if response.status == StatusCode::SWITCHING_PROTOCOLS { Ok(()) } else { edits::response(response, ctx) }
@@ -65,18 +67,22 @@ fn frame(session: &mut Session, response: &mut ResponseHeader, version: Version)
         drop(response.remove_header(&header::TRANSFER_ENCODING));
         session.set_keepalive(None);
     }
+    if session.is_process_shutting_down() {
+        // RFC 9112 section 9.6: the client is told, not cut off at its next request.
+        session.set_keepalive(None);
+    }
     if matches!(response.version, Version::HTTP_10 | Version::HTTP_09) {
         response.set_version(Version::HTTP_11);
     }
     Ok(())
 }
 
-fn add_own_fields(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
+/// `received`: the version of the message that is passed on (RFC 9110 section 7.6.3).
+fn add_own_fields(response: &mut ResponseHeader, ctx: &RequestCtx, received: Version) -> Result<()> {
     if let Ok(id) = HeaderValue::from_str(&ctx.request_id) {
         response.insert_header(X_REQUEST_ID, id)?;
     }
-    let via = crate::message::via(Version::HTTP_11);
-    response.append_header(header::VIA, via)?;
+    response.append_header(header::VIA, crate::message::via(received))?;
     Ok(())
 }
 
@@ -202,7 +208,7 @@ async fn write(
     mut head: ResponseHeader,
     body: Vec<u8>,
 ) -> Result<()> {
-    add_own_fields(&mut head, ctx)?;
+    add_own_fields(&mut head, ctx, Version::HTTP_11)?;
     add_limit_fields(&mut head, ctx)?;
     edits::own_response(&mut head, ctx)?;
     if body.is_empty() && ctx.version == Version::HTTP_2 {

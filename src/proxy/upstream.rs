@@ -10,6 +10,7 @@ use crate::proxy::refusal::Refusal;
 use bytes::Bytes;
 use http::{Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::ALPN;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -47,6 +48,10 @@ pub(super) async fn peer(gate: &Gate, session: &Session, ctx: &mut RequestCtx) -
     if streams_long {
         // Quiet streams are not slow answers.
         peer.options.read_timeout = None;
+    }
+    if ctx.is_upgrade && settings.tls.is_some() {
+        // HTTP/2 has no upgrade (RFC 9113 section 8.6), and by ALPN a server of both speaks HTTP/1.1 as well.
+        peer.options.alpn = ALPN::H1;
     }
     ctx.attempts.push(attempt);
     ctx.sent.get_or_insert(gate.clock.monotonic());
@@ -143,7 +148,7 @@ pub(super) fn check_response(gate: &Gate, response: &mut ResponseHeader, ctx: &m
     if let Err(fault) = crate::message::check_response(&head, ctx.is_upgrade) {
         return Error::e_explain(ErrorType::Custom(fault), "the backend's answer").map_err(Error::into_up);
     }
-    let is_switch = status == 101;
+    ctx.received = response.version;
     // Framing is pingora's: it reads the body by this field after us, and by its absence, to the connection's end.
     let coding = response.headers.get(header::TRANSFER_ENCODING);
     let is_chunked = coding.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
@@ -153,9 +158,13 @@ pub(super) fn check_response(gate: &Gate, response: &mut ResponseHeader, ctx: &m
     for name in crate::message::hop_by_hop(&response.headers) {
         let is_framing = name == header::TRANSFER_ENCODING && is_chunked;
         let is_announcement = name == header::TRAILER && has_trailers;
-        if !is_framing && !is_announcement && name != header::UPGRADE && !is_switch {
+        if !is_framing && !is_announcement && !crate::message::stays(&name, status) {
             drop(response.remove_header(&name));
         }
+    }
+    if status == 101 {
+        // The line may have named others, which are gone.
+        response.insert_header(header::CONNECTION, "upgrade")?;
     }
     if !response.status.is_informational() {
         failure::answered(gate, ctx, status);

@@ -1,5 +1,6 @@
 //! What the scenarios stand on: the gate as a child process, stores and backends that can fail, clients, tokens.
 
+pub(crate) mod certificates;
 pub(crate) mod cli;
 pub(crate) mod cluster;
 pub(crate) mod gate;
@@ -17,6 +18,7 @@ pub(crate) mod wait;
 pub(crate) mod web;
 pub(crate) mod wire;
 
+pub(crate) use certificates::{Authority, Files, Pair, TlsClient, TlsFront};
 pub(crate) use cluster::Cluster;
 pub(crate) use gate::Gate;
 pub(crate) use legacy::Legacy;
