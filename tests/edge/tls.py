@@ -3,12 +3,16 @@
 import json
 import pathlib
 import re
+import ssl
 import subprocess
 import sys
+import time
 
 from gate import Gate, Origin
 
 REPLACEMENTS = 20
+#: When a new certificate must be in use.
+SEEN_S = 10
 #: Findings that are about the certificate of this test, which is of no public authority.
 OF_THE_TEST = ("certificate_path_validation",)
 OLD = ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1")
@@ -81,6 +85,13 @@ def replaced(part, gate, folder):
         certificate(folder, "leaf")
         text, _ = tool.communicate(timeout=60)
         runs.append(re.search(r"(\d+) succeeded, (\d+) failed", text))
+    began, shown = time.monotonic(), False
+    wanted = (folder / "leaf.pem").read_text().strip()
+    while not shown and time.monotonic() - began < SEEN_S:
+        shown = ssl.get_server_certificate(("127.0.0.1", gate.port), timeout=5).strip() == wanted
+        time.sleep(0.1)
+    told = f"after {time.monotonic() - began:.1f} s" if shown else f"not after {SEEN_S} s"
+    part.add("the last certificate is shown to new clients", told, f"within {SEEN_S} s", shown)
     good = sum(int(each[1]) for each in runs if each)
     wanted = 2000 * REPLACEMENTS
     part.add(f"requests while the certificate is replaced {REPLACEMENTS} times", f"{good} of {wanted} succeeded", "all", good == wanted)
