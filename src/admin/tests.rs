@@ -247,7 +247,7 @@ fn a_reload_answers_with_its_outcome_and_a_refused_one_with_every_fault() {
         let accepted = Reloaded::Accepted { generation: 8, warnings: vec!["look".to_owned()] };
         let fault = Fault::new(Position { line: 3, column: 5 }, "limits.a", "unknown key", "remove it");
         let text = "x:\n\nx: hunter2".to_owned();
-        let faults = Faults { file: "t.yaml".to_owned(), text, list: vec![fault] };
+        let faults = Faults { file: "t.yaml".to_owned(), text, list: vec![fault], files: Vec::new() };
         for outcome in [accepted, Reloaded::Unchanged, Reloaded::Refused { faults }] {
             reloads.blocking_recv().expect("an order").send(outcome).expect("somebody waits");
         }

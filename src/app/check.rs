@@ -1,11 +1,12 @@
 //! `tidegate check`: what a valid configuration will do, as tables or as JSON.
 
 use serde_json::json;
+use std::sync::Arc;
 
 use crate::app::table::table;
 use crate::base::units::format_duration;
 use crate::cache::{Namespace, Scope, TtlMode};
-use crate::config::{Loaded, Route, Snapshot, Target};
+use crate::config::{Certificate, Listen, Loaded, Route, Snapshot, Target};
 use crate::limit::{Per, Policy, Windows};
 
 /// Routes, policies and namespaces, a table each.
@@ -15,13 +16,16 @@ pub fn summary(snapshot: &Snapshot) -> String {
         snapshot.routes.iter().map(|(_, route)| route_row(snapshot, route)).collect();
     let policies: Vec<Vec<String>> = snapshot.policies.iter().map(|policy| policy_row(policy)).collect();
     let spaces: Vec<Vec<String>> = snapshot.namespaces.iter().map(|space| namespace_row(space)).collect();
+    let listeners: Vec<Vec<String>> = snapshot.server.listen.iter().flat_map(listener_rows).collect();
     let tables = [
+        table(&["LISTENER", "CERTIFICATE FOR", "EXPIRES", "CLIENTS SHOW"], &listeners),
         table(&["ROUTE", "UPSTREAM", "LIMITS", "CACHE", "LINE"], &routes),
         table(&["POLICY", "COUNTS BY", "ADMITS", "MODE"], &policies),
         table(&["NAMESPACE", "SHARED BY", "FRESH FOR", "TAGS"], &spaces),
     ];
     let counts = [routes.len(), policies.len(), spaces.len()];
-    let filled = tables.into_iter().zip(counts).filter(|(_, rows)| *rows > 0);
+    let rows = [listeners.len()].into_iter().chain(counts);
+    let filled = tables.into_iter().zip(rows).filter(|(_, rows)| *rows > 0);
     let tables = filled.map(|(table, _)| table).collect::<Vec<String>>().join("\n");
     let (upstreams, [routes, policies, spaces]) = (snapshot.upstreams.len(), counts);
     format!(
@@ -34,6 +38,26 @@ pub fn summary(snapshot: &Snapshot) -> String {
 pub fn summary_json(loaded: &Loaded) -> String {
     let facts = json!({"warnings": loaded.warnings, "config": crate::config::effective(&loaded.snapshot)});
     format!("{facts:#}\n")
+}
+
+/// A row for each certificate; none for a listener without TLS.
+fn listener_rows(listen: &Listen) -> Vec<Vec<String>> {
+    let Some(tls) = &listen.tls else { return Vec::new() };
+    let clients = match &tls.client {
+        None => "nothing".to_owned(),
+        Some(client) => {
+            let word = if client.is_required { "a certificate" } else { "a certificate, if they have one" };
+            format!("{word} of {}", client.authority.display())
+        }
+    };
+    let row = |(index, certificate): (usize, &Arc<Certificate>)| {
+        let mut names = certificate.names.clone();
+        if index == 0 {
+            names.push("any other name".to_owned());
+        }
+        vec![listen.address.to_string(), names.join(", "), certificate.expires_on(), clients.clone()]
+    };
+    tls.certificates.iter().enumerate().map(row).collect()
 }
 
 fn route_row(snapshot: &Snapshot, route: &Route) -> Vec<String> {

@@ -37,7 +37,7 @@ impl Refused {
             Self::Nothing | Self::OpenAdmin(_) => {
                 let at = Position::START;
                 let fault = Fault::new(at, "", self.to_string(), "see `tidegate run --help`");
-                Faults { file: String::new(), text: String::new(), list: vec![fault] }
+                Faults { file: String::new(), text: String::new(), list: vec![fault], files: Vec::new() }
             }
         }
     }
@@ -59,7 +59,7 @@ impl Overrides {
     /// [`Refused::OpenAdmin`]: the rule of `admin.listen` holds for `--admin` too.
     fn apply(self, snapshot: &mut Snapshot) -> Result<(), Refused> {
         if let Some(address) = self.listen {
-            snapshot.server.listen = vec![Listen { address, tls: None, http2: false }];
+            snapshot.server.listen = vec![Listen { address, tls: None, http2: false, proxy_protocol: false }];
         }
         if let Some(address) = self.admin {
             snapshot.admin.listen = address;

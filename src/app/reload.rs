@@ -12,11 +12,12 @@ use tokio::sync::mpsc;
 use crate::admin::{ReloadOrder, Reloaded};
 use crate::app::origin::{Origin, Refused};
 use crate::base::{Clock, Secret, StoreSettings, Tasks};
-use crate::config::{Current, Listen, Loaded, Snapshot};
+use crate::config::{Current, FileSeen, Listen, Loaded, Snapshot};
 use crate::telemetry::{Metrics, ReloadResult};
 
-/// How often the file is compared although nobody told us of a change: some mounts tell nothing.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often the files are compared although nobody told us of a change: some mounts tell nothing, and certificates
+/// and keys lie in folders that are not watched.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A change settles before it is read: editors and Kubernetes change more than one thing.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -29,6 +30,22 @@ struct Fixed {
     store: StoreSettings,
 }
 
+/// A listener without what may change while it listens: whether it speaks TLS is fixed, with which certificates is not.
+fn socket(listen: &Listen) -> (Listen, bool) {
+    (Listen { tls: None, ..listen.clone() }, listen.tls.is_some())
+}
+
+/// The open sockets with what `wanted` says about the certificates of each; those that it does not name keep theirs.
+/// Equal ones are kept as they are, and with them the tickets of their clients.
+fn listeners(in_force: &[Listen], wanted: &[Listen]) -> Vec<Listen> {
+    let renewed = |(index, old): (usize, &Listen)| {
+        let is_same = |new: &&Listen| socket(new) == socket(old);
+        let new = wanted.get(index).filter(is_same).or_else(|| wanted.iter().find(is_same));
+        new.filter(|new| *new != old).unwrap_or(old).clone()
+    };
+    in_force.iter().enumerate().map(renewed).collect()
+}
+
 impl Fixed {
     fn of(snapshot: &Snapshot) -> Self {
         Self {
@@ -39,14 +56,16 @@ impl Fixed {
         }
     }
 
-    /// Puts what is in force in place of what `snapshot` says, and tells what differs.
-    fn keep_in(&self, snapshot: &mut Snapshot) -> Vec<String> {
+    /// Puts what is in force in place of what `snapshot` says, and tells what differs. `in_force` are the listeners
+    /// with the certificates of the last configuration.
+    fn keep_in(&self, snapshot: &mut Snapshot, in_force: &[Listen]) -> Vec<String> {
+        let wanted = std::mem::take(&mut snapshot.server.listen);
         let differs = [
-            ("server.listen", self.listen != snapshot.server.listen),
+            ("server.listen", !self.listen.iter().map(socket).eq(wanted.iter().map(socket))),
             ("admin.listen", self.admin != snapshot.admin.listen),
             ("store", self.store != snapshot.store),
         ];
-        snapshot.server.listen.clone_from(&self.listen);
+        snapshot.server.listen = listeners(in_force, &wanted);
         snapshot.admin.listen = self.admin;
         snapshot.store = self.store.clone();
         if snapshot.admin.is_open() {
@@ -67,17 +86,35 @@ pub struct Reloader {
     fixed: Fixed,
     /// Called after each new configuration.
     accepted: Box<dyn Fn() + Send + Sync>,
-    /// The text that was looked at last, accepted or not. Held over a whole reload: one after the other.
-    seen: Mutex<String>,
+    /// Held over a whole reload: one after the other.
+    seen: Mutex<Seen>,
+}
+
+/// What was looked at last, accepted or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The text of the configuration.
+    pub text: String,
+    /// The files beside it.
+    pub files: Vec<FileSeen>,
+}
+
+impl Seen {
+    /// The configuration, and the files that were read last time, as they are now. `None` while the configuration
+    /// cannot be read.
+    fn again(&self, path: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(path).ok()?;
+        Some(Self { text, files: self.files.iter().map(FileSeen::again).collect() })
+    }
 }
 
 impl Reloader {
-    /// A reloader of `origin`, whose text in force is `text`.
+    /// A reloader of `origin`, of which `seen` is in force.
     #[must_use]
-    pub fn new(origin: Origin, text: String, around: (Current, Arc<Metrics>, Arc<dyn Clock>)) -> Self {
+    pub fn new(origin: Origin, seen: Seen, around: (Current, Arc<Metrics>, Arc<dyn Clock>)) -> Self {
         let (current, metrics, clock) = around;
         let fixed = Fixed::of(&current.load());
-        let (accepted, seen) = (Box::new(|| ()), Mutex::new(text));
+        let (accepted, seen) = (Box::new(|| ()), Mutex::new(seen));
         Self { origin, current, metrics, clock, fixed, accepted, seen }
     }
 
@@ -87,28 +124,29 @@ impl Reloader {
         Self { accepted: Box::new(accepted), ..self }
     }
 
-    /// Loads again. Files beside the configuration (keys, certificates) may have changed although it has not, so an
-    /// order loads whatever the text is.
+    /// Loads again, whether anything has changed or not: that is what an order is for.
     pub fn reload(&self) -> Reloaded {
         self.reload_as_seen(&mut self.seen.lock())
     }
 
-    /// Loads again when the text of the file has changed.
+    /// Loads again when the configuration or a file beside it (certificate, key, secret) has changed. A file that is
+    /// still being written may be refused; it is looked at again.
     fn reload_if_changed(&self) {
         let Some(path) = self.origin.path() else { return };
         let mut seen = self.seen.lock();
-        if std::fs::read_to_string(path).is_ok_and(|text| text != *seen) {
-            self.reload_as_seen(&mut seen);
-        }
+        let Some(now) = seen.again(path).filter(|now| *now != *seen) else { return };
+        // Whatever comes of it, this is not looked at a second time.
+        *seen = now;
+        self.reload_as_seen(&mut seen);
     }
 
-    fn reload_as_seen(&self, seen: &mut String) -> Reloaded {
+    fn reload_as_seen(&self, seen: &mut Seen) -> Reloaded {
         let generation = self.current.load().generation.saturating_add(1);
         match self.origin.load(generation) {
             Ok(loaded) => self.accept(loaded, seen),
             Err(refused) => {
                 if let Refused::Faults(faults) = &refused {
-                    seen.clone_from(&faults.text);
+                    *seen = Seen { text: faults.text.clone(), files: faults.files.clone() };
                 }
                 self.metrics.config_reload(ReloadResult::Failure, self.clock.wall_ms());
                 let faults = refused.into_faults();
@@ -118,10 +156,10 @@ impl Reloader {
         }
     }
 
-    fn accept(&self, loaded: Loaded, seen: &mut String) -> Reloaded {
-        let Loaded { mut snapshot, mut warnings, text } = loaded;
-        *seen = text;
-        warnings.extend(self.fixed.keep_in(&mut snapshot));
+    fn accept(&self, loaded: Loaded, seen: &mut Seen) -> Reloaded {
+        let Loaded { mut snapshot, mut warnings, text, files } = loaded;
+        *seen = Seen { text, files };
+        warnings.extend(self.fixed.keep_in(&mut snapshot, &self.current.load().server.listen));
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
@@ -141,7 +179,7 @@ impl Reloader {
         }
     }
 
-    /// Watches the file.
+    /// Watches the files.
     async fn watch(self: Arc<Self>, mut changes: mpsc::Receiver<()>) {
         loop {
             // An event, or the time to look all the same.
@@ -153,7 +191,7 @@ impl Reloader {
     }
 }
 
-/// Starts obeying orders and watching the file.
+/// Starts obeying orders and watching the files.
 pub fn start(reloader: &Arc<Reloader>, orders: mpsc::Receiver<ReloadOrder>, tasks: &Tasks) {
     tasks.spawn_until_stop("reload", Arc::clone(reloader).obey(orders));
     let Some(path) = reloader.origin.path() else { return };
@@ -198,12 +236,12 @@ mod tests {
             std::fs::write(&path, text).expect("is written");
             let origin =
                 Origin { source: Source::File(path), env: Env::default(), overrides: Overrides::default() };
-            let Loaded { snapshot, text, .. } = origin.load(1).expect("is valid");
+            let Loaded { snapshot, text, files, .. } = origin.load(1).expect("is valid");
             let current: Current = Arc::new(ArcSwap::from_pointee(snapshot));
             let metrics = Arc::new(Metrics::new(0).expect("is consistent"));
             let around: (Current, Arc<Metrics>, Arc<dyn Clock>) =
                 (Arc::clone(&current), Arc::clone(&metrics), Arc::new(ManualClock::at(7_000)));
-            Self { dir, reloader: Reloader::new(origin, text, around), current, metrics }
+            Self { dir, reloader: Reloader::new(origin, Seen { text, files }, around), current, metrics }
         }
 
         fn write(&self, text: &str) {

@@ -15,11 +15,11 @@ use crate::app::drain::connections_ended;
 use crate::app::files;
 use crate::app::origin::{Origin, Refused};
 use crate::app::panics;
-use crate::app::reload::{self, Reloader};
+use crate::app::reload::{self, Reloader, Seen};
 use crate::app::signals::{Order, Signals};
 use crate::base::{Clock, SystemClock, Tasks};
 use crate::config::{Current, Loaded, Snapshot};
-use crate::proxy::{Bound, DataPlane, Parts, ProxyFault, Warmer};
+use crate::proxy::{DataPlane, Parts, ProxyFault, Warmer};
 use crate::store::{StoreFailure, Stores};
 use crate::telemetry::{Logging, Metrics, MetricsFault, Reading};
 
@@ -82,7 +82,7 @@ impl fmt::Display for Listening {
 /// # Errors
 /// [`RunFault`].
 pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listening)) -> Result<(), RunFault> {
-    let Loaded { snapshot, mut warnings, text } = origin.load(1)?;
+    let Loaded { snapshot, mut warnings, text, files: beside } = origin.load(1)?;
     warnings.extend(files::shortage(files::raise_limit(), snapshot.server.connections.max));
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 
@@ -100,6 +100,7 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
     let sockets = Sockets::open(&snapshot)?;
     let listening = sockets.addresses()?;
     let current: Current = Arc::new(ArcSwap::from_pointee(snapshot));
+    watch_expiry(&current, &metrics);
     let readiness = Arc::<Readiness>::default();
     let (reload, orders) = mpsc::channel(ORDERS_MAX);
     let parts = AdminParts {
@@ -115,7 +116,7 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
 
     let around = (Arc::clone(&current), Arc::clone(&metrics), Arc::clone(&clock));
     let counts = Arc::clone(&stores);
-    let reloader = Reloader::new(origin, text, around).when_accepted(move || {
+    let reloader = Reloader::new(origin, Seen { text, files: beside }, around).when_accepted(move || {
         // A remembered denial was a verdict under limits that may be others now.
         counts.limiter.forget_all_denials();
         counts.warming.reloaded();
@@ -157,23 +158,37 @@ fn measure(stores: &Arc<Stores>, metrics: &Metrics) {
     });
 }
 
+/// Lets each scrape see when the certificates in force expire.
+fn watch_expiry(current: &Current, metrics: &Metrics) {
+    let current = Arc::clone(current);
+    metrics.add_source(move |readings| {
+        for listen in &current.load().server.listen {
+            for certificate in listen.tls.iter().flat_map(|tls| &tls.certificates) {
+                readings.push(Reading::CertificateExpiry {
+                    listener: listen.address.to_string(),
+                    name: certificate.title(),
+                    not_after_s: certificate.not_after_s,
+                });
+            }
+        }
+    });
+}
+
 /// Every listening socket, before anything is built on them: a taken port ends the start.
 struct Sockets {
     admin: TcpListener,
-    data: Vec<Bound>,
+    data: Vec<TcpListener>,
 }
 
 impl Sockets {
     fn open(snapshot: &Snapshot) -> Result<Self, BindFault> {
-        let open = |settings: &crate::config::Listen| {
-            Ok(Bound { listener: listen(settings.address, "server.listen")?, settings: settings.clone() })
-        };
+        let open = |settings: &crate::config::Listen| listen(settings.address, "server.listen");
         let data = snapshot.server.listen.iter().map(open).collect::<Result<_, BindFault>>()?;
         Ok(Self { admin: listen(snapshot.admin.listen, "admin.listen")?, data })
     }
 
     fn addresses(&self) -> std::io::Result<Listening> {
-        let http = self.data.iter().map(|bound| bound.listener.local_addr()).collect::<Result<_, _>>()?;
+        let http = self.data.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
         Ok(Listening { http, admin: self.admin.local_addr()? })
     }
 }

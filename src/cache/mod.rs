@@ -35,6 +35,7 @@ pub mod writes;
 
 pub use codec::{EntryFault, Stored, encode, open};
 pub use coding::{Coding, Levels};
+pub use date::format_date;
 pub use demand::{Demand, Verdict, request_demand};
 pub use entry::{Entry, EntryHead};
 pub use facts::beyond_key;

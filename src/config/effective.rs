@@ -3,7 +3,8 @@
 use crate::base::StoreUrl;
 use crate::base::units::{format_duration, format_size};
 use crate::cache::{Namespace, Warm, WarmIdentity, WarmJob};
-use crate::config::snapshot::{Route, Snapshot, WebhookSettings};
+use crate::config::effective_tls::{certificate_facts_value, listener_value, upstream_tls_value};
+use crate::config::snapshot::{Connections, Http2Bounds, MemoryMark, Route, Snapshot, WebhookSettings};
 use crate::limit::{Cost, Override, Per, Policy, StatusSet, Window, Windows};
 use crate::upstream::UpstreamSettings;
 use serde_json::{Map, Value, json};
@@ -12,13 +13,9 @@ use std::sync::Arc;
 /// A configuration as JSON.
 #[must_use]
 pub fn effective(snapshot: &Snapshot) -> Value {
-    let Snapshot { server, admin, store, upstreams, policies, namespaces, cache, warm, routes, .. } =
-        snapshot;
-    let listen: Vec<Value> = server
-        .listen
-        .iter()
-        .map(|listen| json!({"address": listen.address.to_string(), "tls": listen.tls.is_some(), "http2": listen.http2}))
-        .collect();
+    let Snapshot { server, admin, store, upstreams, identifier, .. } = snapshot;
+    let Snapshot { policies, namespaces, cache, warm, routes, .. } = snapshot;
+    let listen: Vec<Value> = server.listen.iter().map(listener_value).collect();
     let limits = &server.request;
     json!({
         "server": {
@@ -31,11 +28,9 @@ pub fn effective(snapshot: &Snapshot) -> Value {
                 "head_timeout": format_duration(limits.head_timeout),
                 "body_min_rate": limits.body_min_rate,
             },
-            "connections": {
-                "max": server.connections.max,
-                "per_address": server.connections.per_address,
-                "idle": format_duration(server.connections.idle),
-            },
+            "connections": connections_value(&server.connections),
+            "http2": http2_value(server.http2),
+            "overload": {"memory": memory_word(server.overload.memory), "requests": server.overload.requests},
             "compression": {
                 "gzip": server.compression.gzip,
                 "brotli": server.compression.brotli,
@@ -59,6 +54,7 @@ pub fn effective(snapshot: &Snapshot) -> Value {
                 "snapshot": store.memory_snapshot,
             },
         },
+        "identity": {"client_certificate": certificate_facts_value(identifier.certificate_facts())},
         "upstreams": named(upstreams, |upstream| (&upstream.name, upstream_value(upstream))),
         "limits": named(policies, |policy| (&policy.name, policy_value(policy))),
         "cache": {
@@ -69,6 +65,29 @@ pub fn effective(snapshot: &Snapshot) -> Value {
         },
         "routes": routes.iter().map(|(_, route)| route_value(route, upstreams)).collect::<Vec<Value>>(),
     })
+}
+
+fn connections_value(connections: &Connections) -> Value {
+    let Connections { max, per_address, idle, lifetime, send_min_rate } = connections;
+    json!({
+        "max": max,
+        "per_address": per_address,
+        "idle": format_duration(*idle),
+        "lifetime": format_duration(*lifetime),
+        "send_min_rate": send_min_rate,
+    })
+}
+
+fn http2_value(Http2Bounds { streams, frames }: Http2Bounds) -> Value {
+    json!({"streams": streams, "resets": frames.resets, "settings": frames.settings, "pings": frames.pings})
+}
+
+fn memory_word(mark: MemoryMark) -> String {
+    match mark {
+        MemoryMark::Auto => "auto".to_owned(),
+        MemoryMark::Off => "off".to_owned(),
+        MemoryMark::Bytes(bytes) => format_size(bytes),
+    }
 }
 
 fn webhook_value(webhook: &WebhookSettings) -> Value {
@@ -107,7 +126,7 @@ fn upstream_value(upstream: &UpstreamSettings) -> Value {
         "health": upstream.health.as_ref().map(|h| json!({"path": *h.path, "every": format_duration(h.every)})),
         "breaker": upstream.breaker.as_ref().map(|b| json!({"failures": b.failures, "open": format_duration(b.open)})),
         "retries": upstream.retries,
-        "tls": upstream.tls.is_some(),
+        "tls": upstream.tls.as_ref().map(upstream_tls_value),
         "http2": upstream.http2,
     })
 }

@@ -246,7 +246,7 @@ fn identify(snapshot: &Snapshot, asked: &Asked, headers: &HeaderMap) -> Result<(
         Some(Err(fault)) => (TokenEvidence::Invalid(fault.clone()), format!("not believed: {fault}")),
     };
     let caller =
-        identifier.caller(asked.ip, headers, evidence).map_err(|refusal| format!("401: {refusal}"))?;
+        identifier.caller(asked.ip, headers, evidence, None).map_err(|refusal| format!("401: {refusal}"))?;
     let identity = serde_json::json!({
         "token": token,
         "user": caller.user.as_deref(),

@@ -1,5 +1,6 @@
 //! What is wrong in a configuration, where, and what to do about it; all of it at once.
 
+use crate::config::files::FileSeen;
 use std::fmt;
 
 /// A place in a file, both counted from 1.
@@ -63,6 +64,8 @@ pub struct Faults {
     pub text: String,
     /// What is wrong.
     pub list: Vec<Fault>,
+    /// The files beside it that were read: once one has changed, there may be no fault any more.
+    pub files: Vec<FileSeen>,
 }
 
 impl Faults {

@@ -6,8 +6,8 @@ use crate::config::reader::{Reader, Section, Taken};
 use crate::config::server::secret_file;
 use crate::config::tree::{Node, parse};
 use crate::identity::{
-    ALGORITHM_NAMES, Algorithm, ApiKeyRecord, ApiKeys, ClaimPaths, Forward, Identifier, IdentitySettings,
-    JwtSettings, JwtVerifier, KeySource, OnInvalid,
+    ALGORITHM_NAMES, Algorithm, ApiKeyRecord, ApiKeys, CertificateFacts, ClaimPaths, Forward, Identifier,
+    IdentitySettings, JwtSettings, JwtVerifier, KeySource, NameKind, NamedBy, OnInvalid,
 };
 use http::HeaderName;
 use ipnet::IpNet;
@@ -27,6 +27,8 @@ pub(super) fn identity(
         Some(taken) => api_keys(reader, &taken),
         None => (None, None),
     };
+    let certificate = section.take("client_certificate");
+    let certificate = certificate.map(|taken| certificate_facts(reader, &taken)).unwrap_or_default();
     let tenant = section.take("tenant_header");
     let tenant_header = tenant.as_ref().and_then(|taken| field(reader, taken));
     if let Some(taken) = tenant.filter(|_| trusted_proxies.is_empty()) {
@@ -41,9 +43,42 @@ pub(super) fn identity(
         on_invalid,
         api_keys,
         api_key_header: api_key_header.unwrap_or(HeaderName::from_static("x-api-key")),
+        certificate,
         tenant_header,
         forward,
     })
+}
+
+/// Where user and tenant stand in the certificate of a client.
+fn certificate_facts(reader: &mut Reader<'_>, taken: &Taken) -> CertificateFacts {
+    const WORDS: &[(&str, NameKind)] = &[
+        ("uri", NameKind::Uri),
+        ("dns", NameKind::Dns),
+        ("email", NameKind::Email),
+        ("common_name", NameKind::CommonName),
+        ("organization", NameKind::Organization),
+        ("organizational_unit", NameKind::OrganizationalUnit),
+    ];
+    let mut section = reader.section(&taken.node, &taken.path);
+    let mut named = |reader: &mut Reader<'_>, name, prefix_name| {
+        let kind = section.take(name).and_then(|taken| reader.choice(&taken, WORDS));
+        let prefix = section.take(prefix_name);
+        let text = prefix.as_ref().and_then(|taken| reader.name(taken));
+        if let Some(taken) = prefix.filter(|_| kind.is_none()) {
+            let says = format!("without `{name}` it has no meaning");
+            reader.fault(taken.key_at, &taken.path, says, format!("add `{name}`, or remove the prefix"));
+        }
+        kind.map(|kind| {
+            let prefix = text.unwrap_or_default();
+            // Host names have one case.
+            let prefix = if kind == NameKind::Dns { prefix.to_ascii_lowercase() } else { prefix };
+            NamedBy { kind, prefix }
+        })
+    };
+    let user = named(reader, "user", "user_prefix");
+    let tenant = named(reader, "tenant", "tenant_prefix");
+    reader.finish(&section);
+    CertificateFacts { user, tenant }
 }
 
 fn field(reader: &mut Reader<'_>, taken: &Taken) -> Option<HeaderName> {

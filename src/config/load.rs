@@ -2,13 +2,14 @@
 
 use crate::config::env::Env;
 use crate::config::fault::{Fault, Faults, Position};
-use crate::config::reader::{Reader, Section, Taken, check_length};
+use crate::config::files::{FileSeen, check_length};
+use crate::config::reader::{Reader, Section, Taken};
 use crate::config::routes::{Named, routes};
 use crate::config::snapshot::{Listen, Snapshot};
 use crate::config::tree::{Kind, Node, parse};
 use crate::config::warm_order::Served;
 use crate::config::{identify, namespaces, policies, server, upstreams, warm};
-use crate::identity::Identifier;
+use crate::identity::{CertificateFacts, Identifier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// The text it was made of, to see whether a file really changed.
     pub text: String,
+    /// The files beside it that were read.
+    pub files: Vec<FileSeen>,
 }
 
 /// Loads a configuration as generation `generation`.
@@ -45,17 +48,17 @@ pub struct Loaded {
 /// [`Faults`]: every one of them, with places and remedies.
 pub fn load(source: &Source, env: &Env, generation: u64) -> Result<Loaded, Faults> {
     let (name, text, dir) = text_of(source)?;
-    let refuse = |list| Faults { file: name.clone(), text: text.clone(), list };
-    let root = parse(&text).map_err(|fault| refuse(vec![fault]))?;
+    let refuse = |list, files| Faults { file: name.clone(), text: text.clone(), list, files };
+    let root = parse(&text).map_err(|fault| refuse(vec![fault], Vec::new()))?;
     let mut reader = Reader::new(env, &dir);
     let snapshot = compile(&mut reader, &root, env, generation);
     if !reader.faults.is_empty() {
         let mut faults = reader.faults;
         faults.sort_by_key(|fault| fault.at);
-        return Err(refuse(faults));
+        return Err(refuse(faults, reader.files));
     }
     let warnings = reader.warnings.iter().map(|warning| warning.render(&name, &text)).collect();
-    Ok(Loaded { snapshot, warnings, text })
+    Ok(Loaded { snapshot, warnings, text, files: reader.files })
 }
 
 fn text_of(source: &Source) -> Result<(String, String, PathBuf), Faults> {
@@ -72,7 +75,7 @@ fn text_of(source: &Source) -> Result<(String, String, PathBuf), Faults> {
                     let remedy =
                         "name a readable file with --config, or run without one: --upstream HOST:PORT";
                     let fault = Fault::new(at, "", format!("it cannot be read: {error}"), remedy);
-                    Err(Faults { file: name, text: String::new(), list: vec![fault] })
+                    Err(Faults { file: name, text: String::new(), list: vec![fault], files: Vec::new() })
                 }
             }
         }
@@ -130,7 +133,7 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
         server::not_in_force(reader, &taken, "the companion service is not part of it");
     }
     reader.finish(&section);
-    check_listeners(reader, &server.listen, &server_node);
+    check_certificates(reader, &server.listen, &identifier, &identity_node);
     let namespaces::CacheSection { namespaces, settings: cache, .. } = cache;
     Snapshot {
         generation,
@@ -165,12 +168,13 @@ fn section_node(section: &mut Section, name: &'static str, root: &Node) -> Node 
     section.take(name).map_or(Node { at: root.at, kind: Kind::Null }, |Taken { node, .. }| node)
 }
 
-fn check_listeners(reader: &mut Reader<'_>, listen: &[Listen], node: &Node) {
-    let plain_http2 = listen.iter().any(|listen| listen.http2 && listen.tls.is_none());
-    let plain_http1 = listen.iter().any(|listen| !listen.http2 && listen.tls.is_none());
-    if plain_http2 && plain_http1 {
-        let says = "HTTP/2 by prior knowledge is spoken on all listeners without TLS or on none";
-        reader.warn(node.at, "server.listen", says, "set `http2` alike on them");
+/// What certificates say is only ever heard where somebody asks for one, and verifies it.
+fn check_certificates(reader: &mut Reader<'_>, listen: &[Listen], identifier: &Identifier, node: &Node) {
+    let asks = listen.iter().filter_map(|listen| listen.tls.as_ref()).any(|tls| tls.client.is_some());
+    if !asks && *identifier.certificate_facts() != CertificateFacts::default() {
+        let says = "no listener asks for client certificates, so nobody is known by one";
+        let remedy = "add `client_ca` to `server.listen[].tls`";
+        reader.warn(node.at, "identity.client_certificate", says, remedy);
     }
 }
 

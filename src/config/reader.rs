@@ -1,14 +1,13 @@
 //! Reads sections of the tree: every value with its type, every fault kept, no key overlooked.
 
 use crate::base::units::{parse_duration, parse_size};
+use crate::base::{Clock, SystemClock};
 use crate::config::env::Env;
 use crate::config::fault::{Fault, Position, hint};
+use crate::config::files::FileSeen;
 use crate::config::tree::{Key, Kind, Node};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// The configuration, and secrets and keys in files, are at most this long.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Collects what is wrong while sections are read.
 pub struct Reader<'e> {
@@ -20,6 +19,10 @@ pub struct Reader<'e> {
     pub warnings: Vec<Fault>,
     /// Fields that caches key by, and where that stands: whether a client sets them is known when `identity` has been read.
     pub keyed: Vec<(http::HeaderName, Position, String)>,
+    /// Every file that was read, or should have been.
+    pub files: Vec<FileSeen>,
+    /// Unix seconds: certificates have a time.
+    pub now_s: u64,
 }
 
 /// A mapping whose keys are taken one by one; what is left at the end is unknown.
@@ -48,7 +51,15 @@ impl<'e> Reader<'e> {
     /// A reader for a file in `dir`, to which paths in it are relative.
     #[must_use]
     pub fn new(env: &'e Env, dir: &Path) -> Self {
-        Self { env, dir: dir.to_owned(), faults: Vec::new(), warnings: Vec::new(), keyed: Vec::new() }
+        Self {
+            env,
+            dir: dir.to_owned(),
+            faults: Vec::new(),
+            warnings: Vec::new(),
+            keyed: Vec::new(),
+            files: Vec::new(),
+            now_s: SystemClock::new().wall_ms() / 1_000,
+        }
     }
 
     /// Notes a fault.
@@ -202,10 +213,13 @@ impl<'e> Reader<'e> {
     /// The content of the file that a `*_file` key names.
     pub fn file(&mut self, taken: &Taken) -> Option<Vec<u8>> {
         let path = self.path(taken)?;
-        match check_length(&path).and_then(|()| std::fs::read(&path)) {
+        let (read, seen) = FileSeen::read(path);
+        let says = |error| format!("`{}` cannot be read: {error}", seen.path().display());
+        let read = read.map_err(says);
+        self.files.push(seen);
+        match read {
             Ok(bytes) => Some(bytes),
-            Err(error) => {
-                let says = format!("`{}` cannot be read: {error}", path.display());
+            Err(says) => {
                 self.fault(taken.node.at, &taken.path, says, "name a file that this process may read");
                 None
             }
@@ -216,14 +230,6 @@ impl<'e> Reader<'e> {
     pub fn path(&mut self, taken: &Taken) -> Option<PathBuf> {
         self.name(taken).map(|name| self.dir.join(name))
     }
-}
-
-/// Is the file short enough to be read?
-pub(super) fn check_length(path: &Path) -> std::io::Result<()> {
-    if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
-        return Err(std::io::Error::other("it is longer than 1 MiB"));
-    }
-    Ok(())
 }
 
 impl Section {
@@ -239,6 +245,12 @@ impl Section {
     #[must_use]
     pub fn is_null(&self, name: &str) -> bool {
         self.entries.iter().any(|(key, node)| key.name == name && node.kind == Kind::Null)
+    }
+
+    /// Does the key stand there, with something behind it?
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, node)| key.name == name && node.kind != Kind::Null)
     }
 
     /// Takes all that is left: mappings whose keys are names of the operator's.

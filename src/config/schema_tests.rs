@@ -163,6 +163,7 @@ const BEYOND_SHAPE: &[&str] = &[
     "keyed-fact",
     "listen-twice",
     "no-upstreams",
+    "proxy-protocol",
     "same-length-twice",
     "secret-file-unreadable",
     "several-upstreams",
@@ -172,6 +173,7 @@ const BEYOND_SHAPE: &[&str] = &[
     "unknown-namespace",
     "unknown-policy",
     "unknown-upstream",
+    "upstream-authority",
     "variable-not-set",
     "warm-names",
 ];
@@ -207,6 +209,7 @@ fn the_reference_describes_every_key() {
     let chapters = [
         ("/$defs/server", "server"),
         ("/$defs/listener", "server"),
+        ("/$defs/certificate", "server"),
         ("/$defs/admin", "admin"),
         ("/$defs/store", "store"),
         ("/$defs/upstream", "upstreams"),

@@ -1,11 +1,11 @@
 //! The sections `server`, `admin` and `store`.
 
 use crate::base::{Secret, StoreSettings, StoreUrl};
+use crate::config::edge;
 use crate::config::env::Env;
+use crate::config::listen_tls::listen_tls;
 use crate::config::reader::{Reader, Section, Taken};
-use crate::config::snapshot::{
-    AdminSettings, Compression, Connections, Listen, ListenTls, RequestLimits, ServerSettings,
-};
+use crate::config::snapshot::{AdminSettings, Compression, Listen, RequestLimits, ServerSettings};
 use crate::config::tree::{Kind, Node};
 use crate::route::EncodedSlash;
 use ipnet::IpNet;
@@ -25,10 +25,13 @@ const REDIS_SCHEMES: &[&str] = &[
 /// Reads `server`, and the networks of trusted proxies that identification needs.
 pub(super) fn server(reader: &mut Reader<'_>, node: &Node) -> (ServerSettings, Vec<IpNet>) {
     let mut section = reader.section(node, "server");
-    let listen = section.take("listen").map_or_else(Vec::new, |taken| listeners(reader, &taken));
+    let listen_taken = section.take("listen");
+    let listen = listen_taken.as_ref().map_or_else(Vec::new, |taken| listeners(reader, taken));
     let trusted = section.take("trusted_proxies").map_or_else(Vec::new, |taken| networks(reader, &taken));
     let request = request(reader, section.take("request"));
-    let connections = connections(reader, section.take("connections"));
+    let connections = edge::connections(reader, section.take("connections"));
+    let http2 = edge::http2(reader, section.take("http2"));
+    let overload = edge::overload(reader, section.take("overload"));
     let is_uncompressed = section.is_null("compression");
     let compression = match section.take("compression") {
         None if is_uncompressed => Compression { gzip: None, brotli: None, zstd: None },
@@ -39,11 +42,14 @@ pub(super) fn server(reader: &mut Reader<'_>, node: &Node) -> (ServerSettings, V
     let listen =
         if listen.is_empty() { vec![plain(SocketAddr::from(([127, 0, 0, 1], 8080)))] } else { listen };
     let drain = drain.unwrap_or(Duration::from_secs(20));
-    (ServerSettings { listen, request, connections, compression, drain }, trusted)
+    if let Some(taken) = &listen_taken {
+        edge::check_proxy_protocol(reader, taken, &listen, &trusted);
+    }
+    (ServerSettings { listen, request, connections, http2, overload, compression, drain }, trusted)
 }
 
 fn plain(address: SocketAddr) -> Listen {
-    Listen { address, tls: None, http2: false }
+    Listen { address, tls: None, http2: false, proxy_protocol: false }
 }
 
 fn listeners(reader: &mut Reader<'_>, taken: &Taken) -> Vec<Listen> {
@@ -77,36 +83,13 @@ fn listener(reader: &mut Reader<'_>, item: &Taken) -> Option<Listen> {
             None
         }
     };
-    let tls = section.take("tls").and_then(|taken| listen_tls(reader, &taken));
+    let tls = section.take("tls");
     let http2 = section.take("http2").and_then(|taken| reader.flag(&taken)).unwrap_or(false);
+    let proxy_protocol =
+        section.take("proxy_protocol").and_then(|taken| reader.flag(&taken)).unwrap_or(false);
+    let tls = tls.and_then(|taken| listen_tls(reader, &taken, http2));
     reader.finish(&section);
-    Some(Listen { address: address?, tls, http2 })
-}
-
-fn listen_tls(reader: &mut Reader<'_>, taken: &Taken) -> Option<ListenTls> {
-    let mut section = reader.section(&taken.node, &taken.path);
-    let certificate = readable(reader, &mut section, "certificate");
-    let key = readable(reader, &mut section, "key");
-    if let Some(client_ca) = section.take("client_ca") {
-        not_in_force(reader, &client_ca, "client certificates are not asked for");
-    }
-    reader.finish(&section);
-    Some(ListenTls { certificate: certificate?, key: key? })
-}
-
-/// A key whose file must be there and readable.
-fn readable(
-    reader: &mut Reader<'_>,
-    section: &mut Section,
-    name: &'static str,
-) -> Option<std::path::PathBuf> {
-    let Some(taken) = section.take(name) else {
-        let says = format!("`{name}` is missing");
-        reader.fault(section.at, &section.path.clone(), says, format!("add `{name}: FILE` (PEM)"));
-        return None;
-    };
-    reader.file(&taken)?;
-    reader.path(&taken)
+    Some(Listen { address: address?, tls, http2, proxy_protocol })
 }
 
 /// Warns that a key of the contract does nothing yet.
@@ -185,24 +168,6 @@ fn request(reader: &mut Reader<'_>, taken: Option<Taken>) -> RequestLimits {
     }
     reader.finish(&section);
     limits
-}
-
-fn connections(reader: &mut Reader<'_>, taken: Option<Taken>) -> Connections {
-    let mut connections = Connections { max: 10_000, per_address: 256, idle: Duration::from_secs(60) };
-    let Some(taken) = taken else { return connections };
-    let mut section = reader.section(&taken.node, &taken.path);
-    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    if let Some(max) = section.take("max").and_then(|taken| reader.number(&taken, 1, 10_000_000)) {
-        connections.max = count(max);
-    }
-    if let Some(each) = section.take("per_address").and_then(|taken| reader.number(&taken, 1, 10_000_000)) {
-        connections.per_address = count(each);
-    }
-    if let Some(idle) = section.take("idle").and_then(|taken| reader.duration(&taken)) {
-        connections.idle = idle;
-    }
-    reader.finish(&section);
-    connections
 }
 
 fn compression(reader: &mut Reader<'_>, taken: Option<Taken>) -> Compression {

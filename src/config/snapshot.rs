@@ -2,15 +2,15 @@
 
 use crate::base::{Secret, StoreSettings};
 use crate::cache::{Invalidates, Mode, Namespace, Warm};
+use crate::config::listen_tls::ListenTls;
 use crate::identity::Identifier;
 use crate::limit::Policy;
-use crate::message::RequestBounds;
+use crate::message::{FrameBounds, RequestBounds, WireBounds};
 use crate::route::{EncodedSlash, Table};
 use crate::upstream::UpstreamSettings;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +95,10 @@ pub struct ServerSettings {
     pub request: RequestLimits,
     /// Bounds of connections.
     pub connections: Connections,
+    /// Bounds of HTTP/2.
+    pub http2: Http2Bounds,
+    /// When it is too much.
+    pub overload: OverloadSettings,
     /// Compression of answers.
     pub compression: Compression,
     /// How long a shutdown waits for requests under way.
@@ -110,15 +114,8 @@ pub struct Listen {
     pub tls: Option<ListenTls>,
     /// Speak HTTP/2 too (by ALPN, or by prior knowledge without TLS).
     pub http2: bool,
-}
-
-/// The certificate of a socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenTls {
-    /// Certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// Private key, PEM.
-    pub key: PathBuf,
+    /// Does every connection begin with a PROXY protocol header, from a trusted proxy?
+    pub proxy_protocol: bool,
 }
 
 /// Bounds of a request.
@@ -147,6 +144,13 @@ impl RequestLimits {
         let Self { head_bytes, fields, line_bytes, body_bytes, .. } = *self;
         RequestBounds { head_bytes, fields, line_bytes, body_bytes }
     }
+
+    /// Those of the bytes of a head, before it is one.
+    #[must_use]
+    pub fn wire(&self) -> WireBounds {
+        let Self { head_bytes, fields, line_bytes, .. } = *self;
+        WireBounds { head_bytes, line_bytes, fields }
+    }
 }
 
 /// Bounds of connections.
@@ -158,6 +162,40 @@ pub struct Connections {
     pub per_address: usize,
     /// How long a quiet connection stays.
     pub idle: Duration,
+    /// After this time a connection ends with the answer under way.
+    pub lifetime: Duration,
+    /// Bytes a second that a client must take from an answer that waits for it; 0 turns it off.
+    pub send_min_rate: u32,
+}
+
+/// Bounds of an HTTP/2 connection. They are taken when a connection begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2Bounds {
+    /// Requests under way at once.
+    pub streams: u32,
+    /// What a client may do besides.
+    pub frames: FrameBounds,
+}
+
+/// When new requests are refused so that those under way succeed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OverloadSettings {
+    /// Resident memory of the process.
+    pub memory: MemoryMark,
+    /// Requests under way; `None`: any number.
+    pub requests: Option<usize>,
+}
+
+/// From how much memory on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MemoryMark {
+    /// Nine tenths of what the control group allows; without such a limit, never.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// This many bytes.
+    Bytes(u64),
 }
 
 /// Levels of compression; `None` turns a coding off.

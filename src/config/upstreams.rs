@@ -2,9 +2,8 @@
 
 use crate::config::reader::{Reader, Section, Taken};
 use crate::config::tree::{Kind, Node};
-use crate::upstream::{
-    Balance, BreakerSettings, HealthSettings, ServerAddress, UpstreamSettings, UpstreamTls,
-};
+use crate::config::upstream_tls::upstream_tls;
+use crate::upstream::{Balance, BreakerSettings, HealthSettings, ServerAddress, UpstreamSettings};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,7 +89,7 @@ fn details(reader: &mut Reader<'_>, section: &mut Section, settings: &mut Upstre
         settings.retries = u32::try_from(retries).unwrap_or(0);
     }
     if let Some(taken) = section.take("tls") {
-        settings.tls = tls(reader, &taken);
+        settings.tls = upstream_tls(reader, &taken);
     }
     if let Some(http2) = section.take("http2").and_then(|taken| reader.flag(&taken)) {
         settings.http2 = http2;
@@ -163,22 +162,6 @@ fn breaker(reader: &mut Reader<'_>, taken: &Taken) -> BreakerSettings {
     let open = positive(reader, &mut section, "open").unwrap_or(Duration::from_secs(10));
     reader.finish(&section);
     BreakerSettings { failures: failures.and_then(|n| u32::try_from(n).ok()).unwrap_or(5), open }
-}
-
-/// `true`, or a mapping with a name to verify and an own authority.
-fn tls(reader: &mut Reader<'_>, taken: &Taken) -> Option<UpstreamTls> {
-    if let Kind::Scalar(_) = taken.node.kind {
-        return reader.flag(taken)?.then(UpstreamTls::default);
-    }
-    let mut section = reader.section(&taken.node, &taken.path);
-    let server_name = section.take("server_name").and_then(|taken| reader.name(&taken));
-    let ca_file = section.take("ca_file").and_then(|taken| {
-        reader.file(&taken)?;
-        reader.path(&taken)
-    });
-    reader.finish(&section);
-    let ca_file = ca_file.map(|path| path.to_string_lossy().into());
-    Some(UpstreamTls { server_name: server_name.map(Into::into), ca_file })
 }
 
 #[cfg(test)]

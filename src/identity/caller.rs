@@ -9,11 +9,11 @@ use std::sync::Arc;
 pub struct Caller {
     /// The client's address: the peer's, or what trusted proxies say.
     pub address: IpAddr,
-    /// The subject of a verified token.
+    /// The user, from a verified token or client certificate.
     pub user: Option<Arc<str>>,
     /// The name (never the secret) of a known API key.
     pub api_key: Option<Arc<str>>,
-    /// The organisation, from a verified token, a key record or a trusted proxy's field.
+    /// The organisation, from a verified token, a key record, a client certificate or a trusted proxy's field.
     pub tenant: Option<Arc<str>>,
     /// The service tier, from a verified token or a key record.
     pub tier: Option<Arc<str>>,

@@ -12,8 +12,20 @@ use super::identifier::Forward;
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Every field of this family is the proxy's to write.
-const FORWARDED_FAMILY: &str = "x-forwarded-";
+/// Every field of these families is the proxy's to write: where a message came from, and what the client's certificate
+/// says (RFC 9440, and the names that proxies and frameworks had before it).
+const FAMILIES: &[&str] = &[
+    "x-forwarded-",
+    "client-cert",
+    "x-client-cert",
+    "x-client-dn",
+    "x-client-verify",
+    "x-arr-clientcert",
+    "x-ssl-client",
+    "x-ssl-cert",
+    "ssl-client",
+    "ssl-cert",
+];
 
 /// Fields by which frameworks take another address, target or method than the message has. None of them is part of a
 /// cache key, so none may reach the backend from a client.
@@ -108,8 +120,9 @@ impl Guarded {
     }
 
     fn covers(&self, name: &HeaderName) -> bool {
-        let covers =
-            |name: &HeaderName| name.as_str().starts_with(FORWARDED_FAMILY) || self.ours.contains(name);
+        let covers = |name: &HeaderName| {
+            FAMILIES.iter().any(|family| name.as_str().starts_with(family)) || self.ours.contains(name)
+        };
         if !name.as_str().contains('_') {
             return covers(name);
         }

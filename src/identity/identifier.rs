@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::address::{Trail, trail};
 use super::api_keys::{ApiKeys, KnownKey};
 use super::caller::Caller;
+use super::certificate::{CertificateFacts, CertificateNames};
 use super::claims::is_plain_fact;
 use super::fields::{Fact, Guarded, Received, X_FORWARDED_PROTO, fact, forwarded};
 use super::keys::JwtFault;
@@ -52,6 +53,8 @@ pub struct IdentitySettings {
     pub api_keys: Option<ApiKeys>,
     /// The field that carries an API key; not looked at without `api_keys`.
     pub api_key_header: HeaderName,
+    /// What the certificate of a client says, where one is asked for.
+    pub certificate: CertificateFacts,
     /// The field in which trusted proxies name the tenant.
     pub tenant_header: Option<HeaderName>,
     /// What the backend gets.
@@ -81,6 +84,9 @@ pub enum IdentityRefusal {
     /// Token and key belong to different tenants.
     #[error("the API key belongs to another tenant than the token")]
     OtherTenant,
+    /// The client's certificate belongs to another tenant than its token or API key.
+    #[error("the client certificate belongs to another tenant than the token or API key")]
+    OtherCertificate,
 }
 
 impl IdentityRefusal {
@@ -90,6 +96,8 @@ impl IdentityRefusal {
         match self {
             Self::Token(_) => r#"Bearer error="invalid_token""#,
             Self::UnknownKey | Self::OtherTenant => "ApiKey",
+            // No scheme stands for certificates: another token or key would do.
+            Self::OtherCertificate => "Bearer, ApiKey",
         }
     }
 }
@@ -184,8 +192,8 @@ impl Identifier {
         self.settings.jwt.as_ref().ok_or(TokenFault::NotConfigured)?.verify(token, now_s)
     }
 
-    /// Puts the evidence together. Fact by fact a token goes before an API key, and that before a trusted proxy's
-    /// tenant field. A rejected credential adds nothing, marks the caller, and leaves what else is verified.
+    /// Puts the evidence together. Fact by fact a token goes before an API key, that before the verified certificate of
+    /// the client, and that before a trusted proxy's tenant field. A rejected credential adds nothing, marks the caller, and leaves what else is verified.
     ///
     /// # Errors
     /// [`IdentityRefusal`] when a credential is rejected and the settings say [`OnInvalid::Reject`].
@@ -194,6 +202,7 @@ impl Identifier {
         peer: IpAddr,
         headers: &HeaderMap,
         token: TokenEvidence<'_>,
+        certificate: Option<&CertificateNames>,
     ) -> Result<Caller, IdentityRefusal> {
         let mut caller = Caller::anonymous(self.client_address(peer, headers));
         let mut refusal = None;
@@ -209,6 +218,9 @@ impl Identifier {
             }
             KeyEvidence::Known(key) => add_key(&mut caller, key),
             KeyEvidence::Unknown => refusal = refusal.or(Some(IdentityRefusal::UnknownKey)),
+        }
+        if certificate.is_some_and(|names| !self.add_certificate(&mut caller, names)) {
+            refusal = refusal.or(Some(IdentityRefusal::OtherCertificate));
         }
         caller.rejected_credential = refusal.is_some();
         match refusal {
@@ -257,6 +269,26 @@ impl Identifier {
         known.map_or(KeyEvidence::Unknown, KeyEvidence::Known)
     }
 
+    /// Adds what a certificate says, all or nothing; `false`: it belongs to another tenant than what was shown besides,
+    /// and the backend might answer for either.
+    fn add_certificate(&self, caller: &mut Caller, names: &CertificateNames) -> bool {
+        let CertificateFacts { user, tenant } = &self.settings.certificate;
+        let user = user.as_ref().and_then(|named| names.fact(named));
+        let tenant = tenant.as_ref().and_then(|named| names.fact(named));
+        if matches!((&caller.tenant, &tenant), (Some(known), Some(other)) if known != other) {
+            return false;
+        }
+        caller.user = caller.user.take().or(user);
+        caller.tenant = caller.tenant.take().or(tenant);
+        true
+    }
+
+    /// Where user and tenant stand in the certificates of clients.
+    #[must_use]
+    pub fn certificate_facts(&self) -> &CertificateFacts {
+        &self.settings.certificate
+    }
+
     fn told_tenant(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Arc<str>> {
         let name = self.settings.tenant_header.as_ref().filter(|_| self.is_trusted(peer))?;
         let value = str::from_utf8(single(headers, name)?.as_bytes()).ok()?;
@@ -298,7 +330,7 @@ fn add_key(caller: &mut Caller, key: &KnownKey) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ApiKeyRecord, ClaimPaths, JwtSettings, KeySource};
+    use super::super::{ApiKeyRecord, ClaimPaths, JwtSettings, KeySource, NameKind, NamedBy};
     use super::*;
     use crate::base::Secret;
     use crate::base::testing::headers;
@@ -342,6 +374,7 @@ mod tests {
                     .expect("keys"),
             ),
             api_key_header: HeaderName::from_static("x-api-key"),
+            certificate: CertificateFacts::default(),
             tenant_header: Some(HeaderName::from_static("x-tenant")),
             forward: Forward {
                 user: Some(HeaderName::from_static("x-user-id")),
@@ -370,7 +403,7 @@ mod tests {
     }
 
     fn anonymous_at(peer: &str, fields: &[(&'static str, &str)]) -> Caller {
-        identifier().caller(ip(peer), &headers(fields), TokenEvidence::Absent).expect("caller")
+        identifier().caller(ip(peer), &headers(fields), TokenEvidence::Absent, None).expect("caller")
     }
 
     #[test]
@@ -419,7 +452,7 @@ mod tests {
     fn a_token_goes_before_a_key_and_both_before_the_proxys_tenant() {
         let fields = headers(&[("x-api-key", "k-acme"), ("x-tenant", "told")]);
         let caller = |token: &VerifiedToken| {
-            identifier().caller(ip(LB), &fields, TokenEvidence::Valid(token)).expect("caller")
+            identifier().caller(ip(LB), &fields, TokenEvidence::Valid(token), None).expect("caller")
         };
         let whole = caller(&token(Some("ada"), Some("acme")));
         assert_eq!(
@@ -433,7 +466,7 @@ mod tests {
         assert_eq!(caller(&token(Some("ada"), None)).tenant.as_deref(), Some("acme"));
         let told = headers(&[("x-tenant", "told")]);
         let tenant = |peer, fields: &HeaderMap| {
-            identifier().caller(ip(peer), fields, TokenEvidence::Absent).expect("caller").tenant
+            identifier().caller(ip(peer), fields, TokenEvidence::Absent, None).expect("caller").tenant
         };
         assert_eq!((tenant(LB, &told).as_deref(), tenant(CLIENT, &told)), (Some("told"), None));
         assert_eq!(tenant(LB, &headers(&[("x-tenant", "a"), ("x-tenant", "b")])), None);
@@ -445,27 +478,29 @@ mod tests {
         for fields in [vec![("x-api-key", "guess")], vec![("x-api-key", "k-acme"), ("x-api-key", "k-free")]] {
             let caller = anonymous_at(CLIENT, &fields);
             assert_eq!((caller.api_key, caller.tenant, caller.rejected_credential), (None, None, true));
-            let refused = strict().caller(ip(CLIENT), &headers(&fields), TokenEvidence::Absent);
+            let refused = strict().caller(ip(CLIENT), &headers(&fields), TokenEvidence::Absent, None);
             assert_eq!(refused, Err(IdentityRefusal::UnknownKey));
         }
         assert!(!anonymous_at(CLIENT, &[("x-api-key", "k-free")]).rejected_credential);
         let without = Identifier::new(IdentitySettings { api_keys: None, ..settings() });
-        let caller = without.caller(ip(CLIENT), &headers(&[("x-api-key", "guess")]), TokenEvidence::Absent);
+        let caller =
+            without.caller(ip(CLIENT), &headers(&[("x-api-key", "guess")]), TokenEvidence::Absent, None);
         assert!(!caller.expect("caller").rejected_credential, "not a credential here");
     }
 
     #[test]
     fn an_invalid_token_adds_nothing_and_leaves_a_known_key() {
         let invalid = || TokenEvidence::Invalid(TokenFault::Expired);
-        let alone = identifier().caller(ip(CLIENT), &HeaderMap::new(), invalid()).expect("caller");
+        let alone = identifier().caller(ip(CLIENT), &HeaderMap::new(), invalid(), None).expect("caller");
         assert_eq!(
             (alone.user.is_none(), alone.address, alone.rejected_credential),
             (true, ip(CLIENT), true)
         );
-        let keyed =
-            identifier().caller(ip(CLIENT), &headers(&[("x-api-key", "k-acme")]), invalid()).expect("caller");
+        let keyed = identifier()
+            .caller(ip(CLIENT), &headers(&[("x-api-key", "k-acme")]), invalid(), None)
+            .expect("caller");
         assert_eq!((keyed.api_key.as_deref(), keyed.rejected_credential), (Some("batch"), true));
-        let refused = strict().caller(ip(CLIENT), &HeaderMap::new(), invalid()).expect_err("refused");
+        let refused = strict().caller(ip(CLIENT), &HeaderMap::new(), invalid(), None).expect_err("refused");
         assert_eq!(refused, IdentityRefusal::Token(TokenFault::Expired));
         assert_eq!(
             (refused.to_string().as_str(), refused.challenge()),
@@ -477,13 +512,82 @@ mod tests {
     fn a_key_of_another_tenant_than_the_token_is_rejected() {
         let fields = headers(&[("x-api-key", "k-acme")]);
         let other = token(Some("eve"), Some("evil"));
-        let caller = identifier().caller(ip(CLIENT), &fields, TokenEvidence::Valid(&other)).expect("caller");
+        let caller =
+            identifier().caller(ip(CLIENT), &fields, TokenEvidence::Valid(&other), None).expect("caller");
         assert_eq!(
             (caller.tenant.as_deref(), caller.api_key, caller.rejected_credential),
             (Some("evil"), None, true)
         );
-        let refused = strict().caller(ip(CLIENT), &fields, TokenEvidence::Valid(&other));
+        let refused = strict().caller(ip(CLIENT), &fields, TokenEvidence::Valid(&other), None);
         assert_eq!(refused, Err(IdentityRefusal::OtherTenant));
+    }
+
+    /// The names in a certificate for `user` of `tenant`.
+    fn certificate(user: &str, tenant: Option<&str>) -> CertificateNames {
+        let mut params = rcgen::CertificateParams::new(vec![user.to_owned()]).expect("a host name");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        if let Some(tenant) = tenant {
+            params.distinguished_name.push(rcgen::DnType::OrganizationName, tenant);
+        }
+        let key = rcgen::KeyPair::generate().expect("a key");
+        CertificateNames::read(params.self_signed(&key).expect("a certificate").der())
+    }
+
+    fn with_certificates(on_invalid: OnInvalid) -> Identifier {
+        let named = |kind| Some(NamedBy { kind, prefix: String::new() });
+        let (user, tenant) = (named(NameKind::Dns), named(NameKind::Organization));
+        Identifier::new(IdentitySettings {
+            certificate: CertificateFacts { user, tenant },
+            on_invalid,
+            ..settings()
+        })
+    }
+
+    #[test]
+    fn a_certificate_counts_less_than_token_and_key_and_more_than_a_told_tenant() {
+        let identifier = with_certificates(OnInvalid::Anonymous);
+        let facts =
+            |peer: &str, fields: &[(&'static str, &'static str)], evidence, names: &CertificateNames| {
+                let caller =
+                    identifier.caller(ip(peer), &headers(fields), evidence, Some(names)).expect("caller");
+                assert!(!caller.rejected_credential);
+                (caller.user.as_deref().map(str::to_owned), caller.tenant.as_deref().map(str::to_owned))
+            };
+        let some = |user: &str, tenant: &str| (Some(user.to_owned()), Some(tenant.to_owned()));
+        let whole = certificate("svc.example", Some("acme"));
+        assert_eq!(facts(CLIENT, &[], TokenEvidence::Absent, &whole), some("svc.example", "acme"));
+        assert_eq!(
+            facts(LB, &[("x-tenant", "told")], TokenEvidence::Absent, &whole),
+            some("svc.example", "acme")
+        );
+        let ada = token(Some("ada"), Some("acme"));
+        assert_eq!(facts(CLIENT, &[], TokenEvidence::Valid(&ada), &whole), some("ada", "acme"));
+        let key = [("x-api-key", "k-acme")];
+        assert_eq!(facts(CLIENT, &key, TokenEvidence::Absent, &whole), some("svc.example", "acme"));
+        let without = certificate("svc.example", None);
+        assert_eq!(facts(CLIENT, &key, TokenEvidence::Absent, &without), some("svc.example", "acme"));
+        let unasked =
+            self::identifier().caller(ip(CLIENT), &HeaderMap::new(), TokenEvidence::Absent, Some(&whole));
+        assert_eq!(unasked.expect("caller").user, None, "nothing says where it stands");
+    }
+
+    #[test]
+    fn a_certificate_of_another_tenant_than_token_or_key_is_rejected() {
+        let other = certificate("svc.example", Some("evil"));
+        let ada = token(Some("ada"), Some("acme"));
+        let keyed = headers(&[("x-api-key", "k-acme")]);
+        for (fields, evidence) in
+            [(HeaderMap::new(), TokenEvidence::Valid(&ada)), (keyed, TokenEvidence::Absent)]
+        {
+            let caller = with_certificates(OnInvalid::Anonymous)
+                .caller(ip(CLIENT), &fields, evidence.clone(), Some(&other))
+                .expect("caller");
+            assert_eq!((caller.tenant.as_deref(), caller.rejected_credential), (Some("acme"), true));
+            assert_ne!(caller.user.as_deref(), Some("svc.example"));
+            let refused =
+                with_certificates(OnInvalid::Reject).caller(ip(CLIENT), &fields, evidence, Some(&other));
+            assert_eq!(refused, Err(IdentityRefusal::OtherCertificate));
+        }
     }
 
     #[test]
@@ -497,6 +601,13 @@ mod tests {
             "x-forwarded-proto",
             "x-forwarded-prefix",
             "x-forwarded-anything",
+            "x-forwarded-client-cert",
+            "client-cert",
+            "client-cert-chain",
+            "x-client-cert-subject",
+            "x-ssl-client-s-dn",
+            "ssl-client-cert",
+            "x_ssl_client_verify",
             "x-real-ip",
             "true-client-ip",
             "cf-connecting-ip",

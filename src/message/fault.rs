@@ -23,6 +23,12 @@ macro_rules! faults {
 }
 
 faults! {
+    /// RFC 9112 sections 2.2, 3, 5 and 5.2.
+    LINE = 400 "bad-line" "A line of the head is malformed" "end lines in CR LF, put one space between the parts of the request line, none before a colon, and fold no lines";
+    /// RFC 9112 section 7.1.
+    CHUNK = 400 "bad-chunk" "The chunked body is malformed" "send each chunk as its size in hexadecimal digits, CR LF, its data and CR LF";
+    /// RFC 9110 section 15.5.9.
+    HEAD_TIMEOUT = 408 "head-timeout" "The request head did not arrive in time" "send the whole head at once";
     /// RFC 9112 section 3.2.
     TARGET = 400 "bad-target" "The request target is malformed" "send an absolute path, percent-encoded";
     /// RFC 9110 section 4.1.

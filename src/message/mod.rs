@@ -5,16 +5,22 @@
 
 mod authority;
 pub mod fault;
+pub mod frames;
 mod framing;
 pub mod hop;
 pub mod request;
 pub mod request_id;
 pub mod response;
 mod target;
+pub mod wire;
+#[cfg(test)]
+mod wire_tests;
 
 pub use authority::normal_authority;
 pub use fault::MessageFault;
+pub use frames::{Flood, FrameBounds, Frames};
 pub use hop::{check_loop, hop_by_hop, is_websocket, nominated, via};
 pub use request::{Checked, MaxForwards, RequestBounds, RequestHead, check_request, host};
 pub use request_id::request_id;
 pub use response::{ResponseHead, check_response, may_reach_client};
+pub use wire::{Place, Wire, WireBounds, WireFault};

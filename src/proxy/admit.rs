@@ -2,7 +2,7 @@
 
 use crate::cache::coding::accepted;
 use crate::config::{Route, Target};
-use crate::identity::{Caller, TokenEvidence, TokenFault};
+use crate::identity::{TokenEvidence, TokenFault};
 use crate::message::{Checked, MaxForwards, MessageFault, RequestHead};
 use crate::proxy::coding;
 use crate::proxy::context::RequestCtx;
@@ -12,9 +12,11 @@ use crate::proxy::limiting;
 use crate::proxy::purging;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond::Local;
+use crate::proxy::stream::facts;
 use crate::telemetry::CacheStatsBy;
 use http::{HeaderName, HeaderValue, Uri, header};
 use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use std::sync::Arc;
 
@@ -25,7 +27,9 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     if let Some(address) = session.client_addr().and_then(|address| address.as_inet()) {
         ctx.peer = address.ip().to_canonical();
     }
-    let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    let facts = facts(session);
+    let is_tls = facts.is_some_and(|facts| facts.tls.is_some());
+    ctx.certificate = facts.and_then(|facts| facts.certificate.clone());
     ctx.scheme = ctx.snapshot.identifier.scheme(ctx.peer, &session.req_header().headers, is_tls);
     arrive(gate, session, ctx);
     // Every other upgrade is ignored (RFC 9110 section 7.8); without the field pingora sees none either.
@@ -42,7 +46,11 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
         session.as_downstream_mut().set_ignore_info_resp(true);
     }
     let connections = &ctx.snapshot.server.connections;
-    session.set_keepalive(Some(connections.idle.as_secs().max(1)));
+    // Off: the client said so, or the connection is to end.
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(connections.idle.as_secs().max(1)));
+    }
+    pipeline(session);
     if ctx.is_upgrade {
         // A quiet WebSocket is not a slow body.
         session.set_read_timeout(None);
@@ -52,7 +60,16 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     session.set_write_timeout(Some(connections.idle));
     set_compression(session, ctx);
     if ctx.errand().is_none() {
-        ctx.in_flight = Some(gate.metrics.request_in_flight());
+        let begun = gate.overload.begin(ctx.snapshot.server.overload.requests);
+        ctx.in_flight = Some((gate.metrics.request_in_flight(), begun));
+    }
+}
+
+/// Requests that a client sends ahead wait for their turn (RFC 9112 section 9.3.2). What comes ahead of an answer to an
+/// upgrade may be meant for the protocol that it asks for.
+fn pipeline(session: &mut Session) {
+    if let ServerSession::H1(session) = session.as_downstream_mut() {
+        session.set_pipelining_enabled(!session.is_upgrade_req());
     }
 }
 
@@ -107,6 +124,9 @@ pub(super) async fn admit(
     ctx: &mut RequestCtx,
 ) -> Result<Option<Local>, Refusal> {
     check(session.req_header_mut(), ctx)?;
+    if matches!(ctx.in_flight, Some((_, None))) {
+        return Err(Refusal::Overloaded);
+    }
     if ctx.arrival == Arrival::Stray {
         return Err(Refusal::NoRoute);
     }
@@ -202,7 +222,8 @@ fn identify(gate: &Gate, session: &Session, ctx: &mut RequestCtx) -> Result<(), 
             TokenEvidence::Invalid(fault.clone())
         }
     };
-    let caller: Caller = identifier.caller(ctx.peer, headers, evidence).map_err(Refusal::Identity)?;
+    let certificate = ctx.certificate.as_deref();
+    let caller = identifier.caller(ctx.peer, headers, evidence, certificate).map_err(Refusal::Identity)?;
     ctx.caller = caller;
     Ok(())
 }

@@ -3,10 +3,11 @@
 use crate::base::Digest;
 use crate::cache::{Bypass, Coding, Demand};
 use crate::config::{Route, Snapshot};
-use crate::identity::Caller;
+use crate::identity::{Caller, CertificateNames};
 use crate::limit::{Charge, Decision, Stage};
 use crate::proxy::flight::Part;
 use crate::proxy::internal::{Arrival, Errand};
+use crate::proxy::overload::UnderWay;
 use crate::proxy::pool::{Attempt, Pool};
 use crate::store::{Held, Source};
 use crate::telemetry::Held as Gauged;
@@ -28,6 +29,8 @@ pub(super) struct RequestCtx {
     pub(super) request_id: String,
     /// The address of the connection's other end; unspecified where there is none.
     pub(super) peer: IpAddr,
+    /// The names in the client's verified certificate, where the listener asks for one.
+    pub(super) certificate: Option<Arc<CertificateNames>>,
     /// `https` when the client's connection is encrypted.
     pub(super) scheme: &'static str,
     /// The version that the client speaks; the session's head may be rewritten.
@@ -69,7 +72,7 @@ pub(super) struct RequestCtx {
     /// When the first part of the body arrived, monotonic milliseconds.
     pub(super) body_started_ms: Option<u64>,
     /// Counts the request as under way until it ends.
-    pub(super) in_flight: Option<Gauged>,
+    pub(super) in_flight: Option<(Gauged, Option<UnderWay>)>,
     /// Why the request was refused or failed, for the log: the `type` of the problem.
     pub(super) problem: Option<&'static str>,
 }
@@ -159,6 +162,7 @@ impl RequestCtx {
             started_wall_ms,
             request_id: String::new(),
             peer: IpAddr::from([0, 0, 0, 0]),
+            certificate: None,
             scheme: "http",
             version: Version::HTTP_11,
             authority: String::new(),

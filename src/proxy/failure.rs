@@ -1,10 +1,12 @@
 //! Trouble: whose fault an error is, whether another attempt is worth it, and what the client is told.
 
+use crate::message::MessageFault;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
 use crate::proxy::limiting;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond;
+use crate::proxy::stream::BrokenBody;
 use crate::upstream::Outcome;
 use http::HeaderMap;
 use pingora::proxy::{FailToProxy, Session};
@@ -148,9 +150,15 @@ fn refusal(error: &Error, ctx: &RequestCtx) -> Option<Refusal> {
             Some(Refusal::GatewayTimeout)
         }
         (_, ErrorSource::Upstream) => Some(Refusal::BadGateway { detail: upstream_detail(error) }),
-        (_, ErrorSource::Downstream) => None,
+        (_, ErrorSource::Downstream) => broken_body(error).map(Refusal::Message),
         _ => Some(Refusal::Internal),
     }
+}
+
+/// The rule that the request's body broke, if that is why it could not be read.
+fn broken_body(error: &Error) -> Option<MessageFault> {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>()?.get_ref()?;
+    cause.downcast_ref::<BrokenBody>().map(|BrokenBody(fault)| fault.clone())
 }
 
 fn upstream_detail(error: &Error) -> &'static str {

@@ -3,11 +3,12 @@
 
 use crate::base::Clock;
 use crate::config::Current;
-use crate::proxy::connection::head_is_read;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::internal::Door;
+use crate::proxy::overload::Overload;
 use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
+use crate::proxy::stream::{self, Phase};
 use crate::proxy::tokens::Tokens;
 use crate::proxy::{admit, caching, coding, failure, finish, invalidation, limiting, respond, upstream};
 use crate::store::Stores;
@@ -34,6 +35,7 @@ pub(super) struct Gate {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tokens: Tokens,
     pub(super) pools: Arc<Pools>,
+    pub(super) overload: Arc<Overload>,
     pub(super) door: Door,
     pub(super) storage: &'static CacheStorage,
     pub(super) lock: &'static CacheKeyLockImpl,
@@ -53,7 +55,7 @@ impl ProxyHttp for Gate {
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
         if let Some(stream) = session.stream() {
-            head_is_read(stream);
+            stream::is_now(stream, Phase::Serving);
         }
         admit::begin(self, session, ctx);
         Ok(())
@@ -198,5 +200,8 @@ impl ProxyHttp for Gate {
         let status = session.response_written().map_or(finish::CLIENT_LEFT, |head| head.status.as_u16());
         limiting::abandon(self, ctx, status).await;
         finish::finish(self, session, error, ctx);
+        if let Some(stream) = session.stream() {
+            stream::is_now(stream, Phase::Waiting);
+        }
     }
 }

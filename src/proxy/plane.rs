@@ -1,31 +1,30 @@
 //! Builds the data plane from its parts and runs it until it is told to stop.
 
 use crate::base::{Clock, Tasks};
-use crate::config::{Current, Listen};
-use crate::proxy::connection::{Bounds, Connections, Guard};
+use crate::config::{Current, ServerSettings};
 use crate::proxy::gate::Gate;
 use crate::proxy::internal::{Door, Key};
+use crate::proxy::listener::{House, Listener};
 use crate::proxy::lock::FlightLock;
+use crate::proxy::overload::Overload;
+use crate::proxy::places::Connections;
 use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
+use crate::proxy::stream::Keeper;
 use crate::proxy::tokens::Tokens;
 use crate::proxy::warming::Warmer;
 use crate::store::Stores;
 use crate::telemetry::Metrics;
-use parking_lot::Mutex;
-use pingora::apps::HttpServerOptions;
+use pingora::apps::{HttpServerOptions, ServerApp};
 use pingora::cache::lock::CacheKeyLockImpl;
-use pingora::listeners::tls::TlsSettings;
-use pingora::listeners::{ListenerConfig, TcpSocketOptions};
-use pingora::proxy::{HttpProxy, http_proxy};
-use pingora::server::Fds;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
-use pingora::services::Service as _;
-use pingora::services::listening::Service;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::IntoRawFd;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// Attempts for one request at most; upstreams set their own number below it.
 const ATTEMPTS_MAX: usize = 16;
@@ -47,25 +46,9 @@ pub struct Parts {
     pub tasks: Tasks,
 }
 
-/// A listening socket that is bound already: a taken address is known before anything runs, and port 0 works.
-pub struct Bound {
-    /// The socket.
-    pub listener: TcpListener,
-    /// What the configuration says about it.
-    pub settings: Listen,
-}
-
 /// Why the data plane cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyFault {
-    /// A certificate or key does not do.
-    #[error("TLS of {address}: {reason}; check server.listen[].tls")]
-    Tls {
-        /// The listener.
-        address: String,
-        /// What pingora or rustls says.
-        reason: String,
-    },
     /// A socket that is not one.
     #[error("listening socket: {0}")]
     Socket(#[from] std::io::Error),
@@ -73,18 +56,19 @@ pub enum ProxyFault {
 
 /// The data plane, ready to run.
 pub struct DataPlane {
-    service: Service<Guard<HttpProxy<Gate>>>,
-    fds: Fds,
-    connections: Arc<Connections>,
+    house: Arc<House>,
+    listeners: Vec<Listener>,
     warmer: Arc<Warmer>,
 }
 
 impl DataPlane {
-    /// Builds it. pingora's cache traits want `&'static` storage and lock: both are leaked here, once a process.
+    /// Builds it on sockets that are bound already, in the order of `server.listen`: a taken address is known before
+    /// anything runs, and port 0 works. Needs a tokio runtime. pingora's cache traits want `&'static` storage and lock: both
+    /// are leaked here, once a process.
     ///
     /// # Errors
-    /// [`ProxyFault`] when a certificate cannot be used.
-    pub fn prepare(bound: Vec<Bound>, parts: Parts) -> Result<Self, ProxyFault> {
+    /// [`ProxyFault`] when a socket cannot be used.
+    pub fn prepare(bound: Vec<TcpListener>, parts: Parts) -> Result<Self, ProxyFault> {
         let (stores, metrics, clock) = (&parts.stores, &parts.metrics, &parts.clock);
         let storage: &'static CacheStorage = Box::leak(Box::new(CacheStorage::new(
             Arc::clone(stores),
@@ -95,33 +79,38 @@ impl DataPlane {
         let pools = Arc::new(Pools::new(parts.tasks.clone()));
         let (seen, clock) = (Arc::clone(&pools), Arc::clone(&parts.clock));
         parts.metrics.add_source(move |readings| seen.readings(clock.monotonic_ms(), readings));
-        let connections = Arc::<Connections>::default();
-        let metrics = Arc::clone(&parts.metrics);
+        let keeper = Keeper {
+            metrics: Arc::clone(&parts.metrics),
+            clock: Arc::clone(&parts.clock),
+            // Their own set: nobody waits for connections that outlast the drain.
+            tasks: Tasks::new(),
+        };
         let current = Arc::clone(&parts.current);
+        let overload = Arc::<Overload>::default();
+        overload.watch(Arc::clone(&current), &parts.tasks);
         let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let door = Door { address: own.local_addr()?, key: Key::draw() };
         let warmer = Arc::new(Warmer::new(&parts, door.clone()));
-        let mut proxy = http_proxy(&Arc::new(server_conf()), gate(parts, &pools, door, (storage, lock)));
+        let gate = gate(parts, (&pools, overload), door, (storage, lock));
+        let mut proxy = http_proxy(&Arc::new(server_conf()), gate);
         let mut options = HttpServerOptions::default();
-        options.h2c = bound.iter().any(|bound| bound.settings.http2 && bound.settings.tls.is_none());
-        options.h2_idle_timeout = Some(current.load().server.connections.idle);
+        // Each connection says for itself what it speaks: see `Watched::is_http2`.
+        options.h2c = true;
+        let server = &current.load().server;
+        options.h2_idle_timeout = Some(server.connections.idle);
         proxy.server_options = Some(options);
-        let guard = Guard::new(proxy, Arc::clone(&connections), metrics, move || {
-            let snapshot = current.load();
-            Bounds {
-                total: snapshot.server.connections.max,
-                per_address: snapshot.server.connections.per_address,
-                head_timeout: snapshot.server.request.head_timeout,
-            }
-        });
-        let mut service = Service::new("tidegate".to_owned(), guard);
-        let mut fds = Fds::new();
-        for bound in bound {
-            add_listener(&mut service, &mut fds, bound)?;
+        proxy.h2_options = Some(h2_options(server));
+        let house = House {
+            proxy: Arc::new(proxy),
+            current: Arc::clone(&current),
+            connections: Arc::default(),
+            keeper: Arc::new(keeper),
+        };
+        let mut listeners = vec![Listener::new(own, None)?];
+        for (index, socket) in bound.into_iter().enumerate() {
+            listeners.push(Listener::new(socket, Some(index))?);
         }
-        let settings = Listen { address: own.local_addr()?, tls: None, http2: false };
-        add_listener(&mut service, &mut fds, Bound { listener: own, settings })?;
-        Ok(Self { service, fds, connections, warmer })
+        Ok(Self { house: Arc::new(house), listeners, warmer })
     }
 
     /// Makes the requests that fill the cache before clients ask.
@@ -133,20 +122,52 @@ impl DataPlane {
     /// Counts the live connections.
     #[must_use]
     pub fn connections(&self) -> Arc<Connections> {
-        Arc::clone(&self.connections)
+        Arc::clone(&self.house.connections)
     }
 
     /// Accepts until `shutdown` turns true; then listeners close, idle connections are closed, and requests under
     /// way go on in their own tasks (watch [`Connections::live`]).
-    pub async fn run(mut self, shutdown: watch::Receiver<bool>) {
-        let fds = Arc::new(Mutex::new(self.fds));
-        self.service.start_service(Some(fds), shutdown, 1).await;
+    pub async fn run(self, shutdown: watch::Receiver<bool>) {
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners {
+            accepting.spawn(listener.run(Arc::clone(&self.house), shutdown.clone()));
+        }
+        // One that ends without being told to takes the others with it: half a data plane is none.
+        drop(accepting.join_next().await);
+        if *shutdown.borrow() {
+            while accepting.join_next().await.is_some() {}
+        }
+        ServerApp::cleanup(&*self.house.proxy).await;
     }
+}
+
+/// Bounds of an HTTP/2 connection. The library's own defaults leave the header list at 16 MiB and streams unbounded
+/// (CVE-2026-105297).
+fn h2_options(server: &ServerSettings) -> H2Options {
+    /// Bytes that a client may send ahead, for a stream and for the connection (Envoy's for the edge).
+    const STREAM_WINDOW: u32 = 64 << 10;
+    const CONNECTION_WINDOW: u32 = 1 << 20;
+    /// Streams that were reset, by either side, before they were looked at.
+    const RESETS: usize = 20;
+    let list = u32::try_from(server.request.head_bytes).unwrap_or(u32::MAX);
+    let mut options = default_h2_options();
+    options
+        .max_concurrent_streams(server.http2.streams)
+        .max_header_list_size(list)
+        .max_frame_size(16 << 10)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(64 << 10)
+        .max_concurrent_reset_streams(RESETS)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(Some(100))
+        .reset_stream_duration(Duration::from_secs(5));
+    options
 }
 
 fn gate(
     parts: Parts,
-    pools: &Arc<Pools>,
+    (pools, overload): (&Arc<Pools>, Arc<Overload>),
     door: Door,
     (storage, lock): (&'static CacheStorage, &'static CacheKeyLockImpl),
 ) -> Gate {
@@ -157,6 +178,7 @@ fn gate(
         clock: parts.clock,
         tokens: Tokens::default(),
         pools: Arc::clone(pools),
+        overload,
         door,
         storage,
         lock,
@@ -169,28 +191,4 @@ fn server_conf() -> ServerConf {
         upstream_keepalive_pool_size: IDLE_CONNECTIONS,
         ..ServerConf::default()
     }
-}
-
-fn add_listener(
-    service: &mut Service<Guard<HttpProxy<Gate>>>,
-    fds: &mut Fds,
-    bound: Bound,
-) -> Result<(), ProxyFault> {
-    let address = bound.listener.local_addr()?.to_string();
-    bound.listener.set_nonblocking(true)?;
-    let mut listener = ListenerConfig::tcp(address.clone()).tcp_socket_options(TcpSocketOptions::default());
-    if let Some(tls) = &bound.settings.tls {
-        let fault = |reason: String| ProxyFault::Tls { address: address.clone(), reason };
-        let certificate = tls.certificate.to_string_lossy();
-        let key = tls.key.to_string_lossy();
-        let mut settings =
-            TlsSettings::intermediate(&certificate, &key).map_err(|error| fault(error.to_string()))?;
-        if bound.settings.http2 {
-            settings.enable_h2();
-        }
-        listener = listener.tls(settings);
-    }
-    service.add_listener(listener);
-    fds.add(address, bound.listener.into_raw_fd());
-    Ok(())
 }

@@ -1,18 +1,14 @@
 //! Upstreams at run time: resolved addresses, health and breakers, kept across reloads while their settings stay.
 
 use crate::base::Tasks;
+use crate::proxy::peer::{Certificates, peer};
 use crate::telemetry::Reading;
 use crate::upstream::{Group, Outcome, UpstreamSettings};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
-use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::utils::tls::{WrappedX509, parse_x509};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,10 +34,8 @@ pub(super) struct Pool {
     pub(super) settings: Arc<UpstreamSettings>,
     /// Distinguishes connections of different upstreams in pingora's pool.
     pub(super) id: u64,
-    /// Own certificate authority.
-    pub(super) authority: Option<Arc<CaType>>,
-    /// The configured authority cannot be used.
-    is_broken: bool,
+    /// Certificates for its connections.
+    pub(super) certificates: Certificates,
     addresses: Vec<Mutex<Vec<SocketAddr>>>,
     group: Mutex<Group>,
 }
@@ -49,15 +43,9 @@ pub(super) struct Pool {
 impl Pool {
     fn new(settings: Arc<UpstreamSettings>, id: u64) -> Self {
         let addresses = settings.servers.iter().map(|server| Mutex::new(literal(&server.host, server.port)));
-        let authority = settings.tls.as_ref().and_then(|tls| tls.ca_file.as_deref()).map(read_authority);
-        if let Some(Err(reason)) = &authority {
-            tracing::error!(upstream = %settings.name, reason, "certificate authority not usable; no server is asked");
-        }
-        let is_broken = matches!(authority, Some(Err(_)));
         Self {
             id,
-            authority: authority.and_then(Result::ok),
-            is_broken,
+            certificates: settings.tls.as_ref().map(Certificates::of).unwrap_or_default(),
             addresses: addresses.collect(),
             group: Mutex::new(Group::new(&settings)),
             settings,
@@ -66,9 +54,6 @@ impl Pool {
 
     /// Picks a server and counts the attempt; `None` when none may be asked or none has an address.
     pub(super) async fn begin(&self, now_ms: u64, random: u64, tried: &[usize]) -> Option<Attempt> {
-        if self.is_broken {
-            return None;
-        }
         let mut tried = tried.to_vec();
         loop {
             let server = self.group.lock().pick(now_ms, random, &tried)?;
@@ -156,11 +141,7 @@ impl Pool {
 
     async fn probe(&self, connector: &Connector, server: usize, address: SocketAddr, path: &str) -> bool {
         let host = self.settings.servers.get(server).map_or("", |server| &*server.host);
-        let tls = self.settings.tls.as_ref();
-        let name = tls.map(|tls| tls.server_name.as_deref().unwrap_or(host)).unwrap_or_default();
-        let mut peer = HttpPeer::new(address, tls.is_some(), name.to_owned());
-        peer.options.connection_timeout = Some(self.settings.connect_timeout);
-        peer.options.ca.clone_from(&self.authority);
+        let mut peer = peer(self, server, address);
         // Checks never share connections with requests.
         peer.group_key = self.id.wrapping_add(1);
         let exchange = exchange(connector, &peer, host, path);
@@ -174,7 +155,10 @@ async fn exchange(connector: &Connector, peer: &HttpPeer, host: &str, path: &str
     let mut request = RequestHeader::build("GET", path.as_bytes(), Some(4))?;
     request.insert_header("Host", host)?;
     request.insert_header("User-Agent", "tidegate-health")?;
-    request.insert_header("Connection", "close")?;
+    // HTTP/2 has no such field (RFC 9113 section 8.2.2).
+    if session.as_http1().is_some() {
+        request.insert_header("Connection", "close")?;
+    }
     session.write_request_header(Box::new(request)).await?;
     session.finish_request_body().await?;
     session.read_response_header().await?;
@@ -279,18 +263,4 @@ impl Pools {
             }
         });
     }
-}
-
-/// The certificates of an own authority; an unreadable file takes no server rather than trusting others.
-fn read_authority(path: &str) -> Result<Arc<CaType>, String> {
-    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
-    let mut roots = RootCertStore::empty();
-    let mut authority = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        // pingora panics on what it cannot parse: let rustls look first.
-        roots.add(certificate.clone()).map_err(|error| error.to_string())?;
-        authority.push(WrappedX509::new(certificate.to_vec(), parse_x509));
-    }
-    if authority.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(authority.into()) }
 }

@@ -63,6 +63,10 @@ pub(super) enum Refusal {
     },
     /// Its sender may not purge.
     Purge,
+    /// There are too many connections, in all or from its address.
+    Connections,
+    /// There is too much to do, or too little memory to do it in.
+    Overloaded,
     /// Our own fault.
     Internal,
 }
@@ -124,6 +128,8 @@ impl Refusal {
             Self::Body { status: 413, .. } => "body-too-large",
             Self::Body { .. } => "body-too-slow",
             Self::Purge => "purge-forbidden",
+            Self::Connections => "too-many-connections",
+            Self::Overloaded => "overloaded",
             Self::Internal => "internal",
         }
     }
@@ -131,7 +137,11 @@ impl Refusal {
     fn retry_after_s(&self) -> Option<u32> {
         match self {
             Self::Limit { retry_after_s, .. } => *retry_after_s,
-            Self::InFlight { .. } | Self::StoreAway { .. } | Self::NoServer { .. } => Some(1),
+            Self::InFlight { .. }
+            | Self::StoreAway { .. }
+            | Self::NoServer { .. }
+            | Self::Connections
+            | Self::Overloaded => Some(1),
             _ => None,
         }
     }
@@ -185,6 +195,10 @@ impl Refusal {
             }
             Self::Purge => Problem::new(403, "purge-forbidden", "PURGE is not allowed from here")
                 .detail("`cache.purge_from` does not name this address, or the credential is not accepted"),
+            Self::Connections => Problem::new(503, "too-many-connections", "Too many connections")
+                .detail("the limit of connections is reached; close some, or retry"),
+            Self::Overloaded => Problem::new(503, "overloaded", "Too much is under way")
+                .detail("new requests are refused for a moment so that those under way succeed; retry"),
             Self::Internal => Problem::new(500, "internal", "The proxy failed")
                 .detail("this is a fault of the proxy; its log names the request id"),
         }

@@ -6,6 +6,7 @@ use crate::proxy::coding;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::flight::Part;
 use crate::proxy::refusal::Refusal;
+use crate::proxy::stream::{self, Phase};
 use crate::store::Receipt;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
@@ -38,6 +39,9 @@ pub(super) fn finish_head(
 ) -> Result<()> {
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
+    }
+    if let Some(stream) = session.stream().filter(|_| response.status == StatusCode::SWITCHING_PROTOCOLS) {
+        stream::is_now(stream, Phase::Switched);
     }
     frame(session, response, ctx.version)?;
     add_own_fields(response, ctx)?;

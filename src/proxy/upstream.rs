@@ -9,15 +9,10 @@ use crate::proxy::refusal::Refusal;
 use bytes::Bytes;
 use http::header;
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::ALPN;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Streams of one HTTP/2 connection to a server; pingora's default of 1 would open a connection per request.
-const H2_STREAMS: usize = 100;
 
 /// How long a body may take before its rate is judged.
 const BODY_GRACE_MS: u64 = 10_000;
@@ -46,7 +41,11 @@ pub(super) async fn peer(gate: &Gate, session: &Session, ctx: &mut RequestCtx) -
         return Err(Error::create(ErrorType::HTTPStatus(503), ErrorSource::Internal, None, None));
     };
     let streams_long = ctx.is_upgrade || asks_for_events(session);
-    let peer = connection(&pool, &attempt, streams_long);
+    let mut peer = crate::proxy::peer::peer(&pool, attempt.server, attempt.address);
+    if streams_long {
+        // Quiet streams are not slow answers.
+        peer.options.read_timeout = None;
+    }
     ctx.attempts.push(attempt);
     ctx.sent.get_or_insert(gate.clock.monotonic());
     ctx.sent_wall_ms = gate.clock.wall_ms();
@@ -56,33 +55,6 @@ pub(super) async fn peer(gate: &Gate, session: &Session, ctx: &mut RequestCtx) -
 fn asks_for_events(session: &Session) -> bool {
     let accept = session.req_header().headers.get(header::ACCEPT);
     accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"))
-}
-
-fn connection(
-    pool: &crate::proxy::pool::Pool,
-    attempt: &crate::proxy::pool::Attempt,
-    streams_long: bool,
-) -> HttpPeer {
-    let settings = &pool.settings;
-    let server = settings.servers.get(attempt.server);
-    let host = server.map_or("", |server| &*server.host);
-    let tls = settings.tls.as_ref();
-    // An empty SNI would silently turn verification off.
-    let name = tls.map(|tls| tls.server_name.as_deref().unwrap_or(host)).unwrap_or_default();
-    let mut peer = HttpPeer::new(attempt.address, tls.is_some(), name.to_owned());
-    let options = &mut peer.options;
-    options.connection_timeout = Some(settings.connect_timeout);
-    options.total_connection_timeout = Some(settings.connect_timeout.saturating_mul(2));
-    // Quiet streams are not slow answers.
-    options.read_timeout = (!streams_long).then_some(settings.response_timeout);
-    options.write_timeout = Some(settings.response_timeout.max(Duration::from_secs(30)));
-    options.idle_timeout = Some(settings.idle_timeout);
-    options.max_h2_streams = H2_STREAMS;
-    options.alpn = if settings.http2 { ALPN::H2 } else { ALPN::H1 };
-    options.ca.clone_from(&pool.authority);
-    // pingora's pool key leaves out the CA: connections of different upstreams must never be mixed.
-    peer.group_key = pool.id;
-    peer
 }
 
 /// The request as the backend gets it (`upstream_request_filter`): nothing a client invented, everything verified.

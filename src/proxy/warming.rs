@@ -266,7 +266,7 @@ impl Warmer {
             Some(Ok(token)) => TokenEvidence::Valid(token),
             Some(Err(fault)) => TokenEvidence::Invalid(fault.clone()),
         };
-        let caller = identifier.caller(IpAddr::V4(Ipv4Addr::LOCALHOST), &headers, evidence).ok()?;
+        let caller = identifier.caller(IpAddr::V4(Ipv4Addr::LOCALHOST), &headers, evidence, None).ok()?;
         caller.tenant.filter(|_| !caller.rejected_credential)
     }
 

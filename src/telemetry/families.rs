@@ -138,6 +138,10 @@ families! {
         => "Requests being served now.";
     connections: IntGauge "tidegate_connections"
         => "Client connections open now.";
+    connections_refused: IntCounterVec "tidegate_connections_refused_total" ["reason"]
+        => "Client connections that were closed before a request: limit, proxy-protocol, tls.";
+    accept_errors: IntCounterVec "tidegate_accept_errors_total" ["kind"]
+        => "Connections that could not be accepted: connection (it failed alone), descriptors or memory (none was left; accepting pauses), other.";
     upstream_duration: HistogramVec "tidegate_upstream_duration_seconds" ["upstream"] in REQUEST_SECONDS
         => "Time from choosing a server to the head of the response; attempts without one are not in it.";
     upstream_errors: IntCounterVec "tidegate_upstream_errors_total" ["upstream", "kind"]
@@ -208,6 +212,8 @@ families! {
         => "Unix time at which the configuration in use was loaded.";
     config_reloads: IntCounterVec "tidegate_config_reloads_total" ["result"]
         => "Attempts to reload the configuration: success, failure.";
+    certificate_expiry: IntGaugeVec "tidegate_tls_certificate_expiry_timestamp_seconds" ["listener", "name"]
+        => "Unix time at which a certificate of a listener expires, by its first host name; of several, the first to expire.";
     panics: IntCounter "tidegate_panics_total"
         => "Panics that were caught; each is a bug worth reporting.";
     log_lines_dropped: IntCounter "tidegate_log_lines_dropped_total"

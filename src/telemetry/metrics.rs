@@ -110,6 +110,16 @@ impl Metrics {
         Held::new(&self.families.connections)
     }
 
+    /// A client's connection was closed before it could carry a request (`limit`, `proxy-protocol`, `tls`).
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.families.connections_refused.with_label_values(&[reason]).inc();
+    }
+
+    /// A connection could not be accepted (`connection`, `descriptors`, `memory`, `other`).
+    pub fn accept_error(&self, kind: &'static str) {
+        self.families.accept_errors.with_label_values(&[kind]).inc();
+    }
+
     /// The head of an upstream's response came after `duration`.
     pub fn upstream_duration(&self, upstream: &str, duration: Duration) {
         self.families.upstream_duration.with_label_values(&[upstream]).observe(duration.as_secs_f64());
@@ -239,8 +249,8 @@ impl Metrics {
         let readings = self.sources.read();
         // Two scrapes at once must not see each other's half-filled gauges.
         let _one_at_a_time = self.scrape.lock();
-        for gauges in [&self.families.upstream_healthy, &self.families.breaker_open, &self.families.store_up]
-        {
+        let Families { upstream_healthy, breaker_open, store_up, certificate_expiry, .. } = &self.families;
+        for gauges in [upstream_healthy, breaker_open, store_up, certificate_expiry] {
             gauges.reset();
         }
         for reading in readings {
@@ -291,6 +301,11 @@ impl Metrics {
                     self.families.cache_ledger.with_label_values(&[kind]).set(gauge_value(*count));
                 }
             }
+            Reading::CertificateExpiry { listener, name, not_after_s } => {
+                let gauge = self.families.certificate_expiry.with_label_values(&[listener, name]);
+                let (known, new) = (gauge.get(), gauge_value(*not_after_s));
+                gauge.set(if known == 0 { new } else { known.min(new) });
+            }
             Reading::LogLinesDropped(lines) => raise_to(&self.families.log_lines_dropped, *lines),
         }
     }
@@ -337,6 +352,8 @@ mod tests {
         metrics.upstream_retry(&upstream);
         metrics.limit_decision("default", LimitDecision::Allow);
         metrics.limit_decision_duration(StoreName::Memory, second);
+        metrics.connection_refused("limit");
+        metrics.accept_error("descriptors");
         metrics.limit_refund("default");
         metrics.cache_request("content", None, CacheResult::Hit);
         metrics.cache_stored("content", None);
@@ -363,6 +380,7 @@ mod tests {
                 Reading::LimitMemory { keys: 1, bytes: 2, expired: 3, evicted: 0 },
                 Reading::LimitFleet { instances: 3, feed_up: true, denials: 4, owed: 0, owed_dropped: 0 },
                 Reading::CacheLedger { names: 1, patterns: 0 },
+                Reading::CertificateExpiry { listener: "a:1".into(), name: "a".into(), not_after_s: 9 },
                 Reading::LogLinesDropped(5),
             ]);
         });

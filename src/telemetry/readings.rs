@@ -74,6 +74,15 @@ pub enum Reading {
         /// Patterns: compared one by one.
         patterns: u64,
     },
+    /// When a certificate of a listener expires.
+    CertificateExpiry {
+        /// The listener's address as configured.
+        listener: String,
+        /// The certificate's first host name, or its file.
+        name: String,
+        /// Unix seconds.
+        not_after_s: u64,
+    },
     /// Lines that the log writer dropped since the start; never falls.
     LogLinesDropped(u64),
 }

@@ -5,7 +5,9 @@ mod budget;
 pub mod group;
 mod health;
 pub mod settings;
+mod tls;
 
 pub use breaker::Outcome;
 pub use group::Group;
-pub use settings::{Balance, BreakerSettings, HealthSettings, ServerAddress, UpstreamSettings, UpstreamTls};
+pub use settings::{Balance, BreakerSettings, HealthSettings, ServerAddress, UpstreamSettings};
+pub use tls::{Authority, ClientIdentity, UpstreamTls};

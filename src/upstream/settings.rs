@@ -1,5 +1,6 @@
 //! What the configuration says about one upstream.
 
+use crate::upstream::tls::UpstreamTls;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,15 +38,6 @@ pub struct BreakerSettings {
     pub failures: u32,
     /// How long it stays open before one request probes.
     pub open: Duration,
-}
-
-/// TLS to the servers. Verification is always on.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct UpstreamTls {
-    /// Name to verify and send as SNI; the server's host when absent.
-    pub server_name: Option<Arc<str>>,
-    /// Own certificate authority, a PEM file.
-    pub ca_file: Option<Arc<str>>,
 }
 
 /// A named set of servers.

@@ -24,6 +24,8 @@ pub(crate) fn client_from(address: &str) -> reqwest::Client {
 }
 
 fn build(builder: reqwest::ClientBuilder) -> reqwest::Client {
+    // The first one of the process is as good as any.
+    rustls::crypto::ring::default_provider().install_default().ok();
     builder
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

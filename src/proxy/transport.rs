@@ -1,0 +1,180 @@
+//! What carries a client's bytes: a socket, in the clear or encrypted, and how fast the client takes what waits for it.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) enum Transport {
+    /// In the clear.
+    Plain(TcpStream),
+    /// Encrypted.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A pipe, for tests of what stands on it.
+    #[cfg(test)]
+    Pipe(tokio::io::DuplexStream),
+}
+
+macro_rules! each {
+    ($self:ident, $stream:ident => $do:expr) => {
+        match $self.get_mut() {
+            Transport::Plain($stream) => $do,
+            Transport::Tls($stream) => $do,
+            #[cfg(test)]
+            Transport::Pipe($stream) => $do,
+        }
+    };
+}
+
+impl Transport {
+    /// The socket's number.
+    pub(super) fn fd(&self) -> RawFd {
+        match self {
+            Self::Plain(stream) => stream.as_raw_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
+            #[cfg(test)]
+            Self::Pipe(_) => -1,
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+/// For how long a client may be behind before its pace is judged.
+const GRACE_MS: u64 = 10_000;
+
+/// The pace of a client for whom bytes wait: only time in which its window is full counts, so that a quiet stream is
+/// no slow client.
+#[derive(Debug)]
+pub(super) struct Pace {
+    bytes_per_s: u64,
+    blocked_since_ms: Option<u64>,
+    blocked_ms: u64,
+    taken: u64,
+}
+
+impl Pace {
+    /// At least so many bytes a second; 0 asks for nothing.
+    pub(super) fn new(bytes_per_s: u32) -> Self {
+        Self { bytes_per_s: bytes_per_s.into(), blocked_since_ms: None, blocked_ms: 0, taken: 0 }
+    }
+
+    /// The client's window is full.
+    pub(super) fn blocked(&mut self, now_ms: u64) {
+        self.blocked_since_ms.get_or_insert(now_ms);
+    }
+
+    /// Is it?
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked_since_ms.is_some()
+    }
+
+    /// The client took `bytes`.
+    pub(super) fn took(&mut self, bytes: usize, now_ms: u64) {
+        if let Some(since_ms) = self.blocked_since_ms.take() {
+            self.blocked_ms = self.blocked_ms.saturating_add(now_ms.saturating_sub(since_ms));
+        }
+        self.taken = self.taken.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// How long from now until the pace is judged.
+    pub(super) fn judged_in_ms(&self, now_ms: u64) -> u64 {
+        GRACE_MS.saturating_sub(self.waited_ms(now_ms))
+    }
+
+    fn waited_ms(&self, now_ms: u64) -> u64 {
+        let now_ms = self.blocked_since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms));
+        self.blocked_ms.saturating_add(now_ms)
+    }
+
+    /// Is the client too slow? Each time that it is not, it is judged anew.
+    pub(super) fn is_too_slow(&mut self, now_ms: u64) -> bool {
+        let waited_ms = self.waited_ms(now_ms);
+        if self.bytes_per_s == 0 || waited_ms < GRACE_MS {
+            return false;
+        }
+        let due = self.bytes_per_s.saturating_mul(waited_ms) / 1_000;
+        if self.taken < due {
+            return true;
+        }
+        let is_blocked = self.is_blocked();
+        *self = Self { blocked_since_ms: is_blocked.then_some(now_ms), blocked_ms: 0, taken: 0, ..*self };
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that takes `bytes` after each second of waiting, for a minute.
+    fn lasts(bytes: usize) -> bool {
+        let mut pace = Pace::new(500);
+        (0..60).all(|second| {
+            pace.blocked(second * 1_000);
+            let is_slow = pace.is_too_slow(second * 1_000 + 999);
+            pace.took(bytes, second * 1_000 + 999);
+            !is_slow
+        })
+    }
+
+    #[test]
+    fn a_client_that_drips_is_ended_and_one_that_reads_is_not() {
+        assert!(!lasts(1));
+        assert!(!lasts(400));
+        assert!(lasts(600));
+        assert!(lasts(100_000));
+    }
+
+    #[test]
+    fn time_in_which_nothing_waits_does_not_count() {
+        let mut pace = Pace::new(500);
+        for hour in 0..24 {
+            let now_ms = hour * 3_600_000;
+            pace.blocked(now_ms);
+            assert!(!pace.is_too_slow(now_ms + 100), "{hour}");
+            pace.took(1, now_ms + 100);
+        }
+        pace.blocked(100_000_000);
+        assert_eq!(pace.judged_in_ms(100_000_000), GRACE_MS - 2_400);
+        assert!(pace.is_too_slow(100_000_000 + GRACE_MS));
+    }
+
+    #[test]
+    fn a_rate_of_zero_asks_for_nothing() {
+        let mut pace = Pace::new(0);
+        pace.blocked(0);
+        assert!(!pace.is_too_slow(3_600_000));
+    }
+}
