@@ -48,7 +48,7 @@ def idle(part, gate):
         before_s = gate.cpu_s()
         time.sleep(2)
         cpu = (gate.cpu_s() - before_s) / 2 * 100
-        part.most(f"{wanted} idle connections after a request each: memory of one", each_kib, 128, "KiB")
+        part.most(f"{wanted} idle connections after a request each: memory of one", each_kib, 64, "KiB")
         part.most(f"{wanted} idle connections: processor time", cpu, 10, "% of a core")
         alive = sum(ask(stream, "/")[0] == 200 for stream in streams[::100])
         told = f"{alive} of {len(streams[::100])} asked again are answered; opened in {took_s:.1f} s"

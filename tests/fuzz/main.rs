@@ -33,8 +33,12 @@ fuzzed! {
     an_authority_has_one_spelling: host;
     the_client_address_is_the_peer_or_what_a_trusted_peer_lists: forwarded;
     no_token_is_believed_without_its_key: token;
+    a_certificate_that_cannot_be_read_names_nobody: certificate;
     every_fault_of_a_configuration_is_in_its_text: config;
     requests_share_a_key_only_if_all_keyed_parts_are_equal: key;
+    a_request_is_read_the_same_wherever_the_reads_cut_it: wire;
+    frames_are_counted_wherever_the_reads_cut_them: frames;
+    a_preamble_names_the_address_that_it_holds: preamble;
     a_checked_request_reads_the_same_when_it_is_sent_on: request;
     a_stored_form_is_read_back_and_no_other_is_believed: entry;
     only_signed_messages_purge_and_only_what_they_name: webhook;

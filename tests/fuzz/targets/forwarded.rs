@@ -3,7 +3,7 @@
 use super::{Target, fields_of, lines, text};
 use http::HeaderName;
 use std::net::{IpAddr, Ipv4Addr};
-use tidegate::identity::{Forward, Identifier, IdentitySettings, OnInvalid};
+use tidegate::identity::{CertificateFacts, Forward, Identifier, IdentitySettings, OnInvalid};
 
 pub(crate) const TARGET: Target = Target {
     name: "forwarded",
@@ -46,6 +46,7 @@ fn holds(input: &[u8]) {
         api_keys: None,
         api_key_header: HeaderName::from_static("x-api-key"),
         tenant_header: None,
+        certificate: CertificateFacts::default(),
         forward: Forward { user: None, tenant: None, client: HeaderName::from_static("x-forwarded-for") },
     });
     let stranger = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));

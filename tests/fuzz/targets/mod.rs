@@ -3,19 +3,23 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
 
+pub(crate) mod certificate;
 pub(crate) mod config;
 pub(crate) mod entry;
 pub(crate) mod fields;
 pub(crate) mod forwarded;
+pub(crate) mod frames;
 pub(crate) mod host;
 pub(crate) mod key;
 pub(crate) mod path;
 pub(crate) mod pattern;
+pub(crate) mod preamble;
 pub(crate) mod request;
 pub(crate) mod subject;
 pub(crate) mod token;
 pub(crate) mod units;
 pub(crate) mod webhook;
+pub(crate) mod wire;
 
 /// A parser under attack.
 pub(crate) struct Target {
@@ -31,19 +35,23 @@ pub(crate) struct Target {
 
 /// All of them.
 pub(crate) const ALL: &[&Target] = &[
+    &certificate::TARGET,
     &config::TARGET,
     &entry::TARGET,
     &fields::TARGET,
     &forwarded::TARGET,
+    &frames::TARGET,
     &host::TARGET,
     &key::TARGET,
     &path::TARGET,
     &pattern::TARGET,
+    &preamble::TARGET,
     &request::TARGET,
     &subject::TARGET,
     &token::TARGET,
     &units::TARGET,
     &webhook::TARGET,
+    &wire::TARGET,
 ];
 
 /// Parsers of text get text.
