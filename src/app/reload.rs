@@ -231,7 +231,10 @@ mod tests {
 
     impl Bench {
         fn new(text: &str) -> Self {
-            let dir = tempfile::tempdir().expect("a directory");
+            Self::in_folder(tempfile::tempdir().expect("a directory"), text)
+        }
+
+        fn in_folder(dir: tempfile::TempDir, text: &str) -> Self {
             let path = dir.path().join("t.yaml");
             std::fs::write(&path, text).expect("is written");
             let origin =
@@ -295,6 +298,64 @@ mod tests {
         bench.write(GOOD);
         bench.reloader.reload_if_changed();
         assert_eq!(bench.current.load().generation, 2);
+    }
+
+    /// A listener with the certificate in `a.pem` and `a.key`, which this makes anew.
+    fn listener(bench: &Bench) -> String {
+        let pair = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).expect("a certificate");
+        let write =
+            |name, text: String| std::fs::write(bench.dir.path().join(name), text).expect("is written");
+        write("a.pem", pair.cert.pem());
+        write("a.key", pair.signing_key.serialize_pem());
+        format!(
+            "{GOOD}server: {{listen: {{address: \"127.0.0.1:0\", tls: {{certificate: a.pem, key: a.key}}}}}}\n"
+        )
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_taken_and_an_unchanged_one_keeps_its_tickets() {
+        let dir = Bench::new(GOOD);
+        let text = listener(&dir);
+        let bench = Bench::in_folder(dir.dir, &text);
+        let config = || bench.current.load().server.listen[0].tls.as_ref().expect("TLS").server_config();
+        let first = config();
+        bench.reloader.reload_if_changed();
+        assert_eq!(bench.current.load().generation, 1, "nothing has changed");
+        assert!(matches!(bench.reloader.reload(), Reloaded::Accepted { .. }));
+        assert!(Arc::ptr_eq(&first, &config()), "the same files");
+        listener(&bench);
+        bench.reloader.reload_if_changed();
+        assert_eq!(bench.current.load().generation, 3);
+        assert!(!Arc::ptr_eq(&first, &config()), "other files");
+        std::fs::write(bench.dir.path().join("a.key"), "half a k").expect("is written");
+        let second = config();
+        bench.reloader.reload_if_changed();
+        bench.reloader.reload_if_changed();
+        assert!(Arc::ptr_eq(&second, &config()));
+        assert!(bench.has_metric("tidegate_config_reloads_total{result=\"failure\"} 1"), "looked at once");
+        listener(&bench);
+        bench.reloader.reload_if_changed();
+        assert!(!Arc::ptr_eq(&second, &config()), "the key is whole");
+        assert!(bench.has_metric("tidegate_config_last_reload_success 1"));
+    }
+
+    #[test]
+    fn tls_is_neither_turned_on_nor_off_while_running_and_listeners_keep_their_certificates() {
+        let dir = Bench::new(GOOD);
+        let text = listener(&dir);
+        let bench = Bench::in_folder(dir.dir, &text);
+        for listen in
+            ["\"127.0.0.1:0\"", "[{address: \"127.0.0.1:1\", tls: {certificate: a.pem, key: a.key}}]"]
+        {
+            bench.write(&format!("{GOOD}server: {{listen: {listen}}}\n"));
+            let Reloaded::Accepted { warnings, .. } = bench.reloader.reload() else { panic!("was refused") };
+            assert!(warnings[0].contains("server.listen"), "{warnings:?}");
+            let listen = bench.current.load().server.listen.clone();
+            assert!(
+                listen.len() == 1 && listen[0].tls.is_some() && listen[0].address.port() == 0,
+                "{listen:?}"
+            );
+        }
     }
 
     #[test]

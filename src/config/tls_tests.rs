@@ -24,10 +24,10 @@ impl Folder {
 
     /// A self-signed pair `NAME.pem`, `NAME.key` with an EC key.
     fn pair(&self, name: &str, hosts: &[&str]) {
-        self.pair_of(name, params(hosts), &KeyPair::generate().expect("a key"));
+        self.pair_of(name, &params(hosts), &KeyPair::generate().expect("a key"));
     }
 
-    fn pair_of(&self, name: &str, params: CertificateParams, key: &KeyPair) {
+    fn pair_of(&self, name: &str, params: &CertificateParams, key: &KeyPair) {
         let certificate = params.self_signed(key).expect("a certificate");
         self.write(&format!("{name}.pem"), &certificate.pem());
         self.write(&format!("{name}.key"), &key.serialize_pem());
@@ -91,7 +91,7 @@ fn a_pair_is_read_with_its_names_and_its_end() {
     let folder = Folder::new();
     let mut params = params(&["Api.example", "*.example", "api.example"]);
     params.not_after = date_time_ymd(2099, 7, 1);
-    folder.pair_of("a", params, &KeyPair::generate().expect("a key"));
+    folder.pair_of("a", &params, &KeyPair::generate().expect("a key"));
     let loaded = folder.listener("certificate: a.pem, key: a.key").expect("is valid");
     let certificate = &tls(&loaded).certificates[0];
     assert_eq!(certificate.names, ["api.example", "*.example"]);
@@ -111,7 +111,7 @@ fn what_does_not_do_as_a_pair_is_a_fault_where_it_stands() {
     folder.pair("b", &["b.example"]);
     folder.write("empty", "nothing here\n");
     let whole = fs::read_to_string(folder.0.path().join("a.pem")).expect("ours");
-    folder.write("half.pem", &whole[..whole.len() / 2]);
+    folder.write("half.pem", whole.get(..whole.len() / 2).expect("ASCII"));
     folder.write("odd.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     folder.write(
         "locked.key",
@@ -160,7 +160,7 @@ fn a_certificate_out_of_its_time_is_used_with_a_warning_that_names_the_day() {
     for (name, from, to) in [("old", 2001, 2002), ("new", 2098, 2099)] {
         let mut params = params(&["a.example"]);
         (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 2));
-        folder.pair_of(name, params, &KeyPair::generate().expect("a key"));
+        folder.pair_of(name, &params, &KeyPair::generate().expect("a key"));
         let warnings =
             folder.listener(&format!("certificate: {name}.pem, key: {name}.key")).expect("is valid").warnings;
         let says = if name == "old" { "expired on 2002-01-02" } else { "valid from 2098-01-01 only" };
@@ -174,7 +174,7 @@ fn a_client_gets_the_certificate_for_its_name_and_its_schemes() {
     folder.pair("default", &["default.example"]);
     folder.pair("exact", &["api.example", "10.0.0.1"]);
     folder.pair("wild", &["*.example", "example"]);
-    folder.pair_of("rsa", params(&["api.example"]), &rsa());
+    folder.pair_of("rsa", &params(&["api.example"]), &rsa());
     let text = "certificate: default.pem, key: default.key, certificates: [\
         {certificate: rsa.pem, key: rsa.key}, {certificate: wild.pem, key: wild.key}, {certificate: exact.pem, key: exact.key}]";
     let loaded = folder.listener(text).expect("is valid");

@@ -74,7 +74,7 @@ impl CertificateNames {
     #[must_use]
     pub fn read(der: &[u8]) -> Self {
         match X509Certificate::from_der(der) {
-            Ok((rest, certificate)) if rest.is_empty() => Self::of(&certificate),
+            Ok(([], certificate)) => Self::of(&certificate),
             _ => Self::default(),
         }
     }

@@ -39,9 +39,25 @@ impl Gate {
         Self::start_in(TempDir::new().expect("a folder"), arguments).await
     }
 
+    /// The same with a whole file's text, and variables in its environment.
+    pub(crate) async fn start_under(config: &str, variables: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        fs::write(folder.path().join("tidegate.yaml"), config).expect("a folder of ours");
+        let file = folder.path().join("tidegate.yaml");
+        let mut command = tidegate(folder.path(), &["run", "--config", &file.to_string_lossy()]);
+        command.envs(variables.iter().copied());
+        Self::start_command(folder, command).await
+    }
+
     /// Starts it with these arguments; `folder` lives as long as it does.
     pub(crate) async fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
-        let mut process = Process::start(tidegate(folder.path(), arguments));
+        let command = tidegate(folder.path(), arguments);
+        Self::start_command(folder, command).await
+    }
+
+    async fn start_command(folder: TempDir, command: Command) -> Self {
+        let shown = format!("{command:?}");
+        let mut process = Process::start(command);
         let mut line = None;
         eventually("tidegate says where it listens", async || {
             line = process.stdout().lines().find_map(ready_line);
@@ -49,7 +65,7 @@ impl Gate {
         })
         .await;
         let Some((http, admin)) = line else {
-            panic!("tidegate {arguments:?} ended instead of listening:\n{}", process.stderr());
+            panic!("{shown} ended instead of listening:\n{}", process.stderr());
         };
         Self { http, admin, process, client: web::client(), folder }
     }
@@ -115,11 +131,12 @@ impl Gate {
     }
 }
 
-/// `listening http=ADDRESS admin=ADDRESS`
+/// `listening http=ADDRESS admin=ADDRESS`; of several data listeners the first.
 fn ready_line(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let rest = line.strip_prefix("listening http=")?;
     let (http, admin) = rest.split_once(" admin=")?;
-    Some((http.parse().ok()?, admin.trim().parse().ok()?))
+    let first = http.split(',').next()?;
+    Some((first.parse().ok()?, admin.trim().parse().ok()?))
 }
 
 /// The binary under test, with nothing in its environment that could change what it does.

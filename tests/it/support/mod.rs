@@ -1,8 +1,11 @@
 //! What the scenarios stand on: the gate as a child process, stores and backends that can fail, clients, tokens.
 
+pub(crate) mod certificates;
 pub(crate) mod cli;
 pub(crate) mod cluster;
 pub(crate) mod gate;
+pub(crate) mod grpc;
+pub(crate) mod http2;
 pub(crate) mod legacy;
 pub(crate) mod origin;
 pub(crate) mod process;
@@ -15,6 +18,7 @@ pub(crate) mod wait;
 pub(crate) mod web;
 pub(crate) mod wire;
 
+pub(crate) use certificates::{Authority, Files, Pair, TlsClient, TlsFront};
 pub(crate) use cluster::Cluster;
 pub(crate) use gate::Gate;
 pub(crate) use legacy::Legacy;
