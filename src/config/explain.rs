@@ -1,9 +1,10 @@
 //! What would become of a request, and why: route, identity, limits, cache key. Nothing is consumed.
 
+use crate::base::units::format_size;
 use crate::cache::Bypass;
 use crate::config::explain_cache::{self, AskedResponse, KeyRequest, Place, ResponseExplained};
 use crate::config::explain_limits::{self, LimitExplained};
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::{Route, Snapshot};
 use crate::config::standing::RequestNow;
 use crate::identity::{Caller, CertificateNames, TokenEvidence};
 use crate::limit::{Charge, Decision, Overrides, Sender};
@@ -108,6 +109,7 @@ struct Sound {
     query: Option<String>,
     headers: HeaderMap,
     has_body: bool,
+    body_bytes: u64,
 }
 
 impl Sound {
@@ -131,9 +133,16 @@ impl Sound {
             .map_err(|fault| format!("{}: {}", fault.title(), fault.detail()))?;
         let path = crate::route::canonical_path(checked.path, limits.encoded_slash)
             .map_err(|fault| fault.to_string())?;
-        let (host, query, has_body) =
-            (checked.authority.clone(), checked.query.map(str::to_owned), checked.has_body);
-        Ok(Self { method, scheme, host, path, query, headers, has_body })
+        let (host, query) = (checked.authority.clone(), checked.query.map(str::to_owned));
+        let (has_body, body_bytes) = (checked.has_body, checked.body_bytes);
+        Ok(Self { method, scheme, host, path, query, headers, has_body, body_bytes })
+    }
+
+    /// Is the body that it announces one that its route takes?
+    fn check_length(&self, snapshot: &Snapshot, route: Option<&Route>) -> Result<(), String> {
+        let most = route.and_then(|route| route.body_bytes).unwrap_or(snapshot.server.request.body_bytes);
+        let says = || format!("413: at most {} of body are accepted", format_size(most));
+        if self.body_bytes > most { Err(says()) } else { Ok(()) }
     }
 
     fn key(&self) -> KeyRequest<'_> {
@@ -155,8 +164,9 @@ impl Sound {
 /// Why it would be refused before any route is looked for, or what is malformed in the response.
 pub fn explain(snapshot: &Snapshot, asked: &Asked, overrides: &Overrides) -> Result<Explanation, String> {
     let sound = Sound::read(snapshot, asked)?;
-    let (caller, identity) = identify(snapshot, asked, &sound.headers)?;
     let found = snapshot.routes.explain(crate::message::host(&sound.host), &sound.path, &sound.method);
+    sound.check_length(snapshot, found.chosen.as_ref().map(|chosen| &**chosen.value))?;
+    let (caller, identity) = identify(snapshot, asked, &sound.headers)?;
     let lost: Vec<String> = found
         .lost
         .iter()

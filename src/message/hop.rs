@@ -74,6 +74,11 @@ fn options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|option| !option.is_empty())
 }
 
+/// Is it one of the fixed fields of one hop? In lower case.
+pub(super) fn is_hop_by_hop(name: &str) -> bool {
+    HOP_BY_HOP.contains(&name)
+}
+
 fn is_end_to_end(name: &str) -> bool {
     END_TO_END.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
@@ -105,7 +110,14 @@ pub fn is_websocket(method: &Method, version: Version, headers: &HeaderMap) -> b
     version == Version::HTTP_11 && *method == Method::GET && asks_for_websocket(headers)
 }
 
-fn asks_for_websocket(headers: &HeaderMap) -> bool {
+/// Does the sender close the connection behind this message (RFC 9112 section 9.6)? The option may stand in any line.
+#[must_use]
+pub fn is_last(headers: &HeaderMap) -> bool {
+    options(headers).any(|option| option.eq_ignore_ascii_case("close"))
+}
+
+/// Do these fields name a WebSocket in due form? In a request they ask for one, in a 101 they confirm it.
+pub(super) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     let mut upgrades = headers.get_all(header::UPGRADE).iter();
     let is_websocket =
         upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
@@ -236,6 +248,18 @@ mod tests {
         ] {
             assert!(!asks_for_websocket(&map(&lines)), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn any_line_may_say_that_the_message_is_the_last() {
+        for lines in [
+            vec![("connection", "close")],
+            vec![("connection", "x-a, Close")],
+            vec![("connection", "x-a"), ("connection", "close")],
+        ] {
+            assert!(is_last(&map(&lines)), "{lines:?}");
+        }
+        assert!(!is_last(&map(&[])) && !is_last(&map(&[("connection", "keep-alive, closed")])));
     }
 
     #[test]

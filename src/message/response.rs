@@ -1,9 +1,10 @@
 //! Is a backend's answer one that may be passed on: RFC 9110 and 9112, as strict as for requests.
 
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, HeaderName, StatusCode, Version, header};
 
 use super::fault::MessageFault;
 use super::framing::{framing, has_control, is_token_byte};
+use super::hop::asks_for_websocket;
 
 /// Transfer codings that change the body (RFC 9112 section 7.2). We never say that we take them.
 const CODINGS: &[&[u8]] = &[b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
@@ -30,6 +31,10 @@ pub fn check_response(head: &ResponseHead<'_>, asked_upgrade: bool) -> Result<()
     }
     if head.status == 101 && !asked_upgrade {
         return Err("the backend switches protocols unasked");
+    }
+    // RFC 9110 section 7.8: to nothing but what the client named, and that is a WebSocket.
+    if head.status == 101 && !asks_for_websocket(head.headers) {
+        return Err("the backend switches to another protocol than was asked for");
     }
     match framing(head.headers, head.version) {
         Ok(_) => {}
@@ -64,6 +69,17 @@ fn ends_with_the_connection(head: &ResponseHead<'_>) -> bool {
         && !name.windows(5).any(|part| part == b"chunk")
         && !CODINGS.contains(&name.as_slice())
         && !head.headers.contains_key(header::CONTENT_LENGTH)
+}
+
+/// Does a hop-by-hop field of a response stay all the same? Of a switch of protocols what says so, and in a 426 the
+/// protocols that are required: without them neither could be understood (RFC 9110 sections 7.8 and 15.5.22).
+#[must_use]
+pub fn stays(name: &HeaderName, status: u16) -> bool {
+    match StatusCode::from_u16(status) {
+        Ok(StatusCode::SWITCHING_PROTOCOLS) => name == header::UPGRADE || name == header::CONNECTION,
+        Ok(StatusCode::UPGRADE_REQUIRED) => name == header::UPGRADE,
+        _ => false,
+    }
 }
 
 /// May a response of this status be sent to a client of this version? HTTP/1.0 has no interim responses (RFC 9110
@@ -123,8 +139,24 @@ mod tests {
     #[test]
     fn protocols_are_switched_only_when_asked() {
         assert!(!ok(101, &[]));
-        let head = ResponseHead { status: 101, version: Version::HTTP_11, headers: &HeaderMap::new() };
-        assert_eq!(check_response(&head, true), Ok(()));
+        let switch = |lines: &[(&'static str, &'static str)]| {
+            let headers = crate::base::testing::headers(lines);
+            check_response(&ResponseHead { status: 101, version: Version::HTTP_11, headers: &headers }, true)
+        };
+        assert_eq!(switch(&[("connection", "Upgrade"), ("upgrade", "WebSocket")]), Ok(()));
+        for lines in
+            [vec![], vec![("upgrade", "websocket")], vec![("connection", "upgrade"), ("upgrade", "foo")]]
+        {
+            assert!(switch(&lines).is_err(), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_is_told_when_it_happens_or_is_required() {
+        let upgrade = |status| stays(&header::UPGRADE, status);
+        assert!(upgrade(101) && upgrade(426) && !upgrade(200));
+        assert!(stays(&header::CONNECTION, 101) && !stays(&header::CONNECTION, 426));
+        assert!(!stays(&header::TRANSFER_ENCODING, 101));
     }
 
     #[test]

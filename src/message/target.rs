@@ -13,6 +13,9 @@ pub(super) struct Target<'a> {
     pub(super) path: &'a str,
     /// What follows the first `?`.
     pub(super) query: Option<&'a str>,
+    /// Is it about the server as a whole: `*`, or its absolute-form, which has neither path nor query (RFC 9112
+    /// section 3.2.4)?
+    pub(super) is_asterisk: bool,
 }
 
 /// Splits a target. Authority-form is for CONNECT alone, which is refused earlier; asterisk-form for OPTIONS. Spaces,
@@ -24,7 +27,7 @@ pub(super) fn split<'a>(method: &Method, target: &'a str) -> Result<Target<'a>, 
     }
     if target == "*" {
         let is_fitting = *method == Method::OPTIONS;
-        let asterisk = Target { absolute: None, path: "/", query: None };
+        let asterisk = Target { absolute: None, path: "/", query: None, is_asterisk: true };
         return is_fitting.then_some(asterisk).ok_or(MessageFault::TARGET);
     }
     let (absolute, rest) = if target.starts_with('/') {
@@ -36,9 +39,10 @@ pub(super) fn split<'a>(method: &Method, target: &'a str) -> Result<Target<'a>, 
         (Some((scheme, authority)), rest)
     };
     let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    let is_asterisk = rest.is_empty() && *method == Method::OPTIONS;
     // RFC 9110 section 4.2.3: an empty path is `/`.
     let path = if path.is_empty() { "/" } else { path };
-    Ok(Target { absolute, path, query })
+    Ok(Target { absolute, path, query, is_asterisk })
 }
 
 fn after_scheme(target: &str) -> Option<(&'static str, &str)> {
@@ -76,6 +80,10 @@ mod tests {
     fn an_asterisk_is_for_options_alone() {
         assert_eq!(split(&Method::OPTIONS, "*").expect("target").path, "/");
         assert_eq!(get("*"), None);
+        let is_asterisk = |method, target| split(&method, target).expect("target").is_asterisk;
+        assert!(is_asterisk(Method::OPTIONS, "*") && is_asterisk(Method::OPTIONS, "http://a"));
+        assert!(!is_asterisk(Method::GET, "http://a"));
+        assert!(!["/", "http://a/", "http://a?"].iter().any(|target| is_asterisk(Method::OPTIONS, target)));
         assert_eq!(split(&Method::OPTIONS, "*/a"), Err(MessageFault::TARGET));
     }
 

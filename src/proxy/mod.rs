@@ -7,7 +7,9 @@
 mod admit;
 mod caching;
 mod coding;
+mod compressor;
 mod context;
+mod edits;
 mod failure;
 mod farewell;
 mod finish;
