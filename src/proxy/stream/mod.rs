@@ -105,7 +105,8 @@ pub(super) fn is_now(stream: &Stream, phase: Phase) {
 pub(super) struct Watched {
     /// `None` only while it is dropped.
     io: Option<Transport>,
-    pub(super) facts: Arc<Facts>,
+    facts: Arc<Facts>,
+    digests: traits::Digests,
     terms: Terms,
     keeper: Arc<Keeper>,
     speech: Speech,
@@ -141,9 +142,11 @@ impl Watched {
         } else {
             Speech::Http1(Wire::new(terms.wire))
         };
+        let facts = Arc::new(facts);
         Self {
+            digests: traits::Digests::new(&facts, io.fd()),
             io: Some(io),
-            facts: Arc::new(facts),
+            facts,
             pace: Pace::new(terms.send_min_rate),
             terms,
             keeper,

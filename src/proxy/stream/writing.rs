@@ -82,6 +82,8 @@ impl AsyncWrite for Watched {
                 return this.poll_send(cx, |io, cx| io.poll_write(cx, buf));
             }
         }
+        // All at once: an answer in parts would have it grow and move.
+        this.together.reserve_exact(TOGETHER_BYTES.saturating_sub(this.together.len()));
         this.together.extend_from_slice(buf);
         Poll::Ready(Ok(buf.len()))
     }
