@@ -59,8 +59,7 @@ pub(crate) const TARGET: Target = Target {
     seeds: &[],
 };
 
-const BOUNDS: RequestBounds =
-    RequestBounds { head_bytes: 4_096, fields: 20, line_bytes: 1_024, body_bytes: 1_000_000 };
+const BOUNDS: RequestBounds = RequestBounds { head_bytes: 4_096, fields: 20, line_bytes: 1_024 };
 
 fn holds(input: &[u8]) {
     let mut rest = lines(input);
