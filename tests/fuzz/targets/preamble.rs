@@ -39,7 +39,7 @@ fn holds(input: &[u8]) {
     assert!(is_binary || input.starts_with(b"PROXY "), "no header: {found:?}");
     match found {
         Some(client) if is_binary => {
-            assert_eq!(addressed(input), Some(client), "not the address of the header")
+            assert_eq!(addressed(input), Some(client), "not the address of the header");
         }
         Some(client) => {
             let text = str::from_utf8(input).expect("version 1 is text");
