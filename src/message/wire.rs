@@ -70,7 +70,12 @@ struct Head {
     /// `Content-Length` and `Transfer-Encoding` alone.
     lengths: HeaderMap,
     version: Option<Version>,
-    /// The authority of a target in absolute-form.
+    /// Does the target begin with a scheme and an authority?
+fn has_scheme(target: &[u8]) -> bool {
+    str::from_utf8(target).is_ok_and(|target| target.contains("://"))
+}
+
+/// The authority of a target in absolute-form.
     authority: Option<String>,
     host: Option<String>,
     hosts: usize,
@@ -254,6 +259,11 @@ impl Wire {
         if target.is_empty() || !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
             return Err(MessageFault::TARGET);
         }
+        // One of three forms; the rest is checked where the method is known. pingora would answer others in words of its own.
+        let is_form = target.starts_with(b"/") || target == b"*" || has_scheme(target);
+        if !is_form && method != b"CONNECT" {
+            return Err(MessageFault::TARGET);
+        }
         let version = read_version(version)?;
         // pingora would answer it itself, in words of its own (RFC 9110 section 9.3.6).
         if method == b"CONNECT" {
@@ -284,6 +294,10 @@ impl Wire {
         let known = match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.head.hosts = self.head.hosts.saturating_add(1);
+                // RFC 9110 section 4.2.4: no user information.
+                if value.contains(&b'@') {
+                    return Err(MessageFault::HOST);
+                }
                 if self.head.authority.is_some() {
                     self.head.host = str::from_utf8(value).ok().map(str::to_owned);
                 }
@@ -376,6 +390,11 @@ fn read_version(word: &[u8]) -> Result<Version, MessageFault> {
         }
         _ => Err(MessageFault::LINE),
     }
+}
+
+/// Does the target begin with a scheme and an authority?
+fn has_scheme(target: &[u8]) -> bool {
+    str::from_utf8(target).is_ok_and(|target| target.contains("://"))
 }
 
 /// The authority of a target in absolute-form (RFC 9112 section 3.2.2).
