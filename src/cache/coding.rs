@@ -1,7 +1,6 @@
 //! Content codings of a stored body: made once for an entry, not once for each answer.
 
 use crate::cache::entry::Entry;
-use crate::cache::packing::is_compressible;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -9,9 +8,6 @@ use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, RANGE};
 use std::io::Write;
 use std::sync::OnceLock;
-
-/// Bodies below this are sent as they are: the head is larger than what would be saved.
-const CODED_MIN: usize = 256;
 
 /// A content coding (RFC 9110 section 8.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +31,14 @@ pub struct Levels {
     pub gzip: Option<u32>,
 }
 
+impl Levels {
+    /// Is any coding on?
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        [self.zstd, self.brotli, self.gzip].into_iter().flatten().any(|level| level > 0)
+    }
+}
+
 impl Coding {
     /// In the order in which they are preferred where the client has no preference: cheapest to unpack first.
     const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
@@ -49,7 +53,7 @@ impl Coding {
         }
     }
 
-    fn level(self, levels: &Levels) -> Option<u32> {
+    pub(super) fn level(self, levels: &Levels) -> Option<u32> {
         match self {
             Self::Zstd => levels.zstd,
             Self::Brotli => levels.brotli,
@@ -77,18 +81,6 @@ impl Coding {
             }
         }
     }
-}
-
-/// The codings among these that the client takes at all: pingora's compression does not read weights, and would answer
-/// `gzip;q=0` with gzip. None where plain is what the client likes best, or where a part is asked for.
-#[must_use]
-pub fn accepted(request: &HeaderMap, levels: &Levels) -> Levels {
-    let weights = Weights::of(request);
-    if request.contains_key(RANGE) || weights.best(levels).is_none() {
-        return Levels::default();
-    }
-    let kept = |coding: Coding| coding.level(levels).filter(|_| weights.of_name(coding.as_str()) > 0);
-    Levels { zstd: kept(Coding::Zstd), brotli: kept(Coding::Brotli), gzip: kept(Coding::Gzip) }
 }
 
 /// What `Accept-Encoding` says, in thousandths.
@@ -170,12 +162,6 @@ impl Codings {
 }
 
 impl Entry {
-    /// Is there any use in a coding of this body?
-    #[must_use]
-    pub fn is_codable(&self) -> bool {
-        self.body.len() >= CODED_MIN && is_compressible(&self.head.headers)
-    }
-
     /// The body in this coding, if it was made already; the inner `None` says that it saves nothing.
     #[must_use]
     pub fn coded(&self, coding: Coding) -> Option<Option<Bytes>> {
@@ -230,14 +216,6 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_refuses_is_not_among_the_accepted() {
-        let of = |text| accepted(&headers(&[("accept-encoding", text)]), &ALL);
-        assert_eq!(of("gzip;q=0, br"), Levels { brotli: Some(5), ..Levels::default() });
-        assert_eq!(of("*, zstd;q=0"), Levels { zstd: None, ..ALL });
-        assert_eq!((of("gzip;q=0"), of("identity, gzip;q=0.5")), (Levels::default(), Levels::default()));
-    }
-
-    #[test]
     fn each_coding_is_made_once_and_unpacks_to_the_body() {
         let text = "{\"name\": \"value\", \"number\": 12}, ".repeat(200);
         let entry = crate::cache::entry::tests::entry_of("application/json", text.clone());
@@ -264,7 +242,6 @@ mod tests {
         let block = |n: u32| crate::base::Digester::new("noise").part(&n.to_le_bytes()).finish().0;
         let noise: Vec<u8> = (0..20).flat_map(block).collect();
         let entry = crate::cache::entry::tests::entry_of("text/plain", noise);
-        assert!(entry.is_codable());
         assert_eq!(entry.make_coded(Coding::Gzip, &ALL), None);
         assert_eq!(entry.coded(Coding::Gzip), Some(None));
     }

@@ -5,7 +5,9 @@
 //! the same as a response.
 
 pub mod codec;
+pub mod coder;
 pub mod coding;
+pub mod compression;
 pub mod date;
 pub mod demand;
 pub mod directives;
@@ -34,7 +36,9 @@ pub mod warm;
 pub mod writes;
 
 pub use codec::{EntryFault, Stored, encode, open};
+pub use coder::Coder;
 pub use coding::{Coding, Levels};
+pub use compression::{Choice, Codable, Compression, MediaRange};
 pub use date::format_date;
 pub use demand::{Demand, Verdict, request_demand};
 pub use entry::{Entry, EntryHead};

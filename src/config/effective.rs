@@ -2,10 +2,11 @@
 
 use crate::base::StoreUrl;
 use crate::base::units::{format_duration, format_size};
-use crate::cache::{Namespace, Warm, WarmIdentity, WarmJob};
+use crate::cache::{Compression, Namespace, Warm, WarmIdentity, WarmJob};
 use crate::config::effective_tls::{certificate_facts_value, listener_value, upstream_tls_value};
 use crate::config::snapshot::{Connections, Http2Bounds, MemoryMark, Route, Snapshot, WebhookSettings};
 use crate::limit::{Cost, Override, Per, Policy, StatusSet, Window, Windows};
+use crate::message::FieldEdits;
 use crate::upstream::UpstreamSettings;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -31,11 +32,7 @@ pub fn effective(snapshot: &Snapshot) -> Value {
             "connections": connections_value(&server.connections),
             "http2": http2_value(server.http2),
             "overload": {"memory": memory_word(server.overload.memory), "requests": server.overload.requests},
-            "compression": {
-                "gzip": server.compression.gzip,
-                "brotli": server.compression.brotli,
-                "zstd": server.compression.zstd,
-            },
+            "compression": compression_value(&server.compression),
             "drain": format_duration(server.drain),
         },
         "admin": {"listen": admin.listen.to_string(), "token": admin.token.as_ref().map(|_| "***")},
@@ -64,6 +61,17 @@ pub fn effective(snapshot: &Snapshot) -> Value {
             "warm": warm.as_ref().map(|warm| warm_value(warm)),
         },
         "routes": routes.iter().map(|(_, route)| route_value(route, upstreams)).collect::<Vec<Value>>(),
+    })
+}
+
+fn compression_value(compression: &Compression) -> Value {
+    let Compression { levels, types, min_bytes } = compression;
+    json!({
+        "gzip": levels.gzip,
+        "brotli": levels.brotli,
+        "zstd": levels.zstd,
+        "types": types.iter().map(ToString::to_string).collect::<Vec<String>>(),
+        "min_bytes": format_size(*min_bytes),
     })
 }
 
@@ -202,7 +210,19 @@ fn route_value(route: &Route, upstreams: &[Arc<UpstreamSettings>]) -> Value {
         "limit": route.policies.iter().map(|policy| policy.name.to_string()).collect::<Vec<String>>(),
         "cache": route.namespace.as_ref().map(|space| space.name.to_string()),
         "refresh": route.refresh,
+        "body_bytes": route.body_bytes.map(format_size),
+        "compression": route.is_compressed,
+        "request_headers": edits_value(&route.request_fields),
+        "response_headers": edits_value(&route.response_fields),
     })
+}
+
+/// Values may be credentials for the backend: only names are shown.
+fn edits_value(edits: &FieldEdits) -> Option<Value> {
+    let set = |(name, _): &(http::HeaderName, http::HeaderValue)| (name.to_string(), Value::from("***"));
+    let remove = edits.remove.iter().map(http::HeaderName::as_str).collect::<Vec<&str>>();
+    let value = json!({"set": edits.set.iter().map(set).collect::<Map<String, Value>>(), "remove": remove});
+    (!edits.is_empty()).then_some(value)
 }
 
 fn warm_value(warm: &Warm) -> Value {

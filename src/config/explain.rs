@@ -1,14 +1,17 @@
 //! What would become of a request, and why: route, identity, limits, cache key. Nothing is consumed.
 
+use crate::base::units::format_size;
 use crate::cache::Bypass;
 use crate::config::explain_cache::{self, AskedResponse, KeyRequest, Place, ResponseExplained};
 use crate::config::explain_limits::{self, LimitExplained};
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::{Route, Snapshot};
 use crate::config::standing::RequestNow;
-use crate::identity::{Caller, TokenEvidence};
+use crate::identity::{Caller, CertificateNames, TokenEvidence};
 use crate::limit::{Charge, Decision, Overrides, Sender};
 use crate::message::{RequestHead, check_request, is_websocket};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -27,6 +30,8 @@ pub struct Asked {
     pub ip: IpAddr,
     /// The time for tokens, seconds since the epoch.
     pub now_s: u64,
+    /// The certificate that the client shows (PEM), taken as verified.
+    pub certificate: Option<String>,
     /// A response to it, to see whether it would be stored.
     pub response: Option<AskedResponse>,
 }
@@ -104,6 +109,7 @@ struct Sound {
     query: Option<String>,
     headers: HeaderMap,
     has_body: bool,
+    body_bytes: u64,
 }
 
 impl Sound {
@@ -127,9 +133,16 @@ impl Sound {
             .map_err(|fault| format!("{}: {}", fault.title(), fault.detail()))?;
         let path = crate::route::canonical_path(checked.path, limits.encoded_slash)
             .map_err(|fault| fault.to_string())?;
-        let (host, query, has_body) =
-            (checked.authority.clone(), checked.query.map(str::to_owned), checked.has_body);
-        Ok(Self { method, scheme, host, path, query, headers, has_body })
+        let (host, query) = (checked.authority.clone(), checked.query.map(str::to_owned));
+        let (has_body, body_bytes) = (checked.has_body, checked.body_bytes);
+        Ok(Self { method, scheme, host, path, query, headers, has_body, body_bytes })
+    }
+
+    /// Is the body that it announces one that its route takes?
+    fn check_length(&self, snapshot: &Snapshot, route: Option<&Route>) -> Result<(), String> {
+        let most = route.and_then(|route| route.body_bytes).unwrap_or(snapshot.server.request.body_bytes);
+        let says = || format!("413: at most {} of body are accepted", format_size(most));
+        if self.body_bytes > most { Err(says()) } else { Ok(()) }
     }
 
     fn key(&self) -> KeyRequest<'_> {
@@ -151,8 +164,9 @@ impl Sound {
 /// Why it would be refused before any route is looked for, or what is malformed in the response.
 pub fn explain(snapshot: &Snapshot, asked: &Asked, overrides: &Overrides) -> Result<Explanation, String> {
     let sound = Sound::read(snapshot, asked)?;
-    let (caller, identity) = identify(snapshot, asked, &sound.headers)?;
     let found = snapshot.routes.explain(crate::message::host(&sound.host), &sound.path, &sound.method);
+    sound.check_length(snapshot, found.chosen.as_ref().map(|chosen| &**chosen.value))?;
+    let (caller, identity) = identify(snapshot, asked, &sound.headers)?;
     let lost: Vec<String> = found
         .lost
         .iter()
@@ -245,10 +259,13 @@ fn identify(snapshot: &Snapshot, asked: &Asked, headers: &HeaderMap) -> Result<(
         Some(Ok(token)) => (TokenEvidence::Valid(token), "verified".to_owned()),
         Some(Err(fault)) => (TokenEvidence::Invalid(fault.clone()), format!("not believed: {fault}")),
     };
-    let caller =
-        identifier.caller(asked.ip, headers, evidence, None).map_err(|refusal| format!("401: {refusal}"))?;
+    let certificate = asked.certificate.as_deref().map(certificate_names).transpose()?;
+    let caller = identifier
+        .caller(asked.ip, headers, evidence, certificate.as_ref())
+        .map_err(|refusal| format!("401: {refusal}"))?;
     let identity = serde_json::json!({
         "token": token,
+        "certificate": certificate.map(|_| "taken as verified"),
         "user": caller.user.as_deref(),
         "api_key": caller.api_key.as_deref(),
         "tenant": caller.tenant.as_deref(),
@@ -257,6 +274,13 @@ fn identify(snapshot: &Snapshot, asked: &Asked, headers: &HeaderMap) -> Result<(
         "rejected_credential": caller.rejected_credential,
     });
     Ok((caller, identity))
+}
+
+/// The names in the first certificate of a PEM text.
+fn certificate_names(pem: &str) -> Result<CertificateNames, String> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| format!("the certificate is not in PEM: {error}"))?;
+    Ok(CertificateNames::read(&der))
 }
 
 /// A member as text; nothing when it is absent.
@@ -299,7 +323,7 @@ impl fmt::Display for Explanation {
         for other in self.route.get("others").and_then(Value::as_array).into_iter().flatten() {
             writeln!(f, "  not     {}", other.as_str().unwrap_or_default())?;
         }
-        for fact in ["token", "user", "api_key", "tenant", "tier", "address"] {
+        for fact in ["token", "certificate", "user", "api_key", "tenant", "tier", "address"] {
             if let Some(known) = word(&self.identity, fact) {
                 writeln!(f, "{fact:<9} {known}")?;
             }

@@ -105,7 +105,7 @@ fn null_turns_compression_off() {
     let text = "upstreams: {b: a:1}\nserver: {compression: null}\nroutes: [{path: /}]\n";
     let source = Source::Text { name: "t".into(), text: text.into() };
     let compression = load(&source, &Env::default(), 1).expect("valid").snapshot.server.compression;
-    assert_eq!((compression.gzip, compression.brotli, compression.zstd), (None, None, None));
+    assert_eq!(compression.levels, crate::cache::Levels::default());
 }
 
 #[test]

@@ -129,6 +129,7 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
         cache.namespaces.iter().cloned().chain(inline).flat_map(|space| space.vary_claims.clone()).collect();
     let identifier = identify::identity(reader, &identity_node, trusted, claims);
     check_keyed(reader, &identifier);
+    check_edited(reader, &identifier);
     if let Some(taken) = section.take("dashboard") {
         server::not_in_force(reader, &taken, "the companion service is not part of it");
     }
@@ -159,6 +160,22 @@ fn check_keyed(reader: &mut Reader<'_>, identifier: &Identifier) {
             let remedy =
                 "use `scope: user` or `scope: tenant`, or `vary_claims`, which key by what was verified";
             reader.fault(at, &path, says, remedy);
+        }
+    }
+}
+
+/// The backend believes these fields because nobody but Tidegate writes them.
+fn check_edited(reader: &mut Reader<'_>, identifier: &Identifier) {
+    for (name, at, path) in std::mem::take(&mut reader.edited) {
+        if identifier.fact(&name).is_some() {
+            let says =
+                format!("`{name}` tells the backend who asks, or never reaches it: Tidegate decides it");
+            reader.fault(
+                at,
+                &path,
+                says,
+                "leave it out; `identity.forward` names the fields for verified facts",
+            );
         }
     }
 }

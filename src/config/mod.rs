@@ -1,6 +1,7 @@
 //! What was asked for: the file as a tree, read with every fault, compiled into a snapshot.
 
 mod certificates;
+mod compression;
 mod counting;
 mod edge;
 mod effective;
@@ -19,6 +20,7 @@ pub mod load;
 mod namespaces;
 mod policies;
 pub mod reader;
+mod route_fields;
 mod routes;
 #[cfg(test)]
 mod schema_tests;
@@ -51,8 +53,8 @@ pub use files::FileSeen;
 pub use listen_tls::{ClientCertificates, ListenTls};
 pub use load::{Loaded, Source, load};
 pub use snapshot::{
-    AdminSettings, CacheSettings, Compression, Connections, Current, Http2Bounds, Listen, MemoryMark,
-    OverloadSettings, RequestLimits, Route, ServerSettings, Snapshot, Target, WebhookSettings,
+    AdminSettings, CacheSettings, Connections, Current, Http2Bounds, Listen, MemoryMark, OverloadSettings,
+    RequestLimits, Route, ServerSettings, Snapshot, Target, WebhookSettings,
 };
 pub use standing::{LimitNow, RequestNow, WindowNow};
 pub use warm_order::{WarmWanted, warm_order};

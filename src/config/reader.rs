@@ -19,6 +19,8 @@ pub struct Reader<'e> {
     pub warnings: Vec<Fault>,
     /// Fields that caches key by, and where that stands: whether a client sets them is known when `identity` has been read.
     pub keyed: Vec<(http::HeaderName, Position, String)>,
+    /// Request fields that routes set or remove: whether Tidegate writes them is known when `identity` has been read.
+    pub edited: Vec<(http::HeaderName, Position, String)>,
     /// Every file that was read, or should have been.
     pub files: Vec<FileSeen>,
     /// Unix seconds: certificates have a time.
@@ -57,6 +59,7 @@ impl<'e> Reader<'e> {
             faults: Vec::new(),
             warnings: Vec::new(),
             keyed: Vec::new(),
+            edited: Vec::new(),
             files: Vec::new(),
             now_s: SystemClock::new().wall_ms() / 1_000,
         }

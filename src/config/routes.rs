@@ -4,6 +4,7 @@ use crate::cache::{Invalidates, Namespace};
 use crate::config::fault::hint;
 use crate::config::policies::is_none_word;
 use crate::config::reader::{Reader, Taken};
+use crate::config::route_fields;
 use crate::config::snapshot::{Route, Target};
 use crate::config::tree::{Kind, Node};
 use crate::config::warm_order::{canonical_target, check_refresh};
@@ -124,6 +125,10 @@ fn route(reader: &mut Reader<'_>, item: &Taken, named: &Named<'_>) -> Option<(Ro
     let namespace = section.take("cache").and_then(|taken| namespace(reader, &taken, named));
     let invalidates = section.take("invalidates").map(|taken| invalidates(reader, &taken, named));
     let refresh = section.take("refresh").map_or_else(Vec::new, |taken| refresh(reader, &taken, named));
+    let body_bytes = section.take("body_bytes").and_then(|taken| reader.size(&taken));
+    let is_compressed = section.take("compression").and_then(|taken| reader.flag(&taken));
+    let request_fields = route_fields::request(reader, &mut section);
+    let response_fields = route_fields::response(reader, &mut section, namespace.as_deref());
     reader.finish(&section);
     let matched = RouteMatch { host, pattern: pattern?, methods };
     let route = Route {
@@ -133,6 +138,10 @@ fn route(reader: &mut Reader<'_>, item: &Taken, named: &Named<'_>) -> Option<(Ro
         namespace: namespace.filter(|_| named.has_caching),
         invalidates: invalidates.filter(|_| named.has_caching),
         refresh: if named.has_caching { refresh } else { Vec::new() },
+        body_bytes,
+        is_compressed: is_compressed.unwrap_or(true),
+        request_fields,
+        response_fields,
         line: item.node.at.line,
     };
     Some((matched, Arc::new(route)))

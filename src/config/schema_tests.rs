@@ -140,6 +140,8 @@ fn what_the_reader_takes_in_other_spellings_is_valid() {
         "upstreams: {b: a:1}\nlimits: {d: {windows: {1m: 1}, bypass: [10.0.0.1], count: all}}\nroutes: [{path: /, invalidates: {tags: t}}]",
         "upstreams: {b: a:1}\ncache: {warm: {host: a.example, scheme: https, fields: {Accept: x}, identities: {name: a, value: 1}, jobs: {name: j, paths: /a, identities: all}}}\nroutes: [{path: /, cache: {ttl: 5m}, refresh: /a?b=c}]",
         "upstreams: {b: a:1}\ncache: {warm: {host: \"a.example:8080\", identities: null, slow: {above: 5s, errors: 0%}, jobs: [{name: j, identities: [], paths: [/a], every: 1d, jitter: 100%, concurrency: \"3\"}]}}\nroutes: [{path: /, cache: {ttl: 5m, scope: public}}]",
+        "upstreams: {b: a:1}\nserver: {compression: {types: \"*+json\", min_bytes: 0}}\nroutes: [{path: /, body_bytes: 0, compression: false}]",
+        "upstreams: {b: a:1}\nserver: {compression: {gzip: 1, types: [text/*, image/svg+xml, \"${T:-a/b}\"]}}\nroutes: [{path: /, request_headers: {set: {X-A: 1, X-B: true}, remove: Cookie}, response_headers: null}]",
     ] {
         let source = Source::Text { name: "t".to_owned(), text: text.to_owned() };
         assert!(load(&source, &Env::default(), 1).is_ok(), "{text}");
@@ -164,6 +166,7 @@ const BEYOND_SHAPE: &[&str] = &[
     "listen-twice",
     "no-upstreams",
     "proxy-protocol",
+    "route-fields-fixed",
     "same-length-twice",
     "secret-file-unreadable",
     "several-upstreams",
@@ -222,6 +225,7 @@ fn the_reference_describes_every_key() {
         ("/$defs/warm_identity", "cache"),
         ("/$defs/warm_job", "cache"),
         ("/$defs/route", "routes"),
+        ("/$defs/edits", "routes"),
         ("/$defs/dashboard", "dashboard"),
     ];
     let mut found = Vec::new();

@@ -1,11 +1,12 @@
 //! The sections `server`, `admin` and `store`.
 
 use crate::base::{Secret, StoreSettings, StoreUrl};
+use crate::config::compression::compression;
 use crate::config::edge;
 use crate::config::env::Env;
 use crate::config::listen_tls::listen_tls;
 use crate::config::reader::{Reader, Section, Taken};
-use crate::config::snapshot::{AdminSettings, Compression, Listen, RequestLimits, ServerSettings};
+use crate::config::snapshot::{AdminSettings, Listen, RequestLimits, ServerSettings};
 use crate::config::tree::{Kind, Node};
 use crate::route::EncodedSlash;
 use ipnet::IpNet;
@@ -32,11 +33,7 @@ pub(super) fn server(reader: &mut Reader<'_>, node: &Node) -> (ServerSettings, V
     let connections = edge::connections(reader, section.take("connections"));
     let http2 = edge::http2(reader, section.take("http2"));
     let overload = edge::overload(reader, section.take("overload"));
-    let is_uncompressed = section.is_null("compression");
-    let compression = match section.take("compression") {
-        None if is_uncompressed => Compression { gzip: None, brotli: None, zstd: None },
-        taken => compression(reader, taken),
-    };
+    let compression = compression(reader, &mut section);
     let drain = section.take("drain").and_then(|taken| reader.duration(&taken));
     reader.finish(&section);
     let listen =
@@ -168,19 +165,6 @@ fn request(reader: &mut Reader<'_>, taken: Option<Taken>) -> RequestLimits {
     }
     reader.finish(&section);
     limits
-}
-
-fn compression(reader: &mut Reader<'_>, taken: Option<Taken>) -> Compression {
-    let Some(taken) = taken else { return Compression { gzip: Some(6), brotli: Some(5), zstd: Some(3) } };
-    let mut section = reader.section(&taken.node, &taken.path);
-    let mut level = |reader: &mut Reader<'_>, name, most| {
-        let number = section.take(name).and_then(|taken| reader.number(&taken, 1, most));
-        number.and_then(|number| u32::try_from(number).ok())
-    };
-    let (gzip, brotli, zstd) =
-        (level(reader, "gzip", 9), level(reader, "brotli", 11), level(reader, "zstd", 19));
-    reader.finish(&section);
-    Compression { gzip, brotli, zstd }
 }
 
 /// Reads `admin`.

@@ -1,11 +1,11 @@
 //! One compiled configuration. Immutable; a request takes it once and keeps it to its end.
 
 use crate::base::{Secret, StoreSettings};
-use crate::cache::{Invalidates, Mode, Namespace, Warm};
+use crate::cache::{Compression, Invalidates, Mode, Namespace, Warm};
 use crate::config::listen_tls::ListenTls;
 use crate::identity::Identifier;
 use crate::limit::Policy;
-use crate::message::{FrameBounds, RequestBounds, WireBounds};
+use crate::message::{FieldEdits, FrameBounds, RequestBounds, WireBounds};
 use crate::route::{EncodedSlash, Table};
 use crate::upstream::UpstreamSettings;
 use arc_swap::ArcSwap;
@@ -82,6 +82,14 @@ pub struct Route {
     pub invalidates: Option<Invalidates>,
     /// Canonical paths, with `?query`, that are asked for again after its successful writes.
     pub refresh: Vec<String>,
+    /// Bytes of a request body at most; `None`: as many as the server takes.
+    pub body_bytes: Option<u64>,
+    /// May its answers go out in a content coding?
+    pub is_compressed: bool,
+    /// What is changed in requests on their way to the backend.
+    pub request_fields: FieldEdits,
+    /// What is changed in answers on their way to the client.
+    pub response_fields: FieldEdits,
     /// The line of the file where it stands.
     pub line: usize,
 }
@@ -127,7 +135,7 @@ pub struct RequestLimits {
     pub fields: usize,
     /// Bytes of the request line, and of any field line.
     pub line_bytes: usize,
-    /// Bytes of a body.
+    /// Bytes of a body, where its route does not say otherwise.
     pub body_bytes: u64,
     /// Time for the whole head.
     pub head_timeout: Duration,
@@ -138,11 +146,11 @@ pub struct RequestLimits {
 }
 
 impl RequestLimits {
-    /// Those of a head, and of a body that it announces.
+    /// Those of a head.
     #[must_use]
     pub fn bounds(&self) -> RequestBounds {
-        let Self { head_bytes, fields, line_bytes, body_bytes, .. } = *self;
-        RequestBounds { head_bytes, fields, line_bytes, body_bytes }
+        let Self { head_bytes, fields, line_bytes, .. } = *self;
+        RequestBounds { head_bytes, fields, line_bytes }
     }
 
     /// Those of the bytes of a head, before it is one.
@@ -196,17 +204,6 @@ pub enum MemoryMark {
     Off,
     /// This many bytes.
     Bytes(u64),
-}
-
-/// Levels of compression; `None` turns a coding off.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Compression {
-    /// gzip, 1–9.
-    pub gzip: Option<u32>,
-    /// Brotli, 1–11.
-    pub brotli: Option<u32>,
-    /// Zstandard, 1–19.
-    pub zstd: Option<u32>,
 }
 
 /// The admin listener.

@@ -45,8 +45,6 @@ faults! {
     TRANSFER_CODING = 501 "unknown-transfer-coding" "A transfer coding is not supported" "send `Transfer-Encoding: chunked` alone; compress with Content-Encoding";
     /// RFC 9112 section 6.3.
     BOTH_LENGTHS = 400 "ambiguous-length" "The body has two lengths" "send Content-Length or Transfer-Encoding, not both";
-    /// RFC 9110 section 15.5.14.
-    BODY_TOO_LARGE = 413 "body-too-large" "The request body is too large" "send less";
     /// RFC 9110 section 5.5.
     FIELD_VALUE = 400 "bad-field" "A field value has control characters" "send text";
     /// CGI-like backends read `content_length` and `Content-Length` as one.

@@ -74,6 +74,11 @@ fn options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|option| !option.is_empty())
 }
 
+/// Is it one of the fixed fields of one hop? In lower case.
+pub(super) fn is_hop_by_hop(name: &str) -> bool {
+    HOP_BY_HOP.contains(&name)
+}
+
 fn is_end_to_end(name: &str) -> bool {
     END_TO_END.iter().any(|known| name.eq_ignore_ascii_case(known))
 }

@@ -4,9 +4,11 @@
 //! frame, route or attribute differently is refused, never repaired.
 
 mod authority;
+pub mod edits;
 pub mod fault;
 pub mod frames;
 mod framing;
+pub mod grpc;
 pub mod hop;
 pub mod request;
 pub mod request_id;
@@ -17,8 +19,10 @@ pub mod wire;
 mod wire_tests;
 
 pub use authority::normal_authority;
+pub use edits::{Edited, FieldEdits, Fixed, check_edit, tells_caches};
 pub use fault::MessageFault;
 pub use frames::{Flood, FrameBounds, Frames};
+pub use grpc::{grpc_message, grpc_status, is_grpc};
 pub use hop::{check_loop, hop_by_hop, is_last, is_websocket, nominated, via};
 pub use request::{Checked, MaxForwards, RequestBounds, RequestHead, check_request, host};
 pub use request_id::request_id;

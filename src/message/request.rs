@@ -25,7 +25,7 @@ pub struct RequestHead<'a> {
     pub headers: &'a HeaderMap,
 }
 
-/// Bounds of a head and of a declared body.
+/// Bounds of a head.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestBounds {
     /// Bytes of the whole head.
@@ -34,8 +34,6 @@ pub struct RequestBounds {
     pub fields: usize,
     /// Bytes of the request line, and of each field line.
     pub line_bytes: usize,
-    /// Bytes of a body by its `Content-Length`.
-    pub body_bytes: u64,
 }
 
 /// What `Max-Forwards` of an OPTIONS request says (RFC 9110 section 7.6.2); other methods may ignore it.
@@ -62,6 +60,8 @@ pub struct Checked<'a> {
     pub is_asterisk: bool,
     /// Does the head announce a body that is not empty? HTTP/2 may send one without announcing it.
     pub has_body: bool,
+    /// Bytes of the body by `Content-Length`; 0 where none is announced. The route says how many are too many.
+    pub body_bytes: u64,
     /// May it be forwarded?
     pub max_forwards: MaxForwards,
 }
@@ -90,15 +90,13 @@ pub fn check_request<'a>(
     check_fields(head)?;
     let target = split(head.method, head.target)?;
     let authority = check_authority(head, &target)?;
-    if matches!(framing, Framing::Length(bytes) if bytes > bounds.body_bytes) {
-        return Err(MessageFault::BODY_TOO_LARGE);
-    }
     Ok(Checked {
         authority,
         path: target.path,
         query: target.query,
         is_asterisk: target.is_asterisk,
         has_body: !matches!(framing, Framing::None | Framing::Length(0)),
+        body_bytes: if let Framing::Length(bytes) = framing { bytes } else { 0 },
         max_forwards: max_forwards(head),
     })
 }
@@ -234,8 +232,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BOUNDS: RequestBounds =
-        RequestBounds { head_bytes: 1_000, fields: 10, line_bytes: 220, body_bytes: 1_000 };
+    const BOUNDS: RequestBounds = RequestBounds { head_bytes: 1_000, fields: 10, line_bytes: 220 };
 
     struct Case {
         method: Method,
@@ -389,14 +386,15 @@ mod tests {
     }
 
     #[test]
-    fn a_body_has_one_length_within_the_bound() {
+    fn a_body_has_one_length() {
         let has_body = |lines: &[(&'static str, &str)]| hosted(lines).check().map(|checked| checked.has_body);
         assert_eq!((has_body(&[]), has_body(&[("content-length", "0")])), (Ok(false), Ok(false)));
         assert_eq!(
             (has_body(&[("content-length", "5")]), has_body(&[("transfer-encoding", "chunked")])),
             (Ok(true), Ok(true))
         );
-        assert_eq!(has_body(&[("content-length", "1001")]), Err(MessageFault::BODY_TOO_LARGE));
+        let announced = hosted(&[("content-length", "1001")]).check().map(|checked| checked.body_bytes);
+        assert_eq!(announced, Ok(1_001));
         assert_eq!(has_body(&[("content-length", "+5")]), Err(MessageFault::CONTENT_LENGTH));
         assert_eq!(has_body(&[("transfer-encoding", "xchunked")]), Err(MessageFault::TRANSFER_ENCODING));
         assert_eq!(has_body(&[("transfer-encoding", "gzip, chunked")]), Err(MessageFault::TRANSFER_CODING));

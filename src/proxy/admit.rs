@@ -1,10 +1,8 @@
 //! From the request head to a decision: message, canonical path, route, identity, limits. One await: the limiter.
 
-use crate::cache::coding::accepted;
 use crate::config::{Route, Target};
 use crate::identity::{TokenEvidence, TokenFault};
 use crate::message::{Checked, MaxForwards, MessageFault, RequestHead};
-use crate::proxy::coding;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
 use crate::proxy::internal::{self, Arrival};
@@ -60,7 +58,6 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
         session.set_read_timeout(Some(connections.idle));
     }
     session.set_write_timeout(Some(connections.idle));
-    set_compression(session, ctx);
     if ctx.errand().is_none() {
         let begun = gate.overload.begin(ctx.snapshot.server.overload.requests);
         ctx.in_flight = Some((gate.metrics.request_in_flight(), begun));
@@ -106,26 +103,13 @@ fn reason(fault: &TokenFault) -> &'static str {
     }
 }
 
-fn set_compression(session: &mut Session, ctx: &RequestCtx) {
-    use pingora::modules::http::compression::ResponseCompression;
-    use pingora::protocols::http::compression::Algorithm;
-    // None for a range: in an encoded answer it would carry offsets of the plain one.
-    let levels = accepted(&session.req_header().headers, &coding::levels(ctx));
-    let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>() else { return };
-    let algorithms =
-        [(Algorithm::Gzip, levels.gzip), (Algorithm::Brotli, levels.brotli), (Algorithm::Zstd, levels.zstd)];
-    for (algorithm, level) in algorithms {
-        module.adjust_algorithm_level(algorithm, level.unwrap_or(0));
-    }
-}
-
 /// Decides (`request_filter`): go on (`None`), answer from here, or refuse.
 pub(super) async fn admit(
     gate: &Gate,
     session: &mut Session,
     ctx: &mut RequestCtx,
 ) -> Result<Option<Local>, Refusal> {
-    check(session.req_header_mut(), ctx)?;
+    let body_bytes = check(session.req_header_mut(), ctx)?;
     if matches!(ctx.in_flight, Some((_, None))) {
         return Err(Refusal::Overloaded);
     }
@@ -133,10 +117,13 @@ pub(super) async fn admit(
         return Err(Refusal::NoRoute);
     }
     if purging::is_asked(ctx, &session.req_header().method) {
+        check_length(body_bytes, ctx)?;
         identify(gate, session, ctx)?;
         return purging::purge(gate, ctx, &session.req_header().headers).await.map(Some);
     }
-    let route = find_route(session, ctx)?;
+    let route = find_route(session, ctx);
+    check_length(body_bytes, ctx)?;
+    let route = route?;
     identify(gate, session, ctx)?;
     if !ctx.is_background && ctx.errand().is_none() {
         limiting::arrive(gate, session, ctx, &route).await?;
@@ -153,8 +140,9 @@ pub(super) async fn admit(
     })
 }
 
-/// The rules of HTTP, the canonical path, and what every later step needs from the head.
-fn check(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<(), Refusal> {
+/// The rules of HTTP, the canonical path, and what every later step needs from the head. Gives the bytes of body that it
+/// announces.
+fn check(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<u64, Refusal> {
     let snapshot = Arc::clone(&ctx.snapshot);
     let bits = rand::random::<u128>();
     let is_trusted = snapshot.identifier.is_trusted(ctx.peer);
@@ -168,7 +156,7 @@ fn check(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<(), Refusa
         authority: request.uri.authority().map(http::uri::Authority::as_str),
         headers: &request.headers,
     };
-    let Checked { authority, path, query, is_asterisk, max_forwards, .. } =
+    let Checked { authority, path, query, is_asterisk, max_forwards, body_bytes, .. } =
         crate::message::check_request(&head, &snapshot.server.request.bounds()).map_err(Refusal::Message)?;
     let canonical = crate::route::canonical_path(path, snapshot.server.request.encoded_slash)
         .map_err(|_ambiguous| Refusal::Message(MessageFault::PATH))?;
@@ -196,7 +184,13 @@ fn check(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<(), Refusa
         set(request, header::HOST, &authority)?;
     }
     ctx.authority = authority;
-    Ok(())
+    Ok(body_bytes)
+}
+
+/// RFC 9110 section 15.5.14, by the route's bound. Nothing of the body is read before it: an expected 100 never comes.
+fn check_length(body_bytes: u64, ctx: &RequestCtx) -> Result<(), Refusal> {
+    let most = ctx.body_bytes_max();
+    if body_bytes > most { Err(Refusal::body_too_large(most)) } else { Ok(()) }
 }
 
 fn set(request: &mut RequestHeader, name: HeaderName, value: &str) -> Result<(), Refusal> {

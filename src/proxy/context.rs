@@ -1,10 +1,11 @@
 //! What one request carries from phase to phase.
 
 use crate::base::Digest;
-use crate::cache::{Bypass, Coding, Demand};
+use crate::cache::{Bypass, Demand};
 use crate::config::{Route, Snapshot};
 use crate::identity::{Caller, CertificateNames};
 use crate::limit::{Charge, Decision, Stage};
+use crate::proxy::coding::StoredBody;
 use crate::proxy::flight::Part;
 use crate::proxy::internal::{Arrival, Errand};
 use crate::proxy::overload::UnderWay;
@@ -137,8 +138,8 @@ pub(super) struct CacheCtx {
     pub(super) ttl_s: Option<i64>,
     /// Was the entry stored?
     pub(super) is_stored: bool,
-    /// The stored body goes out in this coding, with this many bytes.
-    pub(super) coding: Option<(Coding, usize)>,
+    /// How a fresh stored body goes out; `None`: the answer is none.
+    pub(super) stored_body: Option<StoredBody>,
     /// Is it answered from a fresh entry that is being refreshed before its end?
     pub(super) is_early: bool,
     /// Its part in single flight, when it has a key.
@@ -146,6 +147,13 @@ pub(super) struct CacheCtx {
 }
 
 impl RequestCtx {
+    /// Bytes of a request body at most, on its route or where it has none.
+    #[must_use]
+    pub(super) fn body_bytes_max(&self) -> u64 {
+        let own = self.route.as_ref().and_then(|route| route.body_bytes);
+        own.unwrap_or(self.snapshot.server.request.body_bytes)
+    }
+
     /// What it is for, if it is a request of ours.
     #[must_use]
     pub(super) fn errand(&self) -> Option<Errand> {

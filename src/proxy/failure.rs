@@ -146,11 +146,7 @@ async fn send_rest(session: &mut Session) {
 /// Who is at fault, as an answer; `None` when the client is gone.
 fn refusal(error: &Error, ctx: &RequestCtx) -> Option<Refusal> {
     match (error.etype(), error.esource()) {
-        (ErrorType::HTTPStatus(413), _) => {
-            let limit = ctx.snapshot.server.request.body_bytes;
-            let detail = format!("at most {} are accepted", crate::base::units::format_size(limit));
-            Some(Refusal::Body { status: 413, detail })
-        }
+        (ErrorType::HTTPStatus(413), _) => Some(Refusal::body_too_large(ctx.body_bytes_max())),
         (ErrorType::HTTPStatus(408), _) => {
             let rate = ctx.snapshot.server.request.body_min_rate;
             Some(Refusal::Body { status: 408, detail: format!("send at least {rate} bytes a second") })

@@ -3,6 +3,7 @@
 
 use crate::base::Clock;
 use crate::config::Current;
+use crate::proxy::compressor::Compressors;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::internal::Door;
 use crate::proxy::overload::Overload;
@@ -10,18 +11,20 @@ use crate::proxy::pool::Pools;
 use crate::proxy::storage::CacheStorage;
 use crate::proxy::stream::{self, Phase};
 use crate::proxy::tokens::Tokens;
-use crate::proxy::{admit, caching, coding, failure, finish, invalidation, limiting, respond, upstream};
+use crate::proxy::{
+    admit, caching, coding, edits, failure, finish, invalidation, limiting, respond, upstream,
+};
 use crate::store::Stores;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::cache::key::CacheKey;
 use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::cache::storage::HitHandler;
 use pingora::cache::{CacheMeta, ForcedFreshness, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
-use pingora::modules::http::compression::ResponseCompressionBuilder;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
@@ -50,7 +53,7 @@ impl ProxyHttp for Gate {
     }
 
     fn init_downstream_modules(&self, modules: &mut HttpModules) {
-        modules.add_module(ResponseCompressionBuilder::enable(0));
+        modules.add_module(Box::new(Compressors));
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
@@ -119,12 +122,12 @@ impl ProxyHttp for Gate {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        upstream::watch_body(self, body, end_of_stream, ctx)
+        upstream::watch_body(self, session, (body, end_of_stream), ctx)
     }
 
     async fn upstream_response_filter(
@@ -159,6 +162,16 @@ impl ProxyHttp for Gate {
             invalidation::after_write(self, ctx, &session.req_header().method, status, headers).await;
         }
         respond::finish_head(session, response, ctx)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut RequestCtx,
+    ) -> Result<Option<Bytes>> {
+        edits::trailers(trailers, ctx);
+        Ok(None)
     }
 
     fn should_serve_stale(&self, session: &mut Session, ctx: &mut RequestCtx, error: Option<&Error>) -> bool {

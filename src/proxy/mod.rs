@@ -7,7 +7,9 @@
 mod admit;
 mod caching;
 mod coding;
+mod compressor;
 mod context;
+mod edits;
 mod failure;
 mod farewell;
 mod finish;
@@ -35,6 +37,9 @@ mod transport;
 mod upstream;
 mod warm_client;
 mod warming;
+
+#[doc(hidden)]
+pub use preamble::parse as parse_preamble;
 
 pub use plane::{DataPlane, Parts, ProxyFault};
 pub use warming::Warmer;

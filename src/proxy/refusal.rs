@@ -1,14 +1,17 @@
 //! Why Tidegate itself answers instead of the backend, and how that looks on the wire.
 //!
 //! One type, one place that turns it into bytes: every answer of ours is `application/problem+json` with a stable
-//! `type`, never stored by any cache.
+//! `type`, never stored by any cache. Clients of gRPC get the same as a status of theirs.
 
 use crate::base::Problem;
 use crate::base::problem::{PROBLEM_JSON, QUOTA_EXCEEDED, REDUCED_CAPACITY};
 use crate::identity::IdentityRefusal;
-use crate::message::MessageFault;
+use crate::message::{MessageFault, grpc_message, grpc_status};
 use crate::proxy::respond;
 use http::{HeaderName, HeaderValue, header};
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// A request that goes no further.
 #[derive(Debug)]
@@ -87,6 +90,36 @@ pub(super) struct Answer {
 }
 
 impl Refusal {
+    /// A body of more than so many bytes.
+    #[must_use]
+    pub(super) fn body_too_large(most: u64) -> Self {
+        let detail = format!("at most {} are accepted", crate::base::units::format_size(most));
+        Self::Body { status: 413, detail }
+    }
+
+    /// The answer for a client of gRPC that sent this media type: a response of trailers only.
+    #[must_use]
+    pub(super) fn grpc_answer(&self, request_id: &str, media: &HeaderValue) -> Answer {
+        let mut answer = self.answer(request_id);
+        let status = match self {
+            // Whatever status the policy has for browsers.
+            Self::Limit { .. } | Self::InFlight { .. } => 429,
+            _ => answer.status,
+        };
+        let problem = self.problem();
+        let text = match &*problem.detail {
+            "" => problem.title,
+            detail => format!("{}: {detail}", problem.title),
+        };
+        answer.fields.retain(|(name, _)| *name != header::CONTENT_TYPE);
+        answer.fields.push((header::CONTENT_TYPE, media.clone()));
+        answer.fields.push((GRPC_STATUS, HeaderValue::from(u16::from(grpc_status(status)))));
+        answer
+            .fields
+            .extend(HeaderValue::try_from(grpc_message(&text)).ok().map(|text| (GRPC_MESSAGE, text)));
+        Answer { status: 200, body: Vec::new(), ..answer }
+    }
+
     /// The answer for the client.
     #[must_use]
     pub(super) fn answer(&self, request_id: &str) -> Answer {
@@ -231,6 +264,25 @@ mod tests {
         assert_eq!(body["instance"], "r1");
         assert!(answer.fields.contains(&(header::RETRY_AFTER, HeaderValue::from(12))));
         assert!(answer.fields.contains(&(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))));
+    }
+
+    #[test]
+    fn a_client_of_grpc_gets_a_status_and_no_body() {
+        let refusal = Refusal::Limit { status: 503, policies: vec!["é".to_owned()], retry_after_s: Some(2) };
+        let answer = refusal.grpc_answer("", &HeaderValue::from_static("application/grpc+proto"));
+        let field = |name: &str| {
+            let mut found = answer.fields.iter().filter(|(other, _)| other.as_str() == name);
+            let value = found.next().map(|(_, value)| value.to_str().expect("ASCII"));
+            assert!(found.next().is_none(), "{name} stands twice");
+            value
+        };
+        assert_eq!((answer.status, answer.body.len()), (200, 0));
+        assert_eq!((field("grpc-status"), field("retry-after")), (Some("8"), Some("2")));
+        assert_eq!(field("content-type"), Some("application/grpc+proto"));
+        assert_eq!(
+            field("grpc-message"),
+            Some("Too many requests: the limit of %C3%A9 is spent; retry in 2 s")
+        );
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use crate::cache::{CacheStatus, Outcome, Scope};
 use crate::limit::Places;
+use crate::message::is_grpc;
 use crate::proxy::coding;
 use crate::proxy::context::RequestCtx;
+use crate::proxy::edits;
 use crate::proxy::flight::Part;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::stream::{self, Phase};
@@ -13,6 +15,7 @@ use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::Result;
 use pingora::cache::CachePhase;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
 
 /// The usual methods; all others but CONNECT and TRACE are passed on too.
@@ -46,9 +49,12 @@ pub(super) fn finish_head(
         stream::is_now(stream, Phase::Switched);
     }
     frame(session, response, ctx.version)?;
+    // By the backend's own words on transforming, before ours are added.
+    coding::decide(session, response, ctx)?;
     add_own_fields(response, ctx, ctx.received)?;
     add_limit_fields(response, ctx)?;
-    add_cache_fields(session, response, ctx)
+    add_cache_fields(session, response, ctx)?;
+    if response.status == StatusCode::SWITCHING_PROTOCOLS { Ok(()) } else { edits::response(response, ctx) }
 }
 
 /// RFC 9112 section 6: an HTTP/1.0 client knows no chunks, 204 has no length.
@@ -119,9 +125,6 @@ fn add_cache_fields(session: &Session, response: &mut ResponseHeader, ctx: &Requ
             }
         }
     }
-    if let Some((coding, length)) = ctx.cache.coding {
-        coding::describe(response, coding, length)?;
-    }
     let is_away = outcome == Outcome::Miss && ctx.cache.part.as_ref().is_some_and(Part::is_store_away);
     let away = is_away.then_some("store-down");
     let status = CacheStatus {
@@ -159,7 +162,11 @@ pub(super) fn cache_outcome(session: &Session, ctx: &RequestCtx) -> Option<Outco
 
 /// Writes a refusal. The connection stays open unless the message itself was at fault.
 pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, refusal: &Refusal) -> Result<()> {
-    let answer = refusal.answer(&ctx.request_id);
+    let request = &session.req_header().headers;
+    let answer = match request.get(header::CONTENT_TYPE).filter(|_| is_grpc(request)) {
+        Some(media) => refusal.grpc_answer(&ctx.request_id, media),
+        None => refusal.answer(&ctx.request_id),
+    };
     let mut head = ResponseHeader::build(answer.status, Some(16))?;
     for (name, value) in &answer.fields {
         head.insert_header(name.clone(), value.clone())?;
@@ -201,9 +208,14 @@ async fn write(
     mut head: ResponseHeader,
     body: Vec<u8>,
 ) -> Result<()> {
-    head.insert_header(header::CONTENT_LENGTH, body.len())?;
     add_own_fields(&mut head, ctx, Version::HTTP_11)?;
     add_limit_fields(&mut head, ctx)?;
+    edits::own_response(&mut head, ctx)?;
+    if body.is_empty() && ctx.version == Version::HTTP_2 {
+        // The head is the end: for gRPC that makes it a response of trailers only.
+        return session.write_response_tasks(vec![HttpTask::Header(Box::new(head), true)]).await.map(drop);
+    }
+    head.insert_header(header::CONTENT_LENGTH, body.len())?;
     let is_head = session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(head), is_head).await?;
     if !is_head {

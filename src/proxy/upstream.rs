@@ -3,11 +3,12 @@
 use crate::config::Target;
 use crate::identity::Received;
 use crate::proxy::context::RequestCtx;
+use crate::proxy::edits;
 use crate::proxy::failure;
 use crate::proxy::gate::Gate;
 use crate::proxy::refusal::Refusal;
 use bytes::Bytes;
-use http::header;
+use http::{Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
 use pingora::proxy::Session;
@@ -41,7 +42,8 @@ pub(super) async fn peer(gate: &Gate, session: &Session, ctx: &mut RequestCtx) -
     let Some(attempt) = pool.begin(now_ms, rand::random(), &tried).await else {
         return Err(Error::create(ErrorType::HTTPStatus(503), ErrorSource::Internal, None, None));
     };
-    let streams_long = ctx.is_upgrade || asks_for_events(session);
+    let streams_long =
+        ctx.is_upgrade || asks_for_events(session) || crate::message::is_grpc(&session.req_header().headers);
     let mut peer = crate::proxy::peer::peer(&pool, attempt.server, attempt.address);
     if streams_long {
         // Quiet streams are not slow answers.
@@ -86,14 +88,29 @@ pub(super) fn rewrite_request(
         request.insert_header("x-request-id", id)?;
     }
     request.append_header(header::VIA, crate::message::via(ctx.version))?;
+    announce_trailers(session, request, ctx)?;
+    edits::request(request, ctx)
+}
+
+/// RFC 9110 section 10.1.4: `TE` says what we take, for us and for the client. Trailers of a response reach an HTTP/2
+/// client from an HTTP/2 backend, and nobody else; servers of gRPC refuse a request that does not say so. Those of a
+/// request reach no backend, so none are announced.
+fn announce_trailers(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    drop(request.remove_header(&header::TRAILER));
+    let is_wanted =
+        session.req_header().headers.get(header::TE).is_some_and(|te| te.as_bytes() == b"trailers");
+    drop(request.remove_header(&header::TE));
+    if is_wanted && ctx.version == Version::HTTP_2 && request.version == Version::HTTP_2 {
+        request.insert_header(header::TE, "trailers")?;
+    }
     Ok(())
 }
 
 /// Bounds of the request body (`request_body_filter`): size, and a minimum rate that a dripping client misses.
 pub(super) fn watch_body(
     gate: &Gate,
-    body: &mut Option<Bytes>,
-    end: bool,
+    session: &Session,
+    (body, end): (&mut Option<Bytes>, bool),
     ctx: &mut RequestCtx,
 ) -> Result<()> {
     // pingora 0.9.1 writes the last chunk twice for an HTTP/2 client that ends its body with an empty frame; the
@@ -106,14 +123,17 @@ pub(super) fn watch_body(
     }
     let length = body.as_ref().map_or(0, Bytes::len);
     ctx.body_bytes = ctx.body_bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
-    let limits = &ctx.snapshot.server.request;
-    if ctx.body_bytes > limits.body_bytes {
+    if ctx.body_bytes > ctx.body_bytes_max() {
         return Err(Error::create(ErrorType::HTTPStatus(413), ErrorSource::Downstream, None, None));
+    }
+    if crate::message::is_grpc(&session.req_header().headers) {
+        // A stream whose client has nothing to say for a while is no slow body.
+        return Ok(());
     }
     let now_ms = gate.clock.monotonic_ms();
     let started_ms = *ctx.body_started_ms.get_or_insert(now_ms);
     let took_ms = now_ms.saturating_sub(started_ms);
-    let due = u64::from(limits.body_min_rate).saturating_mul(took_ms) / 1_000;
+    let due = u64::from(ctx.snapshot.server.request.body_min_rate).saturating_mul(took_ms) / 1_000;
     if !end && took_ms > BODY_GRACE_MS && ctx.body_bytes < due {
         return Err(Error::create(ErrorType::HTTPStatus(408), ErrorSource::Downstream, None, None));
     }
@@ -132,9 +152,13 @@ pub(super) fn check_response(gate: &Gate, response: &mut ResponseHeader, ctx: &m
     // Framing is pingora's: it reads the body by this field after us, and by its absence, to the connection's end.
     let coding = response.headers.get(header::TRANSFER_ENCODING);
     let is_chunked = coding.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    // Trailers come along from HTTP/2 to HTTP/2, and are not stored.
+    let has_trailers =
+        response.version == Version::HTTP_2 && ctx.version == Version::HTTP_2 && ctx.cache.key.is_none();
     for name in crate::message::hop_by_hop(&response.headers) {
         let is_framing = name == header::TRANSFER_ENCODING && is_chunked;
-        if !is_framing && !crate::message::stays(&name, status) {
+        let is_announcement = name == header::TRAILER && has_trailers;
+        if !is_framing && !is_announcement && !crate::message::stays(&name, status) {
             drop(response.remove_header(&name));
         }
     }

@@ -11,6 +11,7 @@ on_both_stores!(
     a_range_is_cut_from_the_plain_body,
     what_the_backend_has_coded_stays_as_it_is,
     a_large_answer_comes_back_from_the_store_whole,
+    stored_answers_follow_the_rule_of_those_that_pass,
 );
 
 const SECTIONS: &str =
@@ -121,6 +122,39 @@ async fn what_the_backend_has_coded_stays_as_it_is(store: Store) {
         eventually("a hit", async || get(&gate, accepted).await.cache() == "HIT").await;
         let answer = get(&gate, accepted).await;
         assert_eq!((answer.header("content-encoding"), answer.text().as_str()), expected);
+    }
+}
+
+async fn stored_answers_follow_the_rule_of_those_that_pass(store: Store) {
+    let origin = Origin::start(|seen| {
+        let reply = match seen.target.as_str() {
+            // No length is announced, but once it is stored it is known.
+            "/short" => {
+                Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n0\r\n\r\n")
+            }
+            "/kept" => Reply::ok(text()).header("Cache-Control", "max-age=60, no-transform"),
+            _ => Reply::ok(text()),
+        };
+        reply.header("Content-Type", "application/json")
+    })
+    .await;
+    let sections = "cache: {namespaces: {pages: {ttl: 5m, scope: public}}}\n\
+        routes:\n  - {path: /, cache: pages}\n  - {path: /off, cache: pages, compression: false}";
+    let gate = Gate::start(&Setup::new(origin.address()).store(&store).with(sections)).await;
+    for (path, coding, varies) in
+        [("/a", "br", true), ("/short", "", false), ("/kept", "", false), ("/off", "", false)]
+    {
+        for accepted in ["br", "identity"] {
+            let get = async || gate.get(path).header("Accept-Encoding", accepted).fetch().await;
+            eventually("a hit", async || get().await.cache() == "HIT").await;
+            let hit = get().await;
+            let expected = if accepted == "br" { coding } else { "" };
+            assert_eq!(
+                (hit.header("content-encoding"), !hit.header("vary").is_empty()),
+                (expected, varies),
+                "{path} {accepted}"
+            );
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::support::eventually;
 use crate::support::process::{Process, command};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A running application.
 pub(crate) struct Legacy {
@@ -14,12 +14,11 @@ pub(crate) struct Legacy {
 impl Legacy {
     /// Starts it on a free port and waits until it says which.
     pub(crate) async fn start() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = root.join(".venv/bin/python");
-        assert!(python.exists(), "{} is missing; run scripts/setup.sh test", python.display());
-        let mut uvicorn = command(python);
+        let mut uvicorn = command(python());
         uvicorn.args(["-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", "0", "--app-dir"]);
-        uvicorn.arg(root.join("tests/legacy")).env("PYTHONDONTWRITEBYTECODE", "1");
+        uvicorn
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/legacy"))
+            .env("PYTHONDONTWRITEBYTECODE", "1");
         let mut process = Process::start(uvicorn);
         let mut address = None;
         eventually("uvicorn listens", async || {
@@ -34,6 +33,13 @@ impl Legacy {
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// The interpreter with what `tests/legacy/requirements.txt` lists.
+pub(crate) fn python() -> PathBuf {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    assert!(python.exists(), "{} is missing; run scripts/setup.sh test", python.display());
+    python
 }
 
 /// `INFO:     Uvicorn running on http://127.0.0.1:40123 (Press CTRL+C to quit)`

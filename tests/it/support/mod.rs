@@ -4,6 +4,8 @@ pub(crate) mod certificates;
 pub(crate) mod cli;
 pub(crate) mod cluster;
 pub(crate) mod gate;
+pub(crate) mod grpc;
+pub(crate) mod http2;
 pub(crate) mod legacy;
 pub(crate) mod origin;
 pub(crate) mod process;

@@ -121,6 +121,19 @@ impl Wire {
         Ok(Bytes::new())
     }
 
+    /// Reads one chunk of a body; empty at its end. Trailers stay unread.
+    pub(crate) async fn chunk(&mut self) -> Result<Bytes> {
+        within(PATIENCE, "a chunk", async {
+            let line = self.line().await?;
+            let size = usize::from_str_radix(line.trim(), 16);
+            let size = size.map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
+            let chunk = self.exactly(size).await?;
+            self.line().await?;
+            Ok(chunk)
+        })
+        .await
+    }
+
     async fn chunks(&mut self) -> Result<Bytes> {
         let mut body = BytesMut::new();
         loop {
