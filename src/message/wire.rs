@@ -70,12 +70,7 @@ struct Head {
     /// `Content-Length` and `Transfer-Encoding` alone.
     lengths: HeaderMap,
     version: Option<Version>,
-    /// Does the target begin with a scheme and an authority?
-fn has_scheme(target: &[u8]) -> bool {
-    str::from_utf8(target).is_ok_and(|target| target.contains("://"))
-}
-
-/// The authority of a target in absolute-form.
+    /// The authority of a target in absolute-form.
     authority: Option<String>,
     host: Option<String>,
     hosts: usize,

@@ -59,7 +59,11 @@ fn counted(input: &[u8]) -> bool {
             _ => idle += 1,
         }
         let within = resets <= BOUNDS.resets && settings <= BOUNDS.settings && pings <= BOUNDS.pings;
-        if !(within && updates <= BOUNDS.updates && empty <= BOUNDS.empty && idle <= BOUNDS.idle && continuations <= BOUNDS.continuations)
+        if !(within
+            && updates <= BOUNDS.updates
+            && empty <= BOUNDS.empty
+            && idle <= BOUNDS.idle
+            && continuations <= BOUNDS.continuations)
         {
             return false;
         }
