@@ -4,6 +4,8 @@
 #   make run UPSTREAM=HOST:PORT  Tidegate in front of your backend
 #   make test                    everything that the tests need, and the tests
 #   make conformance             the HTTP cache suite against the release binary, compared with what is stored
+#   make fuzz FUZZ_SECONDS=60    every fuzz target for so long, on inputs made by chance from its corpus
+#   make edge                    slow clients, HTTP/2 attacks, TLS and memory of the release binary, with outside tools
 #   make lint | make deny        format and clippy | licences, bans, sources and advisories of the dependencies
 
 UPSTREAM ?=
@@ -13,7 +15,13 @@ TEST_RUNNER := $(if $(shell command -v cargo-nextest),nextest run,test)
 # Options of tests/conformance/run.mjs, such as --list or --update.
 CONFORMANCE ?=
 
-.PHONY: run test conformance lint deny
+# Seconds for each fuzz target.
+FUZZ_SECONDS ?= 60
+
+# Options of tests/edge/run.py, such as --only or --json.
+EDGE ?=
+
+.PHONY: run test conformance fuzz edge lint deny
 
 run:
 	scripts/setup.sh build
@@ -33,6 +41,15 @@ conformance:
 	scripts/setup.sh conformance
 	cargo build --release --locked
 	node tests/conformance/run.mjs $(CONFORMANCE)
+
+fuzz:
+	scripts/setup.sh build
+	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --locked --test fuzz -- --nocapture
+
+edge:
+	scripts/setup.sh edge
+	cargo build --release --locked
+	.venv-edge/bin/python tests/edge/run.py $(EDGE)
 
 lint:
 	scripts/setup.sh build

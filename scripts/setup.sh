@@ -4,6 +4,7 @@
 #   scripts/setup.sh build   what the build needs: a C compiler, its headers, cmake and make (zlib-ng builds with cmake)
 #   scripts/setup.sh test    the above, redis-server, openssl, and Python with the sample backend in .venv
 #   scripts/setup.sh deny    cargo-deny, unless it is installed
+#   scripts/setup.sh edge    what the build needs, slowhttptest, h2load, openssl, and Python packages in .venv-edge
 #   scripts/setup.sh conformance   what the build needs, redis-server, node 18 or later, npm, and the suite itself
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -80,6 +81,18 @@ deny() {
     environment .venv-deny scripts/deny-requirements.txt
 }
 
+edge() {
+    build
+    local missing=()
+    have slowhttptest || missing+=(slowhttptest)
+    have h2load || missing+=(nghttp2-client)
+    have openssl || missing+=(openssl)
+    have prlimit || ! have apt-get || missing+=(util-linux)
+    install "${missing[@]}"
+    python
+    environment .venv-edge tests/edge/requirements.txt
+}
+
 # The suite and its packages, exactly as the lock file lists them, without running any script of theirs.
 conformance() {
     build
@@ -104,5 +117,6 @@ build) build ;;
 test) test_tools ;;
 deny) deny ;;
 conformance) conformance ;;
-*) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+edge) edge ;;
+*) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -98,7 +98,7 @@ fn sources_keep_the_house_rules() {
     for (name, text) in sources(&root.join("src")) {
         faults.extend(product_faults(&name, &text));
     }
-    for beside in ["tests/it", "benches"] {
+    for beside in ["tests/it", "tests/fuzz", "benches"] {
         for (name, text) in sources(&root.join(beside)) {
             faults.extend(size_faults(&name, &text));
             faults.extend(text_faults(&name, &text));

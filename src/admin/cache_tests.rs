@@ -69,7 +69,8 @@ fn put(admin: &Admin, key: &Digest, tenant: &str, target: &str, tag: &str) {
 fn store(admin: &Admin, tenant: &str, path: &str, tag: &str) {
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let (url, headers) = (path.to_owned(), Vec::new());
-    let asked = Asked { method: "GET".to_owned(), url, headers, ip, now_s: 0, response: None };
+    let asked =
+        Asked { method: "GET".to_owned(), url, headers, ip, now_s: 0, certificate: None, response: None };
     let caller = Caller { tenant: Some(tenant.into()), ..Caller::default() };
     let place = place(&admin.parts.current.load(), &asked, &caller).expect("it is cached");
     put(admin, &place.key, tenant, path, tag);

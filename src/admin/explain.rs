@@ -22,6 +22,7 @@ struct Question {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     ip: Option<IpAddr>,
+    certificate: Option<String>,
     response: Option<Answered>,
 }
 
@@ -43,9 +44,9 @@ pub(super) async fn explain(State(parts): State<AdminParts>, request: Request) -
 }
 
 async fn explained(parts: &AdminParts, request: Request) -> Result<Explanation, Box<Problem>> {
-    let Some(Question { method, url, headers, ip, response }) = body::read(request).await? else {
-        let detail =
-            "send an object with `method`, `url` and, if they matter, `headers`, `ip` and `response`";
+    let Some(Question { method, url, headers, ip, certificate, response }) = body::read(request).await?
+    else {
+        let detail = "send an object with `method`, `url` and, if they matter, `headers`, `ip`, `certificate` and `response`";
         return Err(wrong(400, "invalid-body", "The body is not understood", detail));
     };
     let asked = Asked {
@@ -54,6 +55,7 @@ async fn explained(parts: &AdminParts, request: Request) -> Result<Explanation, 
         headers: headers.into_iter().collect(),
         ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         now_s: parts.clock.wall_ms() / 1_000,
+        certificate,
         response: response.map(|Answered { status, headers }| AskedResponse {
             status,
             headers: headers.into_iter().collect(),

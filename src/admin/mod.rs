@@ -21,6 +21,8 @@ mod cache_tests;
 #[cfg(test)]
 mod tests;
 
+#[doc(hidden)]
+pub use cache::{believed, selected};
 pub use configuration::{ReloadOrder, Reloaded};
 pub use health::Readiness;
 pub use parts::AdminParts;

@@ -130,6 +130,9 @@ pub struct ExplainArgs {
     /// Address of the peer
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub ip: IpAddr,
+    /// Certificate that the client shows (PEM), taken as verified
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
     /// Also say whether this response would be stored, such as 'HTTP 200'
     #[arg(long, value_name = "HTTP STATUS")]
     pub response: Option<String>,

@@ -120,7 +120,9 @@ fn explain_offline(args: ExplainArgs, env: Env) -> anyhow::Result<Explanation> {
     let snapshot = Origin::file(args.config, env)?.load(1)?.snapshot;
     let headers = args.headers.iter().map(|line| field(line)).collect::<anyhow::Result<_>>()?;
     let now_s = SystemClock::new().wall_ms() / 1_000;
-    let asked = Asked { method: args.method, url: args.url, headers, ip: args.ip, now_s, response };
+    let certificate = shown(args.certificate.as_ref())?;
+    let asked =
+        Asked { method: args.method, url: args.url, headers, ip: args.ip, now_s, certificate, response };
     let explained = explain(&snapshot, &asked, &crate::limit::Overrides::new());
     explained.map_err(|fault| anyhow::anyhow!("such a request is refused: {fault}"))
 }
@@ -130,6 +132,9 @@ fn explain_live(args: ExplainArgs, env: Env) -> anyhow::Result<Explanation> {
     let client = Client::of(&args.admin, args.config, env)?;
     let headers = united(args.headers.iter().map(|line| field(line)).collect::<anyhow::Result<_>>()?);
     let mut question = json!({"method": args.method, "url": args.url, "headers": headers, "ip": args.ip});
+    if let (Some(pem), Value::Object(question)) = (shown(args.certificate.as_ref())?, &mut question) {
+        question.insert("certificate".to_owned(), Value::from(pem));
+    }
     if let (Some(AskedResponse { status, headers }), Value::Object(question)) = (response, &mut question) {
         question.insert("response".to_owned(), json!({"status": status, "headers": united(headers)}));
     }
@@ -145,6 +150,16 @@ fn united(fields: Vec<(String, String)>) -> BTreeMap<String, String> {
         *line = if line.is_empty() { value } else { format!("{line}, {value}") };
     }
     united
+}
+
+/// The first certificate of a PEM file; a key that stands beside it goes nowhere.
+fn shown(file: Option<&PathBuf>) -> anyhow::Result<Option<String>> {
+    const ENDS: (&str, &str) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----");
+    let Some(file) = file else { return Ok(None) };
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let inside = text.split_once(ENDS.0).and_then(|(_, rest)| rest.split_once(ENDS.1));
+    let (inside, _) = inside.with_context(|| format!("there is no certificate in {}", file.display()))?;
+    Ok(Some(format!("{}{inside}{}\n", ENDS.0, ENDS.1)))
 }
 
 /// The response that is asked about: `HTTP/1.1 200 OK`, `HTTP 200` or `200`, and its fields.

@@ -6,6 +6,7 @@
 
 use crate::cache::structured::{self, Bare};
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderName};
+use std::borrow::Cow;
 
 /// The field that speaks to caches like this one (RFC 9213 section 3.1).
 pub const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
@@ -154,13 +155,13 @@ impl RequestDirectives {
         let mut any = false;
         for line in lines(headers, &CACHE_CONTROL) {
             any = true;
-            for member in Members::new(line) {
+            for member in Members::new(&line) {
                 found.apply(&member.name, member.argument.as_ref());
             }
         }
         if !any {
-            let pragma = lines(headers, &http::header::PRAGMA);
-            found.no_cache = pragma.flat_map(Members::new).any(|member| member.name == "no-cache");
+            let mut pragma = lines(headers, &http::header::PRAGMA);
+            found.no_cache = pragma.any(|line| Members::new(&line).any(|member| member.name == "no-cache"));
         }
         found
     }
@@ -210,15 +211,12 @@ fn general(headers: &HeaderMap) -> ResponseDirectives {
     let mut found = ResponseDirectives::default();
     let mut doubtful = false;
     for value in headers.get_all(CACHE_CONTROL) {
-        let Ok(line) = value.to_str() else {
-            doubtful = true;
-            continue;
-        };
-        let mut members = Members::new(line);
+        let line = String::from_utf8_lossy(value.as_bytes());
+        let mut members = Members::new(&line);
         for member in members.by_ref() {
             found.apply(&member.name, member.argument.as_ref());
         }
-        doubtful |= members.doubtful;
+        doubtful |= members.doubtful || value.to_str().is_err();
     }
     if doubtful {
         found.grant_nothing();
@@ -257,8 +255,9 @@ fn field_names(list: &str) -> Option<Vec<HeaderName>> {
     names.filter(|names| !names.is_empty())
 }
 
-fn lines<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
-    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
+/// One octet outside ASCII must not hide the rest of its line: `no-store` beside it still holds (RFC 9110 section 5.5).
+fn lines<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = Cow<'h, str>> {
+    headers.get_all(name).into_iter().map(|value| String::from_utf8_lossy(value.as_bytes()))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -407,6 +406,16 @@ mod tests {
         let lines = map(&[("cache-control", "max-age=5"), ("cache-control", "max-age=9, no-store")]);
         let read = ResponseDirectives::read(&lines);
         assert_eq!((read.max_age_s, read.no_store), (Some(0), true));
+    }
+
+    #[test]
+    fn restrictions_survive_octets_outside_ascii_beside_them() {
+        let value = HeaderValue::from_bytes(b"private, no-store, max-age=60, x=\xe9").expect("obs-text");
+        let headers = HeaderMap::from_iter([(CACHE_CONTROL, value)]);
+        let found = ResponseDirectives::read(&headers);
+        assert!(found.private.is_whole() && found.no_store, "{found:?}");
+        assert_eq!(found.max_age_s, Some(0), "what could be read only in part grants nothing");
+        assert!(RequestDirectives::read(&headers).no_store);
     }
 
     #[test]

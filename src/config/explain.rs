@@ -6,10 +6,12 @@ use crate::config::explain_cache::{self, AskedResponse, KeyRequest, Place, Respo
 use crate::config::explain_limits::{self, LimitExplained};
 use crate::config::snapshot::{Route, Snapshot};
 use crate::config::standing::RequestNow;
-use crate::identity::{Caller, TokenEvidence};
+use crate::identity::{Caller, CertificateNames, TokenEvidence};
 use crate::limit::{Charge, Decision, Overrides, Sender};
 use crate::message::{RequestHead, check_request, is_websocket};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -28,6 +30,8 @@ pub struct Asked {
     pub ip: IpAddr,
     /// The time for tokens, seconds since the epoch.
     pub now_s: u64,
+    /// The certificate that the client shows (PEM), taken as verified.
+    pub certificate: Option<String>,
     /// A response to it, to see whether it would be stored.
     pub response: Option<AskedResponse>,
 }
@@ -255,10 +259,13 @@ fn identify(snapshot: &Snapshot, asked: &Asked, headers: &HeaderMap) -> Result<(
         Some(Ok(token)) => (TokenEvidence::Valid(token), "verified".to_owned()),
         Some(Err(fault)) => (TokenEvidence::Invalid(fault.clone()), format!("not believed: {fault}")),
     };
-    let caller =
-        identifier.caller(asked.ip, headers, evidence, None).map_err(|refusal| format!("401: {refusal}"))?;
+    let certificate = asked.certificate.as_deref().map(certificate_names).transpose()?;
+    let caller = identifier
+        .caller(asked.ip, headers, evidence, certificate.as_ref())
+        .map_err(|refusal| format!("401: {refusal}"))?;
     let identity = serde_json::json!({
         "token": token,
+        "certificate": certificate.map(|_| "taken as verified"),
         "user": caller.user.as_deref(),
         "api_key": caller.api_key.as_deref(),
         "tenant": caller.tenant.as_deref(),
@@ -267,6 +274,13 @@ fn identify(snapshot: &Snapshot, asked: &Asked, headers: &HeaderMap) -> Result<(
         "rejected_credential": caller.rejected_credential,
     });
     Ok((caller, identity))
+}
+
+/// The names in the first certificate of a PEM text.
+fn certificate_names(pem: &str) -> Result<CertificateNames, String> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| format!("the certificate is not in PEM: {error}"))?;
+    Ok(CertificateNames::read(&der))
 }
 
 /// A member as text; nothing when it is absent.
@@ -309,7 +323,7 @@ impl fmt::Display for Explanation {
         for other in self.route.get("others").and_then(Value::as_array).into_iter().flatten() {
             writeln!(f, "  not     {}", other.as_str().unwrap_or_default())?;
         }
-        for fact in ["token", "user", "api_key", "tenant", "tier", "address"] {
+        for fact in ["token", "certificate", "user", "api_key", "tenant", "tier", "address"] {
             if let Some(known) = word(&self.identity, fact) {
                 writeln!(f, "{fact:<9} {known}")?;
             }

@@ -24,9 +24,12 @@ impl FileSeen {
         (read, Self { path, content })
     }
 
-    /// The same file as it is now.
+    /// The same file as it is now. What is no file, such as a pipe, can be read once: it stays as it was.
     #[must_use]
     pub fn again(&self) -> Self {
+        if std::fs::metadata(&self.path).is_ok_and(|metadata| !metadata.is_file()) {
+            return self.clone();
+        }
         Self::read(self.path.clone()).1
     }
 
@@ -76,5 +79,16 @@ mod tests {
         std::fs::remove_file(&link).expect("ours");
         symlink(&two, &link).expect("linked");
         assert_ne!(first.again(), first);
+    }
+
+    #[test]
+    fn a_pipe_is_not_read_a_second_time() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        // Reading it would wait for a writer for ever.
+        let seen = FileSeen { path: pipe, content: Some(digest(b"a secret")) };
+        assert_eq!(seen.again(), seen);
     }
 }

@@ -329,3 +329,35 @@ fn certificates_as_identity_need_a_listener_that_asks_for_them() {
     let faults = folder.load(wrong, "a:1").map(drop).expect_err("both").list;
     assert_eq!(faults.len(), 2, "{faults:?}");
 }
+
+/// The YAML blocks of the page, each made whole, with the files that they name.
+#[test]
+fn every_configuration_that_the_page_about_tls_shows_is_valid() {
+    let folder = Folder::new();
+    fs::create_dir(folder.0.path().join("tls")).expect("a folder");
+    for pair in ["default", "api", "wildcard", "gate"] {
+        folder.pair(&format!("tls/{pair}"), &[&format!("{pair}.example")]);
+    }
+    folder.pair("tls/tls", &["a.example"]);
+    for (from, to) in [("tls.pem", "chain.pem"), ("tls.key", "key.pem"), ("tls.pem", "tls.crt")] {
+        let dir = folder.0.path().join("tls");
+        fs::copy(dir.join(from), dir.join(to)).expect("ours");
+    }
+    let (authority, list) = authority();
+    for (name, text) in
+        [("clients-ca", &authority.pem()), ("internal-ca", &authority.pem()), ("revoked", &list)]
+    {
+        folder.write(&format!("tls/{name}.pem"), text);
+    }
+    let page = include_str!("../../docs/tls.md").replace("/etc/tidegate-tls/", "tls/");
+    let blocks: Vec<&str> =
+        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 5);
+    for block in blocks {
+        let more = if block.contains("upstreams:") { "" } else { "upstreams: {b: \"a:1\"}\n" };
+        folder.write("t.yaml", &format!("{block}{more}routes: [{{path: /}}]\n"));
+        let loaded = load(&Source::File(folder.0.path().join("t.yaml")), &Env::default(), 1);
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(loaded.warnings, Vec::<String>::new(), "{block}");
+    }
+}

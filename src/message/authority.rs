@@ -35,6 +35,8 @@ pub fn normal_authority(text: &str, scheme: &str) -> Option<String> {
 
 fn registered_name(host: &str) -> Option<String> {
     let host = host.strip_suffix('.').unwrap_or(host);
+    // With a second final dot the normal form would have another normal form.
+    let host = Some(host).filter(|host| !host.ends_with('.'))?;
     let is_fitting = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte);
     (!host.is_empty() && host.bytes().all(is_fitting)).then(|| host.to_ascii_lowercase())
 }
@@ -95,6 +97,8 @@ mod tests {
             "a#b",
             "a\\b",
             "http://a",
+            "a..",
+            "..",
         ] {
             assert_eq!(normal_authority(text, "http"), None, "{text:?}");
         }
@@ -106,7 +110,6 @@ mod tests {
             for scheme in ["http", "https"] {
                 if let Some(once) = normal_authority(&text, scheme) {
                     // A name that ends in two dots loses one a time.
-                    prop_assume!(!text.contains(".."));
                     prop_assert_eq!(normal_authority(&once, scheme), Some(once.clone()));
                 }
             }

@@ -51,6 +51,11 @@ fn after_scheme(target: &str) -> Option<(&'static str, &str)> {
     Some((known, rest))
 }
 
+/// Does the target begin with a scheme and an authority?
+pub(super) fn has_scheme(target: &[u8]) -> bool {
+    str::from_utf8(target).is_ok_and(|target| target.contains("://"))
+}
+
 /// The authority of a target in absolute-form (RFC 9112 section 3.2.2).
 pub(super) fn absolute(target: &[u8]) -> Option<String> {
     if target.starts_with(b"/") {

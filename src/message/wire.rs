@@ -8,7 +8,7 @@
 use super::authority::normal_authority;
 use super::fault::MessageFault;
 use super::framing::{Framing, framing, is_token_byte};
-use super::target::absolute;
+use super::target::{absolute, has_scheme};
 use http::{HeaderMap, HeaderValue, Version, header};
 
 /// Empty lines that are overlooked before a request (RFC 9112 section 2.2).
@@ -272,6 +272,11 @@ impl Wire {
         if target.is_empty() || !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
             return Err(MessageFault::TARGET);
         }
+        // One of three forms; the rest is checked where the method is known. pingora would answer others in words of its own.
+        let is_form = target.starts_with(b"/") || target == b"*" || has_scheme(target);
+        if !is_form && method != b"CONNECT" {
+            return Err(MessageFault::TARGET);
+        }
         let version = read_version(version)?;
         // pingora would answer it itself, in words of its own (RFC 9110 section 9.3.6).
         if method == b"CONNECT" {
@@ -302,6 +307,10 @@ impl Wire {
         let known = match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.head.hosts = self.head.hosts.saturating_add(1);
+                // RFC 9110 section 4.2.4: no user information.
+                if value.contains(&b'@') {
+                    return Err(MessageFault::HOST);
+                }
                 if self.head.authority.is_some() {
                     self.head.host = str::from_utf8(value).ok().map(str::to_owned);
                 }

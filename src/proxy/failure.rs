@@ -9,7 +9,8 @@ use crate::proxy::refusal::Refusal;
 use crate::proxy::respond;
 use crate::proxy::stream::BrokenBody;
 use crate::upstream::Outcome;
-use http::HeaderMap;
+use http::{HeaderMap, header};
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorSource, ErrorType};
 
@@ -133,6 +134,7 @@ pub(super) async fn answer(
     if session.response_written().is_some_and(|head| !head.status.is_informational()) {
         // Half an answer is out: closing the connection is the only way to say that it is broken.
         ctx.problem = Some("cut");
+        send_rest(session).await;
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     let status = refusal.problem().status;
@@ -142,6 +144,20 @@ pub(super) async fn answer(
         tracing::debug!(%error, "the client is gone before its error");
     }
     FailToProxy { error_code: status, can_reuse_downstream: false }
+}
+
+/// Sends what is still in the buffers before the connection is closed, so that the client sees a cut answer (RFC 9112
+/// section 8) and not silence, which an idle connection ends with too and after which it would ask again. Not where
+/// the body has no other end than the connection's: it would look whole.
+async fn send_rest(session: &mut Session) {
+    let Some(head) = session.response_written() else { return };
+    let has_end = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    if !has_end.iter().any(|name| head.headers.contains_key(name)) {
+        return;
+    }
+    if let ServerSession::H1(client) = session.as_downstream_mut() {
+        client.shutdown().await;
+    }
 }
 
 /// Who is at fault, as an answer; `None` when the client is gone.

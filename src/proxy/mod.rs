@@ -38,5 +38,8 @@ mod upstream;
 mod warm_client;
 mod warming;
 
+#[doc(hidden)]
+pub use preamble::parse as parse_preamble;
+
 pub use plane::{DataPlane, Parts, ProxyFault};
 pub use warming::Warmer;

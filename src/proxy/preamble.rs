@@ -65,10 +65,13 @@ fn malformed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "no PROXY protocol header")
 }
 
-/// The client of a whole header: `None` is no header, `Some(None)` one that names nobody.
-fn parse(header: &[u8]) -> Option<Option<SocketAddr>> {
+/// The client of a whole header: `None` is no header, `Some(None)` one that names nobody. Public for the fuzz targets.
+#[must_use]
+pub fn parse(header: &[u8]) -> Option<Option<SocketAddr>> {
     match HeaderResult::parse(header) {
-        HeaderResult::V1(Ok(v1::Header { addresses, header: text })) if text.len() == header.len() => {
+        HeaderResult::V1(Ok(v1::Header { addresses, header: text }))
+            if text.len() == header.len() && header.ends_with(b"\r\n") =>
+        {
             Some(match addresses {
                 v1::Addresses::Tcp4(tcp) => Some((tcp.source_address, tcp.source_port).into()),
                 v1::Addresses::Tcp6(tcp) => Some((tcp.source_address, tcp.source_port).into()),
@@ -141,6 +144,7 @@ mod tests {
             b"PROXY TCP4 192.0.2.1 192.0.2.2 99999 80\r\n".to_vec(),
             b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 80\n".to_vec(),
             b"PROXY TCP4 a b 1 2\r\n".to_vec(),
+            b"PROXY UNKNOWN \n".to_vec(),
             b"PROXY TCP4 192.0.2.1\r\n".to_vec(),
             [&b"PROXY TCP4 "[..], &[b'1'; 200]].concat(),
             binary(0x11, 0x11, &[0; 12]),

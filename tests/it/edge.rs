@@ -251,13 +251,27 @@ async fn requests_under_way_are_bounded() {
 
 #[tokio::test]
 async fn out_of_memory_new_requests_are_refused_and_the_process_lives() {
-    let origin = Origin::counting().await;
-    let gate = gate(&origin, "overload: {memory: 1MiB}").await;
+    let origin = Origin::start(|_| Reply::ok("x").header("Cache-Control", "max-age=600")).await;
+    let with = |memory: &str| {
+        let server = format!("overload: {{memory: {memory}}}");
+        let cached = "cache: {namespaces: {all: {scope: public}}}\nroutes: [{path: /, cache: all}]";
+        Setup::new(origin.address()).server(&server).with(cached)
+    };
+    let gate = Gate::start(&with("8GiB")).await;
+    for expected in ["MISS", "HIT"] {
+        assert_eq!(gate.get("/").fetch().await.cache(), expected);
+    }
+    gate.reload(&with("1MiB")).await;
     eventually("the mark is seen", async || gate.get("/").fetch().await.status == 503).await;
     assert_eq!(gate.ask("/healthz").fetch().await.status, 200);
-    let setup = Setup::new(origin.address()).server("overload: {memory: 8GiB}").with("routes: [{path: /}]");
-    gate.reload(&setup).await;
-    eventually("there is memory again", async || gate.get("/").fetch().await.status == 200).await;
+    gate.reload(&with("8GiB")).await;
+    let mut answer = gate.get("/").fetch().await;
+    eventually("there is memory again", async || {
+        answer = gate.get("/").fetch().await;
+        answer.status == 200
+    })
+    .await;
+    assert_eq!(answer.cache(), "MISS", "stored answers went first");
 }
 
 /// accept(2) fails with EMFILE: nobody spins, whoever is connected is served, and when descriptors are free again so is

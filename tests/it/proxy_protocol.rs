@@ -1,5 +1,6 @@
 //! The PROXY protocol: who the client is, said by a trusted proxy of connections before all else.
 
+use crate::support::certificates::{Authority, Files, TlsClient};
 use crate::support::{Gate, Origin, Wire};
 
 async fn gate(origin: &Origin, trusted: &str) -> Gate {
@@ -70,4 +71,23 @@ async fn places_are_counted_by_the_client_that_is_named() {
     }
     let third = format!("PROXY TCP4 192.0.2.1 192.0.2.99 1234 80\r\n{GET}");
     assert_eq!(Wire::exchange(gate.http, third).await.expect("an answer").status, 503);
+}
+
+#[tokio::test]
+async fn the_header_comes_before_the_handshake() {
+    let (authority, files) = (Authority::new(), Files::new());
+    let origin = Origin::counting().await;
+    let pair = files.pair("a", &authority.issue(&["a.example"]));
+    let config = format!(
+        "server: {{listen: {{address: '127.0.0.1:0', proxy_protocol: true, tls: {{{pair}}}}}, trusted_proxies: ['127.0.0.1']}}\n\
+         admin: {{listen: '127.0.0.1:0'}}\nupstreams: {{backend: '{}'}}\nroutes: [{{path: /}}]",
+        origin.address()
+    );
+    let gate = Gate::start_with(&config).await;
+    let client = TlsClient::new().behind("PROXY TCP6 2001:db8::1 2001:db8::2 1234 443\r\n");
+    let answer = client.ask(gate.http, "a.example", "").await.expect("an answer").answer;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let seen = origin.last();
+    assert_eq!((seen.header("x-forwarded-for"), seen.header("x-forwarded-proto")), ("2001:db8::1", "https"));
+    assert!(TlsClient::new().ask(gate.http, "a.example", "").await.is_err(), "no header, no handshake");
 }

@@ -173,12 +173,11 @@ async fn answers_for_one_certificate_are_never_another_ones() {
 #[tokio::test]
 async fn a_stale_answer_is_refreshed_for_the_certificate_that_asked() {
     let (authority, files) = (Authority::new(), Files::new());
-    let origin =
-        Origin::start(|seen| Reply::ok(seen.header("x-user-id")).header("Cache-Control", "max-age=1")).await;
+    let origin = Origin::start(|seen| Reply::ok(seen.header("x-user-id"))).await;
     let ca = files.write("ca.pem", &authority.pem);
     let server = files.pair("a", &authority.issue(&["a.example"]));
     let more = "identity: {client_certificate: {user: uri, tenant: organization}}\n\
-                cache: {namespaces: {own: {scope: user, stale_while_revalidate: 60s}}}";
+                cache: {namespaces: {own: {scope: user, ttl: 1s, stale_while_revalidate: 60s}}}";
     let tls = format!("{server}, client_ca: \"{ca}\"");
     let text = config(&origin, &tls, more).replace("{path: /}", "{path: /, cache: own, limit: none}");
     let gate = Gate::start_with(&text).await;
@@ -193,6 +192,25 @@ async fn a_stale_answer_is_refreshed_for_the_certificate_that_asked() {
     .await;
     assert_eq!(missed, 1, "later ones are refreshes");
     assert!(origin.seen().iter().all(|seen| seen.header("x-user-id") == "u:ada"), "{:?}", origin.seen());
+}
+
+#[tokio::test]
+async fn explain_shows_what_a_certificate_is_taken_for() {
+    let (authority, files, origin) = (Authority::new(), Files::new(), Origin::counting().await);
+    let ca = files.write("ca.pem", &authority.pem);
+    let server = files.pair("a", &authority.issue(&["a.example"]));
+    let more = "identity: {client_certificate: {user: uri, tenant: organization}}";
+    let gate = Gate::start_with(&config(&origin, &format!("{server}, client_ca: \"{ca}\""), more)).await;
+    let pair = authority.issue_to("u:ada", "acme");
+    let shown = files.write("me.pem", &format!("{}{}", pair.key, pair.certificate));
+    let file = gate.file().to_string_lossy().into_owned();
+    let admin = gate.admin.to_string();
+    let asked = ["explain", "GET", "http://a.example/", "--certificate", &shown, "--config", &file];
+    for arguments in [asked.to_vec(), [&asked[..], &["--live", "--admin", &admin]].concat()] {
+        let (code, out, err) = Gate::run(&arguments).await;
+        assert_eq!(code, Some(0), "{err}");
+        assert!(out.contains("taken as verified") && out.contains("u:ada") && out.contains("acme"), "{out}");
+    }
 }
 
 #[tokio::test]

@@ -150,6 +150,7 @@ fn asked(pairs: Vec<(String, String)>, now_s: u64) -> Option<(Asked, Caller)> {
         headers: Vec::new(),
         ip,
         now_s,
+        certificate: None,
         response: None,
     };
     let (mut caller, mut claims) = (Caller::anonymous(ip), BTreeMap::new());

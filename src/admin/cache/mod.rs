@@ -10,3 +10,6 @@ pub(super) use entry::{entry, look};
 pub(super) use purge::purge;
 pub(super) use stats::{metrics, stats};
 pub(super) use webhook::{Webhook, invalidate};
+
+pub use selectors::selected;
+pub use webhook::believed;

@@ -78,6 +78,13 @@ impl Wanted {
     }
 }
 
+/// The purges that a body stands for; `None` when it is refused. Public for the fuzz targets.
+#[must_use]
+pub fn selected(snapshot: &Snapshot, body: &[u8]) -> Option<Vec<Purge>> {
+    let wanted: Wanted = serde_json::from_slice(body).ok()?;
+    wanted.purges(snapshot, wanted.mode.unwrap_or(Mode::Hard)).ok()
+}
+
 fn odd(detail: String) -> Box<Problem> {
     wrong(400, "invalid-body", "The body is not understood", detail)
 }

@@ -91,8 +91,9 @@ fn life_ms(settings: &WebhookSettings) -> u64 {
     2 * millis(settings.tolerance) + 1_000
 }
 
-/// The delivery's id, if the message is signed with the secret and of this time.
-fn believed(settings: &WebhookSettings, headers: &HeaderMap, body: &[u8], now_s: u64) -> Option<String> {
+/// The delivery's id, if the message is signed with the secret and of this time, Unix seconds. Public for the fuzz targets.
+#[must_use]
+pub fn believed(settings: &WebhookSettings, headers: &HeaderMap, body: &[u8], now_s: u64) -> Option<String> {
     let (timestamp, delivery) = (single(headers, &TIMESTAMP)?, single(headers, &DELIVERY)?);
     let signature = single(headers, &SIGNATURE)?.strip_prefix("sha256=")?;
     let is_id = |byte: u8| byte.is_ascii_graphic() && byte != b'.';

@@ -108,7 +108,8 @@ pub(super) fn is_now(stream: &Stream, phase: Phase) {
 pub(super) struct Watched {
     /// `None` only while it is dropped.
     io: Option<Transport>,
-    pub(super) facts: Arc<Facts>,
+    facts: Arc<Facts>,
+    digests: traits::Digests,
     terms: Terms,
     keeper: Arc<Keeper>,
     speech: Speech,
@@ -148,9 +149,11 @@ impl Watched {
         } else {
             Speech::Http1(Wire::new(terms.wire))
         };
+        let facts = Arc::new(facts);
         Self {
+            digests: traits::Digests::new(&facts, io.fd()),
             io: Some(io),
-            facts: Arc::new(facts),
+            facts,
             pace: Pace::new(terms.send_min_rate),
             terms,
             keeper,
@@ -214,15 +217,12 @@ impl Watched {
 /// (RFC 9112 section 9.6). So a client that is still sending is read for a moment, while its place stays taken.
 impl Drop for Watched {
     fn drop(&mut self) {
-        // Of an answer that breaks off, the client gets what there is of it.
-        let unsent = std::mem::take(&mut self.together);
-        let is_interrupted = self.is_interrupted() || !unsent.is_empty();
+        let is_interrupted = self.is_interrupted();
         let (Some(mut io), place) = (self.io.take().filter(|_| is_interrupted), self.place.take()) else {
             return;
         };
         self.keeper.tasks.spawn("linger", async move {
             let rest = async {
-                io.write_all(&unsent).await?;
                 io.shutdown().await?;
                 let mut bytes = io.take(LINGER_BYTES);
                 tokio::io::copy(&mut bytes, &mut tokio::io::sink()).await

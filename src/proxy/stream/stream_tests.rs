@@ -212,12 +212,3 @@ async fn heads_sent_ahead_each_have_their_own_time() {
         is_now(&stream, Phase::Waiting);
     }
 }
-
-#[tokio::test(start_paused = true)]
-async fn what_was_put_together_is_sent_when_the_exchange_breaks_off() {
-    let (mut client, server) = tokio::io::duplex(4_096);
-    let mut watched = watched(server, false);
-    watched.write_all(b"HTTP/1.1 200 OK\r\n").await.expect("a pipe");
-    drop(watched);
-    assert_eq!(said(&mut client).await, "HTTP/1.1 200 OK\r\n");
-}

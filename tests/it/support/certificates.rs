@@ -159,7 +159,7 @@ pub(crate) struct Met {
 
 /// A client that believes every certificate unless it is told whom to believe.
 #[derive(Clone)]
-pub(crate) struct TlsClient(ClientConfig);
+pub(crate) struct TlsClient(ClientConfig, String);
 
 impl TlsClient {
     pub(crate) fn new() -> Self {
@@ -182,7 +182,13 @@ impl TlsClient {
             Some(pair) => builder.with_client_auth_cert(vec![pair.der()], pair.key_der()).expect("a pair"),
             None => builder.with_no_client_auth(),
         };
-        Self(config)
+        Self(config, String::new())
+    }
+
+    /// Sends this before the handshake, as a proxy of connections does.
+    pub(crate) fn behind(mut self, header: &str) -> Self {
+        header.clone_into(&mut self.1);
+        self
     }
 
     /// Offers these protocols (ALPN), best first.
@@ -205,7 +211,8 @@ impl TlsClient {
 
     async fn ask_at_leisure(&self, address: SocketAddr, host: &str, fields: &str) -> io::Result<Met> {
         let name = ServerName::try_from(host.to_owned()).expect("a host name");
-        let socket = TcpStream::connect(address).await?;
+        let mut socket = TcpStream::connect(address).await?;
+        socket.write_all(self.1.as_bytes()).await?;
         let mut stream = TlsConnector::from(Arc::new(self.0.clone())).connect(name, socket).await?;
         let session = stream.get_ref().1;
         let protocol = session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
