@@ -8,7 +8,7 @@
 use super::authority::normal_authority;
 use super::fault::MessageFault;
 use super::framing::{Framing, framing, is_token_byte};
-use super::target::{absolute, has_scheme};
+use super::target::{absolute, has_scheme, read_version};
 use http::{HeaderMap, HeaderValue, Version, header};
 
 /// Empty lines that are overlooked before a request (RFC 9112 section 2.2).
@@ -389,18 +389,4 @@ fn skip(left: u64, bytes: &[u8]) -> (u64, &[u8]) {
     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     let rest = bytes.get(here..).unwrap_or_default();
     (left.saturating_sub(u64::try_from(here).unwrap_or(u64::MAX)), rest)
-}
-
-/// RFC 9112 section 2.3: `HTTP/` DIGIT `.` DIGIT, in capitals.
-fn read_version(word: &[u8]) -> Result<Version, MessageFault> {
-    match word {
-        b"HTTP/1.1" => Ok(Version::HTTP_11),
-        b"HTTP/1.0" => Ok(Version::HTTP_10),
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Err(MessageFault::VERSION)
-        }
-        _ => Err(MessageFault::LINE),
-    }
 }
