@@ -269,7 +269,9 @@ impl Wire {
         if !is_method || !method.iter().copied().all(is_token_byte) {
             return Err(MessageFault::LINE);
         }
-        if target.is_empty() || !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
+        // RFC 3986 section 2; pingora would answer the last three in words of its own.
+        let is_fitting = |byte: &u8| byte.is_ascii_graphic() && !b"#<>`".contains(byte);
+        if target.is_empty() || !target.iter().all(is_fitting) {
             return Err(MessageFault::TARGET);
         }
         // One of three forms; the rest is checked where the method is known. pingora would answer others in words of its own.

@@ -83,7 +83,7 @@ fn lines_have_one_form() {
         assert_eq!(fault(line), Some((400, "bad-line")), "{line:?}");
     }
     assert_eq!(fault("GET /\0 HTTP/1.1\r\n"), Some((400, "bad-line")));
-    for target in ["/a#b", "/\u{e9}", "a", "http:/a", "a.example:80"] {
+    for target in ["/a#b", "/<a>", "/a`", "/\u{e9}", "a", "http:/a", "a.example:80"] {
         assert_eq!(fault(format!("GET {target} HTTP/1.1\r\n")), Some((400, "bad-target")), "{target:?}");
     }
     for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/0.9", "HTTP/1.2"] {

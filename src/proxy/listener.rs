@@ -20,13 +20,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 /// How long nobody is accepted when there is nothing to accept with. Connections end meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long, and with how many bytes of its own, a client that finds no place may take to read why.
+const FAREWELL: Duration = Duration::from_millis(500);
+const UNREAD_BYTES: u64 = 64 << 10;
 
 /// A peer that is gone without a word is noticed by the system after about a minute and a half.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
@@ -249,8 +253,11 @@ async fn turn_away(house: &House, mut socket: TcpStream, client: SocketAddr, is_
     let answer = farewell::refuse(&Refusal::Connections, client.ip(), metrics, &**clock);
     let told = async {
         socket.write_all(&answer).await?;
-        socket.shutdown().await
+        socket.shutdown().await?;
+        // Closed with bytes that nobody read, the connection would be reset and the answer lost.
+        let mut rest = socket.take(UNREAD_BYTES);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
     };
     // The client may be gone already; nothing else can be done for it.
-    drop(tokio::time::timeout(Duration::from_secs(1), told).await);
+    drop(tokio::time::timeout(FAREWELL, told).await);
 }
