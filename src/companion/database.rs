@@ -113,6 +113,14 @@ impl Database {
         }
     }
 
+    /// Statements that change something, all or none of them.
+    pub(super) async fn change(&self, asks: &[Ask]) -> Result<(), DatabaseFault> {
+        match self {
+            Self::Postgres(database) => database.change(asks).await,
+            Self::Sqlite(database) => database.change(asks).await,
+        }
+    }
+
     /// Ends all connections. Without it they end when the last owner is gone, a little later.
     pub async fn close(&self) {
         match self {

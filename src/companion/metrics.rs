@@ -144,6 +144,19 @@ impl Database {
     }
 }
 
+/// Every question behind the figures.
+#[cfg(test)]
+pub(super) fn asks(tenant: &str, asked: &MetricsAsked) -> Vec<Ask> {
+    vec![
+        users(tenant, asked),
+        content_by_status(tenant),
+        content_by_type(tenant),
+        sessions(tenant, asked),
+        online(tenant, asked),
+        completions(tenant, asked),
+    ]
+}
+
 fn users(tenant: &str, asked: &MetricsAsked) -> Ask {
     let length = i64::from(asked.compare_days) * DAY_US;
     let args = vec![

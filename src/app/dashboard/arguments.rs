@@ -35,6 +35,28 @@ pub enum DashboardAction {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Fill an empty database with synthetic tenants, users and what they did
+    Seed(SeedArgs),
+}
+
+/// Options of `dashboard seed`.
+#[derive(Debug, Clone, Args)]
+pub struct SeedArgs {
+    /// Tenants; the second has half the users of the first, the third a third, and so on
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub tenants: u32,
+    /// Users of a tenant on average
+    #[arg(long, value_name = "M", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub users_per_tenant: u32,
+    /// Days of use, up to now
+    #[arg(long, value_name = "D", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=728))]
+    pub days: u32,
+    /// Which data: the same number makes the same
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Add to the data that is there; takes another seed than before
+    #[arg(long)]
+    pub append: bool,
 }
 
 impl DashboardArgs {

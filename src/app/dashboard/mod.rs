@@ -5,6 +5,8 @@ pub mod arguments;
 mod migrate;
 #[cfg(feature = "companion")]
 mod progress;
+#[cfg(feature = "companion")]
+mod seed;
 
 use crate::app::dashboard::arguments::DashboardArgs;
 use crate::config::Env;
@@ -17,8 +19,9 @@ use crate::config::Env;
 pub async fn run(args: &DashboardArgs, env: Env) -> anyhow::Result<Printed> {
     use crate::app::dashboard::arguments::DashboardAction;
     let settings = args.database(env)?;
-    match args.action {
-        DashboardAction::Migrate { dry_run } => migrate::run(&settings, dry_run, args.json).await,
+    match &args.action {
+        DashboardAction::Migrate { dry_run } => migrate::run(&settings, *dry_run, args.json).await,
+        DashboardAction::Seed(asked) => seed::run(&settings, asked, args.json).await,
     }
 }
 

@@ -54,6 +54,16 @@ impl Postgres {
         Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 
+    pub(super) async fn change(&self, asks: &[Ask]) -> Result<(), DatabaseFault> {
+        let failed = |error: sqlx::Error| self.fault("changing it", &error);
+        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        for ask in asks {
+            let query = bind_postgres(sqlx::query(ask.postgres), &ask.args);
+            query.execute(&mut *transaction).await.map_err(|error| self.fault(ask.doing, &error))?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
     pub(super) fn fault(&self, doing: &str, error: &sqlx::Error) -> DatabaseFault {
         DatabaseFault::of(&self.place, doing, error)
     }

@@ -3,7 +3,7 @@
 use crate::base::{Clock, SystemClock};
 use crate::companion::fault::DatabaseFault;
 use crate::companion::migrations::{Due, Known, Migrated, Migration, Outcome, Plan, Standing};
-use crate::companion::sqlite::{Sqlite, steps};
+use crate::companion::sqlite::{BEGIN, Sqlite, steps};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
@@ -13,8 +13,6 @@ const LEDGER_EXISTS: &str =
     "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'tidegate_migrations'";
 const NOTE: &str = "INSERT INTO tidegate_migrations (version, name, checksum, took_ms) VALUES (?1, ?2, ?3, ?4) \
     ON CONFLICT (version) DO UPDATE SET applied_at = excluded.applied_at, took_ms = excluded.took_ms";
-/// Takes the one place of a writer at once, so that what is read in it stays true.
-const BEGIN: &str = "BEGIN IMMEDIATE";
 
 impl Sqlite {
     pub(in crate::companion) async fn plan(&self) -> Result<Plan, DatabaseFault> {

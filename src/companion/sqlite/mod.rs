@@ -18,6 +18,9 @@ use std::time::Duration;
 /// The texts of all migrations, in their order.
 pub(super) const SCRIPTS: &[&str] = &[include_str!("schema.sql"), include_str!("indexes.sql")];
 
+/// Takes the one place of a writer at once, so that what is read in it stays true.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
 /// All migrations.
 #[must_use]
 pub fn steps() -> Vec<Migration> {
@@ -69,6 +72,17 @@ impl Sqlite {
         let query = bind_sqlite(sqlx::query(ask.sqlite), &ask.args);
         let rows = self.within(ask.doing, query.fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(Row::Sqlite).collect())
+    }
+
+    /// Without a time-out: a change that nobody waits for any longer would be made all the same.
+    pub(super) async fn change(&self, asks: &[Ask]) -> Result<(), DatabaseFault> {
+        let failed = |error: sqlx::Error| self.fault("changing it", &error);
+        let mut transaction = self.pool.begin_with(BEGIN).await.map_err(failed)?;
+        for ask in asks {
+            let query = bind_sqlite(sqlx::query(ask.sqlite), &ask.args);
+            query.execute(&mut *transaction).await.map_err(|error| self.fault(ask.doing, &error))?;
+        }
+        transaction.commit().await.map_err(failed)
     }
 
     /// SQLite has no time-out of statements: nobody waits for one any longer, and it ends with its next row.
