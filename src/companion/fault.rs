@@ -91,9 +91,14 @@ fn of_database(told: &dyn DatabaseError) -> (FaultKind, &'static str) {
         "58P01" => {
             (FaultKind::Failed, "install the extension on the server (Debian: in `postgresql`; else contrib)")
         }
-        "23505" => {
-            (FaultKind::Failed, "rows that are there contradict it: see docs/dashboard.md, Duplicates")
-        }
+        "23505" => (
+            FaultKind::Failed,
+            "rows that are there contradict it: docs/dashboard.md, Duplicates; or take another `--seed`",
+        ),
+        "1555" | "2067" => (
+            FaultKind::Failed,
+            "rows that are there contradict it: docs/dashboard.md, Duplicates; or take another `--seed`",
+        ),
         "14" => (FaultKind::Unreachable, "the folder must exist, and this user must be able to write there"),
         "5" | "6" => (FaultKind::Busy, "another process is writing to the file: try again"),
         "26" => (FaultKind::Refused, "name another file"),

@@ -89,6 +89,7 @@ macro_rules! getter {
 
 impl Row {
     getter!(integer, i64);
+    getter!(maybe_integer, Option<i64>);
     getter!(text, String);
     getter!(maybe_text, Option<String>);
     getter!(maybe_real, Option<f64>);

@@ -7,13 +7,7 @@ use tempfile::TempDir;
 #[expect(dead_code, reason = "sessions and other users are for `tests/it`")]
 #[path = "../../tests/it/support/postgres.rs"]
 mod postgres;
-#[expect(dead_code, reason = "the output of children is read by `tests/it` alone")]
-#[path = "../../tests/it/support/process.rs"]
-mod process;
-#[expect(dead_code, reason = "deadlines are for `tests/it`")]
-#[path = "../../tests/it/support/wait.rs"]
-mod wait;
-
+use crate::base::testing::{process, wait};
 pub(super) use postgres::Postgres;
 
 /// 15 June 2026, 12:34:56 UTC: of no meaning, but the same in every run.

@@ -162,3 +162,85 @@ async fn what_is_wrong_with_a_database_is_said_without_its_password() {
         assert!(!stderr.contains("hunter2"), "{stderr}");
     }
 }
+
+fn index<'t>(told: &'t Value, name: &str) -> &'t Value {
+    let indexes = told["indexes"].as_array().expect("indexes");
+    indexes.iter().find(|index| index["name"] == name).unwrap_or_else(|| panic!("{name}: {told}"))
+}
+
+#[tokio::test]
+async fn indexes_are_told_as_used_unused_invalid_or_missing() {
+    let server = Postgres::start().await;
+    let url = server.database("app");
+    let (code, _, stderr) = dashboard(&url, &["seed"]).await;
+    assert!(code == Some(1) && stderr.contains("tidegate dashboard migrate"), "{stderr}");
+    told(&url, &["migrate"]).await;
+    let seeded = told(&url, &["seed", "--tenants", "3", "--users-per-tenant", "40", "--days", "30"]).await;
+    assert_eq!(seeded["tables"]["users"], 120, "{seeded}");
+    server.ask(
+        "app",
+        "SET enable_seqscan = off; SELECT count(*) FROM activity_log WHERE user_id = gen_random_uuid()",
+    );
+    server.ask("app", "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'activity_feed'::regclass");
+    server.ask("app", "DROP INDEX users_invited; CREATE INDEX of_mine ON users (username)");
+    let mut told_now = Value::Null;
+    eventually("the statistics have arrived", async || {
+        told_now = told(&url, &["indexes"]).await;
+        index(&told_now, "activity_user")["state"] == "used"
+    })
+    .await;
+    let state = |name| index(&told_now, name)["state"].as_str().expect("a state").to_owned();
+    assert_eq!(
+        ["activity_feed", "users_invited", "classes_deleted"].map(state),
+        ["invalid", "missing", "unused"]
+    );
+    assert_eq!(index(&told_now, "of_mine")["category"], Value::Null);
+    assert!(index(&told_now, "activity_feed_type")["bytes"].as_u64() > Some(8_000), "{told_now}");
+    assert_eq!(index(&told_now, "users_invited")["bytes"], Value::Null);
+    let (code, text, _) = dashboard(&url, &["indexes"]).await;
+    assert!(code == Some(0) && text.contains("1 invalid, 1 missing") && text.contains("migrate"), "{text}");
+}
+
+#[tokio::test]
+async fn a_seeded_file_is_not_seeded_again_and_its_indexes_have_sizes_but_no_counts() {
+    let folder = TempDir::new().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("a.db").display());
+    let (code, _, stderr) = dashboard(&url, &["indexes"]).await;
+    assert!(code == Some(1) && stderr.contains("no such file"), "{stderr}");
+    told(&url, &["migrate"]).await;
+    told(&url, &["seed", "--tenants", "2", "--users-per-tenant", "30", "--days", "20"]).await;
+    let (code, _, stderr) = dashboard(&url, &["seed"]).await;
+    assert!(code == Some(1) && stderr.contains("--append"), "{stderr}");
+    let (code, _, stderr) = dashboard(&url, &["seed", "--append"]).await;
+    assert!(code == Some(1) && stderr.contains("--seed"), "{stderr}");
+    told(&url, &["seed", "--append", "--seed", "2", "--tenants", "1"]).await;
+    let indexes = told(&url, &["indexes"]).await;
+    let feed = index(&indexes, "activity_feed");
+    assert_eq!((&feed["state"], &feed["scans"]), (&Value::from("unknown"), &Value::Null));
+    assert!(feed["bytes"].as_u64() > Some(4_000), "{feed}");
+}
+
+#[tokio::test]
+async fn a_read_only_database_is_looked_at_and_never_changed() {
+    let server = Postgres::start().await;
+    let url = server.database("app");
+    told(&url, &["migrate"]).await;
+    server.ask("app", "CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader");
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("a.yaml");
+    let config = "upstreams: {b: 127.0.0.1:1}\nroutes: [{path: /}]\ndashboard: {read_only: true}\n";
+    std::fs::write(&file, config).expect("written");
+    let file = file.to_string_lossy();
+    for action in ["migrate", "seed"] {
+        let (code, _, stderr) = dashboard(&url, &[action, "--config", &file]).await;
+        assert!(code == Some(1) && stderr.contains("read_only"), "{action}: {stderr}");
+    }
+    let url = server.url_as("reader", "app");
+    assert_eq!(
+        told(&url, &["migrate", "--dry-run", "--config", &file]).await["steps"],
+        Value::from(Vec::<Value>::new())
+    );
+    assert!(told(&url, &["indexes", "--config", &file]).await["indexes"].as_array().is_some());
+    let (code, _, stderr) = dashboard(&url, &["migrate"]).await;
+    assert!(code == Some(1) && stderr.contains("permission denied"), "{stderr}");
+}

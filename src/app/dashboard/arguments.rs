@@ -35,6 +35,8 @@ pub enum DashboardAction {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Say which indexes are used, unused, invalid or missing, and how large they are
+    Indexes,
     /// Fill an empty database with synthetic tenants, users and what they did
     Seed(SeedArgs),
 }

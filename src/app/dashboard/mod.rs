@@ -2,6 +2,8 @@
 
 pub mod arguments;
 #[cfg(feature = "companion")]
+mod indexes;
+#[cfg(feature = "companion")]
 mod migrate;
 #[cfg(feature = "companion")]
 mod progress;
@@ -21,6 +23,7 @@ pub async fn run(args: &DashboardArgs, env: Env) -> anyhow::Result<Printed> {
     let settings = args.database(env)?;
     match &args.action {
         DashboardAction::Migrate { dry_run } => migrate::run(&settings, *dry_run, args.json).await,
+        DashboardAction::Indexes => indexes::run(&settings, args.json).await,
         DashboardAction::Seed(asked) => seed::run(&settings, asked, args.json).await,
     }
 }
