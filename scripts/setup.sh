@@ -2,7 +2,7 @@
 # Installs what is missing, and only that. On Debian and its kin through apt-get, elsewhere it says what is needed.
 #
 #   scripts/setup.sh build   what the build needs: a C compiler, its headers, cmake and make (zlib-ng builds with cmake)
-#   scripts/setup.sh test    the above, redis-server, openssl, and Python with the sample backend in .venv
+#   scripts/setup.sh test    the above, redis-server, postgresql, openssl, and Python with the sample backend in .venv
 #   scripts/setup.sh deny    cargo-deny, unless it is installed
 #   scripts/setup.sh edge    what the build needs, slowhttptest, h2load, openssl, and Python packages in .venv-edge
 #   scripts/setup.sh conformance   what the build needs, redis-server, node 18 or later, npm, and the suite itself
@@ -65,6 +65,7 @@ test_tools() {
     build
     local missing=()
     have redis-server || missing+=(redis-server)
+    have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
     have openssl || missing+=(openssl)
     have setpriv || ! have apt-get || missing+=(util-linux)
     install "${missing[@]}"

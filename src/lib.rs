@@ -18,6 +18,8 @@ pub mod telemetry;
 pub mod store;
 
 pub mod admin;
+#[cfg(feature = "companion")]
+pub mod companion;
 pub mod proxy;
 
 pub mod app;

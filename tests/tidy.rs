@@ -39,6 +39,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer { height: 4, module: "proxy", sees: SERVING },
     Layer { height: 4, module: "admin", sees: SERVING },
+    Layer { height: 4, module: "companion", sees: &["base", "telemetry", "store"] },
     Layer {
         height: 5,
         module: "app",
@@ -55,6 +56,7 @@ const LAYERS: &[Layer] = &[
             "store",
             "proxy",
             "admin",
+            "companion",
         ],
     },
 ];
@@ -69,6 +71,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("fred", &["store/redis"]),
     ("pingora", &["proxy/"]),
     ("axum", &["admin/", "app/demo"]),
+    ("sqlx", &["companion/"]),
+    ("jiff", &["companion/"]),
     ("clap", &["app/"]),
     ("clap_complete", &["app/"]),
 ];
@@ -123,6 +127,8 @@ fn every_planted_fault_is_found() {
         ("app/run.rs", "//! Doc.\nuse axum::Router;\n", "`axum` belongs to admin/ app/demo"),
         ("admin/a.rs", "//! Doc.\nuse pingora::proxy::Session;\n", "`pingora` belongs to proxy/"),
         ("admin/a.rs", "//! Doc.\nuse pingora_core::Error;\n", "`pingora` belongs to proxy/"),
+        ("companion/a.rs", "//! Doc.\nuse crate::config::Env;\n", "`companion` must not know `config`"),
+        ("app/a.rs", "//! Doc.\nuse sqlx::PgPool;\n", "`sqlx` belongs to companion/"),
         ("limit/a.rs", "//! Doc.\nuse tokio::sync::Notify;\n", "pure"),
         ("cache/a.rs", "//! Doc.\nuse std::time::{Duration, Instant};\n", "pure"),
         ("identity/a.rs", "//! Doc.\nuse parking_lot::Mutex;\n", "pure"),

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::app::cache::CacheArgs;
+use crate::app::dashboard::arguments::DashboardArgs;
 use crate::app::replay::formats::LogKind;
 use crate::app::replay::formats::csv::ColumnChoice;
 use crate::app::replay::percentile::Percentile;
@@ -81,6 +82,8 @@ pub enum Command {
     Limit(LimitArgs),
     /// Look at the cache of a running instance, purge it, fill it
     Cache(CacheArgs),
+    /// Look after the database of the companion, the metrics service
+    Dashboard(DashboardArgs),
     /// Print a completion script
     Completions {
         /// For which shell

@@ -14,6 +14,7 @@ use crate::app::cli::{
     CheckArgs, Cli, Command, ExplainArgs, Global, HealthcheckArgs, LimitArgs, LogStyle, ReplayArgs, RunArgs,
 };
 use crate::app::client::Client;
+use crate::app::dashboard::arguments::DashboardArgs;
 use crate::app::healthcheck::{Question, ask};
 use crate::app::origin::{Origin, Overrides, Refused};
 use crate::app::output::{complain, data};
@@ -58,6 +59,7 @@ fn execute(command: Command, global: &Global) -> anyhow::Result<()> {
         Command::Healthcheck(args) => healthcheck(args, env),
         Command::Limit(args) => limits(args, env),
         Command::Cache(args) => cached(args, env),
+        Command::Dashboard(args) => dashboard(&args, env),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
@@ -187,6 +189,12 @@ fn cached(args: CacheArgs, env: Env) -> anyhow::Result<()> {
     let client = Client::of(&args.admin, args.config, env)?;
     let done = small_runtime()?.block_on(cache::run(&client, &args.action, args.json));
     Ok(data(&done?)?)
+}
+
+fn dashboard(args: &DashboardArgs, env: Env) -> anyhow::Result<()> {
+    let printed = small_runtime()?.block_on(crate::app::dashboard::run(args, env))?;
+    data(&printed.data)?;
+    printed.failure.map_or(Ok(()), |says| Err(anyhow::anyhow!(says)))
 }
 
 fn replay_log(mut args: ReplayArgs, env: Env) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod check;
 pub mod cli;
 pub mod client;
+pub mod dashboard;
 pub mod demo;
 pub mod drain;
 pub mod files;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::app::cli::{CONFIG_VARIABLE, DEFAULT_CONFIG};
+use crate::base::DatabaseUrl;
 use crate::config::{Env, Fault, Faults, Listen, Loaded, Position, Snapshot, Source, load};
 
 /// Why no configuration is to be had from an origin.
@@ -26,6 +27,9 @@ pub enum Refused {
          set `admin.token`, or listen on 127.0.0.1"
     )]
     OpenAdmin(SocketAddr),
+    /// A variable of the environment names no database of ours. What it holds may be a password: it is not repeated.
+    #[error("{0}: this is no URL of a database; {forms}", forms = DatabaseUrl::FORMS)]
+    Database(&'static str),
 }
 
 impl Refused {
@@ -34,7 +38,7 @@ impl Refused {
     pub fn into_faults(self) -> Faults {
         match self {
             Self::Faults(faults) => faults,
-            Self::Nothing | Self::OpenAdmin(_) => {
+            Self::Nothing | Self::OpenAdmin(_) | Self::Database(_) => {
                 let at = Position::START;
                 let fault = Fault::new(at, "", self.to_string(), "see `tidegate run --help`");
                 Faults { file: String::new(), text: String::new(), list: vec![fault], files: Vec::new() }

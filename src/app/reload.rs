@@ -160,9 +160,8 @@ impl Reloader {
         let Loaded { mut snapshot, mut warnings, text, files } = loaded;
         *seen = Seen { text, files };
         warnings.extend(self.fixed.keep_in(&mut snapshot, &self.current.load().server.listen));
-        for warning in &warnings {
-            tracing::warn!("{warning}");
-        }
+        let tell = |warning: &String| tracing::warn!("{warning}");
+        warnings.iter().for_each(tell);
         let generation = snapshot.generation;
         self.current.store(Arc::new(snapshot));
         (self.accepted)();

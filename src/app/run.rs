@@ -94,7 +94,7 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
     let stores = Stores::open(&snapshot.store, &clock, &metrics, &tasks)?;
     measure(&stores, &metrics);
     if !stores.connected(STORE_BUDGET).await {
-        tracing::warn!("the store does not answer; until it does, this instance counts and caches alone");
+        tell_alone();
     }
 
     let sockets = Sockets::open(&snapshot)?;
@@ -203,6 +203,14 @@ struct Running {
     tasks: Tasks,
 }
 
+fn tell_stopped() {
+    tracing::info!("stopped");
+}
+
+fn tell_alone() {
+    tracing::warn!("the store does not answer; until it does, this instance counts and caches alone");
+}
+
 impl Running {
     /// Serves until told to stop, then leaves.
     async fn serve(self, plane: DataPlane, mut signals: Signals) -> Result<(), RunFault> {
@@ -222,7 +230,11 @@ impl Running {
         // Nobody waits for it.
         self.warmer.stop();
         let budget = self.current.load().server.drain;
-        tracing::info!(connections = connections.live(), ?budget, "stopping: what is under way finishes");
+        let tell_begin = || {
+            tracing::info!(connections = connections.live(), ?budget, "stopping: what is under way finishes");
+        };
+        let tell_cut = |left| tracing::warn!(connections = left, "time is up, connections are cut");
+        tell_begin();
         // An error would say that the plane has ended just now, which is what is asked for.
         shutdown.send(true).ok();
         let closed = async {
@@ -233,7 +245,7 @@ impl Running {
             closed = tokio::time::timeout(budget, closed) => {
                 let left = closed.unwrap_or_else(|_elapsed| connections.live());
                 if left > 0 {
-                    tracing::warn!(connections = left, "time is up, connections are cut");
+                    tell_cut(left);
                 }
             }
             () = second_stop(&mut signals) => return Err(RunFault::CutShort),
@@ -242,7 +254,7 @@ impl Running {
         self.tasks.drain(TASKS_BUDGET).await;
         // Blocks this thread: there is nothing left that it could do meanwhile.
         self.stores.save();
-        tracing::info!("stopped");
+        tell_stopped();
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 pub mod bounded;
 pub mod calendar;
 pub mod clock;
+pub mod database_settings;
 pub mod digest;
 pub mod problem;
 pub mod secret;
@@ -16,6 +17,7 @@ pub mod units;
 
 pub use bounded::BoundedMap;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use database_settings::{DatabaseSettings, DatabaseUrl};
 pub use digest::{Digest, Digester};
 pub use problem::Problem;
 pub use secret::Secret;

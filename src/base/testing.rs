@@ -10,3 +10,10 @@ pub(crate) fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
     }
     headers
 }
+
+// Child processes and waiting, as in `tests/it`; a file may be a module once.
+#[expect(dead_code, reason = "the output of children is read by `tests/it` alone")]
+#[path = "../../tests/it/support/process.rs"]
+pub(crate) mod process;
+#[path = "../../tests/it/support/wait.rs"]
+pub(crate) mod wait;

@@ -1,7 +1,7 @@
 //! The configuration as it works: every default filled in, every secret left out.
 
-use crate::base::StoreUrl;
 use crate::base::units::{format_duration, format_size};
+use crate::base::{DatabaseSettings, StoreUrl};
 use crate::cache::{Compression, Namespace, Warm, WarmIdentity, WarmJob};
 use crate::config::effective_tls::{certificate_facts_value, listener_value, upstream_tls_value};
 use crate::config::snapshot::{Connections, Http2Bounds, MemoryMark, Route, Snapshot, WebhookSettings};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[must_use]
 pub fn effective(snapshot: &Snapshot) -> Value {
     let Snapshot { server, admin, store, upstreams, identifier, .. } = snapshot;
-    let Snapshot { policies, namespaces, cache, warm, routes, .. } = snapshot;
+    let Snapshot { policies, namespaces, cache, warm, database, routes, .. } = snapshot;
     let listen: Vec<Value> = server.listen.iter().map(listener_value).collect();
     let limits = &server.request;
     json!({
@@ -60,7 +60,21 @@ pub fn effective(snapshot: &Snapshot) -> Value {
             "namespaces": named(namespaces, |space| (&space.name, namespace_value(space))),
             "warm": warm.as_ref().map(|warm| warm_value(warm)),
         },
+        "dashboard": database_value(database),
         "routes": routes.iter().map(|(_, route)| route_value(route, upstreams)).collect::<Vec<Value>>(),
+    })
+}
+
+fn database_value(database: &DatabaseSettings) -> Value {
+    let DatabaseSettings { url, read_only, connections, acquire_timeout, statement_timeout } = database;
+    json!({
+        "database": url.to_string(),
+        "read_only": read_only,
+        "pool": {
+            "connections": connections,
+            "acquire_timeout": format_duration(*acquire_timeout),
+            "statement_timeout": format_duration(*statement_timeout),
+        },
     })
 }
 

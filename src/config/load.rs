@@ -8,7 +8,7 @@ use crate::config::routes::{Named, routes};
 use crate::config::snapshot::{Listen, Snapshot};
 use crate::config::tree::{Kind, Node, parse};
 use crate::config::warm_order::Served;
-use crate::config::{identify, namespaces, policies, server, upstreams, warm};
+use crate::config::{dashboard, identify, namespaces, policies, server, upstreams, warm};
 use crate::identity::{CertificateFacts, Identifier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,9 +130,8 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
     let identifier = identify::identity(reader, &identity_node, trusted, claims);
     check_keyed(reader, &identifier);
     check_edited(reader, &identifier);
-    if let Some(taken) = section.take("dashboard") {
-        server::not_in_force(reader, &taken, "the companion service is not part of it");
-    }
+    let dashboard_node = section_node(&mut section, "dashboard", root);
+    let database = dashboard::dashboard(reader, &dashboard_node);
     reader.finish(&section);
     check_certificates(reader, &server.listen, &identifier, &identity_node);
     let namespaces::CacheSection { namespaces, settings: cache, .. } = cache;
@@ -147,6 +146,7 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
         namespaces,
         cache,
         warm,
+        database,
         routes,
     }
 }

@@ -3,6 +3,7 @@
 mod certificates;
 mod compression;
 mod counting;
+mod dashboard;
 mod edge;
 mod effective;
 mod effective_tls;

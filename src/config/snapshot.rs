@@ -1,6 +1,6 @@
 //! One compiled configuration. Immutable; a request takes it once and keeps it to its end.
 
-use crate::base::{Secret, StoreSettings};
+use crate::base::{DatabaseSettings, Secret, StoreSettings};
 use crate::cache::{Compression, Invalidates, Mode, Namespace, Warm};
 use crate::config::listen_tls::ListenTls;
 use crate::identity::Identifier;
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub warm: Option<Arc<Warm>>,
     /// Who else may purge what is stored.
     pub cache: CacheSettings,
+    /// The database of the companion; the proxy has no use for it.
+    pub database: DatabaseSettings,
     /// The routes.
     pub routes: Table<Arc<Route>>,
 }

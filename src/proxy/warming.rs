@@ -177,9 +177,11 @@ impl Warmer {
     /// whose turn it is. What would be stored could not be shared then, and the origin has enough to do.
     async fn begin(&self, warm: &Warm, job: &WarmJob, every: Duration) -> bool {
         let name = &*job.name;
+        let put_off = |failure: &dyn std::fmt::Display| tracing::debug!(name, %failure, "warm job put off");
+        let tell_other = || tracing::debug!(name, "another instance runs the warm job");
         // What is stored before the purges are known is good no more once they are.
         if let Err(failure) = self.stores.purges.trust().await {
-            tracing::debug!(name, %failure, "warm job put off");
+            put_off(&failure);
             return false;
         }
         let turn = next_run(every, job.jitter_percent, 0).mul_f64(0.95);
@@ -191,9 +193,9 @@ impl Warmer {
                     tracing::debug!(name, %why, "warm job not begun");
                 }
             }
-            Ok(false) => tracing::debug!(name, "another instance runs the warm job"),
+            Ok(false) => tell_other(),
             Err(failure) => {
-                tracing::debug!(name, %failure, "warm job put off");
+                put_off(&failure);
                 return false;
             }
         }
@@ -216,10 +218,11 @@ impl Warmer {
     async fn refresh(&self, refresh: &Refresh) {
         let snapshot = self.current.load_full();
         let target = &*refresh.target;
+        let tell = |why| tracing::debug!(target_path = target, why, "not refreshed after a write");
         let caller = match self.caller_for(&snapshot, refresh) {
             Ok(caller) => caller,
             Err(why) => {
-                tracing::debug!(target_path = target, why, "not refreshed after a write");
+                tell(why);
                 return;
             }
         };

@@ -235,8 +235,9 @@ impl Stores {
     pub fn save(&self) {
         let Some(path) = &self.snapshot else { return };
         let file = path.display();
+        let tell = |logs| tracing::info!(logs, %file, "counts saved");
         match self.limiter.local().save(path) {
-            Ok(logs) => tracing::info!(logs, %file, "counts saved"),
+            Ok(logs) => tell(logs),
             Err(error) => {
                 tracing::error!(%error, %file, "counts are not saved, the next start knows none of them");
             }

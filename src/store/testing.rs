@@ -17,13 +17,9 @@ use std::time::Duration;
 mod cli;
 #[path = "../../tests/it/support/cluster.rs"]
 pub(super) mod cluster;
-#[expect(dead_code, reason = "the output of children is read by `tests/it` alone")]
-#[path = "../../tests/it/support/process.rs"]
-mod process;
 #[path = "../../tests/it/support/sentinel.rs"]
 pub(super) mod sentinel;
-#[path = "../../tests/it/support/wait.rs"]
-pub(super) mod wait;
+pub(super) use crate::base::testing::{process, wait};
 
 /// A running server.
 pub(super) struct Redis {

@@ -24,6 +24,8 @@ mod coalescing;
 mod codings;
 mod compression;
 mod counting;
+#[cfg(feature = "companion")]
+mod dashboard;
 mod demo;
 mod edge;
 mod failure;

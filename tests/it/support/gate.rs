@@ -72,8 +72,18 @@ impl Gate {
 
     /// Runs it to its end: exit code, standard output, standard error.
     pub(crate) async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+        Self::run_under(arguments, &[]).await
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) async fn run_under(
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> (Option<i32>, String, String) {
         let folder = TempDir::new().expect("a folder");
-        let mut process = Process::start(tidegate(folder.path(), arguments));
+        let mut command = tidegate(folder.path(), arguments);
+        command.envs(variables.iter().copied());
+        let mut process = Process::start(command);
         let status = process.exit().await;
         // The collecting threads see the end of the streams a moment after the process is gone.
         eventually("its last words are read", async || process.is_read()).await;

@@ -8,6 +8,8 @@ pub(crate) mod grpc;
 pub(crate) mod http2;
 pub(crate) mod legacy;
 pub(crate) mod origin;
+#[cfg(feature = "companion")]
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod sentinel;
@@ -23,6 +25,8 @@ pub(crate) use cluster::Cluster;
 pub(crate) use gate::Gate;
 pub(crate) use legacy::Legacy;
 pub(crate) use origin::{Origin, Reply, Seen};
+#[cfg(feature = "companion")]
+pub(crate) use postgres::Postgres;
 pub(crate) use redis::Redis;
 pub(crate) use sentinel::Sentinel;
 pub(crate) use setup::Setup;

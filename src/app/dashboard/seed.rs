@@ -1,0 +1,44 @@
+//! `dashboard seed`: synthetic data, and how far it has come.
+
+use serde_json::{Map, Value, json};
+
+use crate::app::dashboard::Printed;
+use crate::app::dashboard::arguments::SeedArgs;
+use crate::app::dashboard::progress::Steps;
+use crate::app::table::table;
+use crate::base::{Clock, DatabaseSettings, SystemClock};
+use crate::companion::{Access, Database, SeedAsked};
+
+pub(super) async fn run(settings: &DatabaseSettings, args: &SeedArgs, json: bool) -> anyhow::Result<Printed> {
+    let clock = SystemClock::new();
+    let asked = SeedAsked {
+        tenants: args.tenants,
+        users_per_tenant: args.users_per_tenant,
+        days: args.days,
+        seed: args.seed,
+        append: args.append,
+        now_us: i64::try_from(clock.wall_ms().saturating_mul(1_000)).unwrap_or(i64::MAX),
+    };
+    let database = Database::open(settings, Access::Change).await?;
+    let bar = Steps::new(usize::try_from(asked.rows()).unwrap_or(usize::MAX));
+    let mut told = |table: &'static str, rows: usize| {
+        bar.say(table);
+        bar.advance(rows);
+    };
+    let seeded = database.seed(&asked, &mut told).await;
+    drop(bar);
+    database.close().await;
+    let (place, seeded, took_ms) = (database.place().to_owned(), seeded?, clock.monotonic_ms());
+    let total: u64 = seeded.tables.iter().map(|(_, rows)| rows).sum();
+    let data = if json {
+        let tables: Map<String, Value> =
+            seeded.tables.iter().map(|(table, rows)| ((*table).to_owned(), Value::from(*rows))).collect();
+        let told = json!({"database": place, "seed": asked.seed, "rows": total, "took_ms": took_ms, "tables": tables});
+        format!("{told:#}\n")
+    } else {
+        let rows: Vec<Vec<String>> =
+            seeded.tables.iter().map(|(table, rows)| vec![(*table).to_owned(), rows.to_string()]).collect();
+        format!("{place}: {total} rows in {took_ms} ms\n{}", table(&["TABLE", "ROWS"], &rows))
+    };
+    Ok(Printed { data, failure: None })
+}

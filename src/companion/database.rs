@@ -1,0 +1,131 @@
+//! A database of either engine, and what both can do.
+
+use crate::base::{DatabaseSettings, DatabaseUrl};
+use crate::companion::fault::{DatabaseFault, FaultKind};
+use crate::companion::migrations::{Migrated, Outcome, Plan};
+use crate::companion::postgres::Postgres;
+use crate::companion::row::{Ask, Row};
+use crate::companion::sqlite::Sqlite;
+
+/// What a database is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To read figures, each statement within its time.
+    Read,
+    /// To read and write, each statement within its time.
+    Write,
+    /// To change it in ways that take as long as they take: migrations and `seed`. A SQLite file is made if need be.
+    Change,
+}
+
+/// The application's database.
+#[derive(Debug)]
+pub enum Database {
+    /// A PostgreSQL server.
+    Postgres(Postgres),
+    /// A file of our own.
+    Sqlite(Sqlite),
+}
+
+impl Database {
+    /// Connects once, to say at once what is wrong, and keeps a pool.
+    ///
+    /// # Errors
+    /// [`DatabaseFault`]: nobody answers or lets us in, no such file, or `read_only` forbids the access.
+    pub async fn open(settings: &DatabaseSettings, access: Access) -> Result<Self, DatabaseFault> {
+        if settings.read_only && access != Access::Read {
+            let remedy = "set `dashboard.read_only: false`, or name a database of your own";
+            let place = settings.url.to_string();
+            let says = "`dashboard.read_only` is on";
+            return Err(DatabaseFault::new(
+                FaultKind::ReadOnly,
+                &place,
+                "opening it to change it",
+                says,
+                remedy,
+            ));
+        }
+        match &settings.url {
+            DatabaseUrl::Postgres(url) => Ok(Self::Postgres(Postgres::open(settings, url, access).await?)),
+            DatabaseUrl::Sqlite(path) => Ok(Self::Sqlite(Sqlite::open(settings, path, access).await?)),
+        }
+    }
+
+    /// Which database, without anything secret.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        match self {
+            Self::Postgres(database) => &database.place,
+            Self::Sqlite(database) => &database.place,
+        }
+    }
+
+    /// What migrations would do now.
+    ///
+    /// # Errors
+    /// [`DatabaseFault`]: also where an applied migration is another one in this build.
+    pub async fn plan(&self) -> Result<Plan, DatabaseFault> {
+        match self {
+            Self::Postgres(database) => database.plan().await,
+            Self::Sqlite(database) => database.plan().await,
+        }
+    }
+
+    /// Brings the schema and the indexes up to date, `told` of each step. May be ended at any time and begun anew.
+    /// One instance at a time: others wait. A failed index keeps none of the others from being built.
+    ///
+    /// # Errors
+    /// [`DatabaseFault`] where the schema cannot be brought up to date.
+    pub async fn migrate(&self, told: &mut (dyn FnMut(&Outcome) + Send)) -> Result<Migrated, DatabaseFault> {
+        match self {
+            Self::Postgres(database) => database.migrate(told).await,
+            Self::Sqlite(database) => database.migrate(told).await,
+        }
+    }
+
+    /// May `text` be the id of a row? PostgreSQL fails where it is none (RFC 9562 section 4), SQLite takes any text.
+    pub(super) fn is_id(&self, text: &str) -> bool {
+        let is_part = |(index, byte): (usize, u8)| match index {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        };
+        match self {
+            Self::Postgres(_) => text.len() == 36 && text.bytes().enumerate().all(is_part),
+            Self::Sqlite(_) => true,
+        }
+    }
+
+    /// A tenant that cannot be one is said so: an empty answer would look like a tenant without data.
+    pub(super) fn check_tenant(&self, tenant: &str) -> Result<(), DatabaseFault> {
+        if self.is_id(tenant) {
+            return Ok(());
+        }
+        let says = "the tenant is no UUID";
+        let remedy = "tenants of tokens must be the ids of `organizations`";
+        Err(DatabaseFault::new(FaultKind::Refused, self.place(), "asking for a tenant", says, remedy))
+    }
+
+    /// All rows of an answer.
+    pub(super) async fn rows(&self, ask: &Ask) -> Result<Vec<Row>, DatabaseFault> {
+        match self {
+            Self::Postgres(database) => database.rows(ask).await,
+            Self::Sqlite(database) => database.rows(ask).await,
+        }
+    }
+
+    /// Statements that change something, all or none of them.
+    pub(super) async fn change(&self, asks: &[Ask]) -> Result<(), DatabaseFault> {
+        match self {
+            Self::Postgres(database) => database.change(asks).await,
+            Self::Sqlite(database) => database.change(asks).await,
+        }
+    }
+
+    /// Ends all connections. Without it they end when the last owner is gone, a little later.
+    pub async fn close(&self) {
+        match self {
+            Self::Postgres(database) => database.pool.close().await,
+            Self::Sqlite(database) => database.pool.close().await,
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Days, weeks and months of a time zone as spans of time: databases are asked for spans, and need know no zone.
+
+use jiff::civil::{Date, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use serde_json::Value;
+
+/// Days that may be asked for at once: two years.
+pub const DAYS_MAX: i32 = 731;
+
+/// A time zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone(TimeZone);
+
+/// How long the spans are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Granularity {
+    /// Days.
+    Day,
+    /// From Monday to Sunday (ISO 8601).
+    Week,
+    /// Months of the calendar.
+    Month,
+}
+
+/// A span of time with a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Period {
+    /// Its first day as `YYYY-MM-DD`; that of the whole week or month where only a part of it is asked for.
+    pub date: String,
+    /// Its begin in microseconds since 1970.
+    pub begins_us: i64,
+    /// Its end, which is no longer part of it.
+    pub ends_us: i64,
+}
+
+/// Why there are no such spans.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeriodFault {
+    /// There is no such time zone.
+    #[error("`{0}` is no time zone; write a name such as Europe/Berlin or UTC")]
+    Zone(String),
+    /// This is no day.
+    #[error("`{0}` is no day; write YYYY-MM-DD")]
+    Day(String),
+    /// The last day comes before the first.
+    #[error("the range ends before it begins")]
+    Backwards,
+    /// It is too long.
+    #[error("the range has more than {DAYS_MAX} days")]
+    TooLong,
+}
+
+impl Zone {
+    /// A zone by its name in the IANA database.
+    ///
+    /// # Errors
+    /// [`PeriodFault::Zone`] for any other name.
+    pub fn parse(name: &str) -> Result<Self, PeriodFault> {
+        TimeZone::get(name).map(Self).map_err(|_unknown| PeriodFault::Zone(name.to_owned()))
+    }
+
+    /// When the day began in which `now_us` lies.
+    #[must_use]
+    pub fn day_begins(&self, now_us: i64) -> i64 {
+        let now = Timestamp::from_microsecond(now_us).unwrap_or(Timestamp::UNIX_EPOCH);
+        self.begins(now.to_zoned(self.0.clone()).date()).unwrap_or(now_us)
+    }
+
+    /// The day in which `now_us` lies, as `YYYY-MM-DD`.
+    #[must_use]
+    pub fn day(&self, now_us: i64) -> String {
+        let now = Timestamp::from_microsecond(now_us).unwrap_or(Timestamp::UNIX_EPOCH);
+        now.to_zoned(self.0.clone()).date().to_string()
+    }
+
+    /// The first moment of a day; where clocks skip midnight it is later.
+    fn begins(&self, day: Date) -> Result<i64, PeriodFault> {
+        let begins = day.to_zoned(self.0.clone()).and_then(|midnight| midnight.start_of_day());
+        begins
+            .map(|begins| begins.timestamp().as_microsecond())
+            .map_err(|_far| PeriodFault::Day(day.to_string()))
+    }
+}
+
+/// The spans from the day `from` to the day `to`, both included. The first and the last may be parts of a week or month.
+///
+/// # Errors
+/// [`PeriodFault`] for what is no day, a range that ends before it begins, or one of more than [`DAYS_MAX`] days.
+pub fn periods(
+    from: &str,
+    to: &str,
+    granularity: Granularity,
+    zone: &Zone,
+) -> Result<Vec<Period>, PeriodFault> {
+    let (first, last) = (day(from)?, day(to)?);
+    if last < first {
+        return Err(PeriodFault::Backwards);
+    }
+    if (last - first).get_days() >= DAYS_MAX {
+        return Err(PeriodFault::TooLong);
+    }
+    let too_far = |_: jiff::Error| PeriodFault::Day(to.to_owned());
+    let end = last.tomorrow().map_err(too_far)?;
+    let mut periods = Vec::new();
+    let mut begin = first;
+    while begin < end {
+        let (named, next) = whole(begin, granularity).map_err(too_far)?;
+        let next = next.min(end);
+        periods.push(Period {
+            date: named.to_string(),
+            begins_us: zone.begins(begin)?,
+            ends_us: zone.begins(next)?,
+        });
+        begin = next;
+    }
+    Ok(periods)
+}
+
+fn day(text: &str) -> Result<Date, PeriodFault> {
+    let is_day = text.len() == 10;
+    let day = text.parse::<Date>().ok().filter(|_| is_day);
+    day.ok_or_else(|| PeriodFault::Day(text.to_owned()))
+}
+
+/// The first day of the span that a day is part of, and the first day after it.
+fn whole(day: Date, granularity: Granularity) -> Result<(Date, Date), jiff::Error> {
+    match granularity {
+        Granularity::Day => Ok((day, day.tomorrow()?)),
+        Granularity::Week => {
+            let since = day.weekday().since(Weekday::Monday);
+            let monday = day.checked_sub(i64::from(since).days())?;
+            Ok((monday, monday.checked_add(7.days())?))
+        }
+        Granularity::Month => {
+            let first = day.first_of_month();
+            Ok((first, first.checked_add(1.month())?))
+        }
+    }
+}
+
+/// Spans as both dialects read them: `[[begin, end, date], …]`.
+pub(super) fn spans(periods: &[Period]) -> String {
+    let span = |period: &Period| {
+        Value::from(vec![
+            Value::from(period.begins_us),
+            Value::from(period.ends_us),
+            Value::from(period.date.clone()),
+        ])
+    };
+    periods.iter().map(span).collect::<Value>().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOUR_US: i64 = 3_600_000_000;
+
+    fn zone(name: &str) -> Zone {
+        Zone::parse(name).expect("a zone")
+    }
+
+    fn dates(from: &str, to: &str, granularity: Granularity) -> Vec<String> {
+        let periods = periods(from, to, granularity, &zone("UTC")).expect("sound");
+        periods.into_iter().map(|period| period.date).collect()
+    }
+
+    #[test]
+    fn days_are_as_long_as_the_zone_has_them() {
+        let hours = |name: &str, from: &str, to: &str| -> Vec<i64> {
+            let days = periods(from, to, Granularity::Day, &zone(name)).expect("sound");
+            days.iter().map(|day| (day.ends_us - day.begins_us) / HOUR_US).collect()
+        };
+        assert_eq!(hours("Europe/Berlin", "2026-03-28", "2026-03-30"), [24, 23, 24]);
+        assert_eq!(hours("Europe/Berlin", "2026-10-24", "2026-10-26"), [24, 25, 24]);
+        // Here midnight itself is skipped: the day begins at one.
+        assert_eq!(hours("Africa/Cairo", "2024-04-25", "2024-04-27"), [24, 23, 24]);
+        assert_eq!(hours("UTC", "2026-03-29", "2026-03-29"), [24]);
+    }
+
+    #[test]
+    fn weeks_begin_on_mondays_and_months_on_their_first_even_in_part() {
+        assert_eq!(
+            dates("2026-01-01", "2026-01-12", Granularity::Week),
+            ["2025-12-29", "2026-01-05", "2026-01-12"]
+        );
+        assert_eq!(
+            dates("2026-01-31", "2026-03-01", Granularity::Month),
+            ["2026-01-01", "2026-02-01", "2026-03-01"]
+        );
+        assert_eq!(
+            dates("2024-02-28", "2024-03-01", Granularity::Day),
+            ["2024-02-28", "2024-02-29", "2024-03-01"]
+        );
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused() {
+        let fault = |from, to| periods(from, to, Granularity::Day, &zone("UTC")).expect_err("no range");
+        assert_eq!(fault("2026-02-30", "2026-03-01"), PeriodFault::Day("2026-02-30".to_owned()));
+        assert_eq!(fault("2026-3-1", "2026-03-01"), PeriodFault::Day("2026-3-1".to_owned()));
+        assert_eq!(fault("2026-03-02", "2026-03-01"), PeriodFault::Backwards);
+        assert_eq!(fault("2024-01-01", "2026-01-01"), PeriodFault::TooLong);
+        assert_eq!(dates("2024-01-01", "2025-12-31", Granularity::Day).len(), 731);
+        assert!(Zone::parse("Mars/Base").is_err() && Zone::parse("").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn spans_follow_each_other_without_a_gap(
+            start in 10_000_i32..25_000, days in 0_i32..DAYS_MAX, which in 0_usize..3, place in 0_usize..4,
+        ) {
+            let granularity = [Granularity::Day, Granularity::Week, Granularity::Month][which];
+            let zone = zone(["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia"][place]);
+            let first = Date::new(1970, 1, 1).expect("a day") + i64::from(start).days();
+            let last = first + i64::from(days).days();
+            let periods = periods(&first.to_string(), &last.to_string(), granularity, &zone).expect("sound");
+            prop_assert_eq!(periods[0].begins_us, zone.begins(first).expect("near"));
+            let after = zone.begins(last.tomorrow().expect("near")).expect("near");
+            prop_assert_eq!(periods.last().expect("one").ends_us, after);
+            prop_assert!(periods.windows(2).all(|two| two[0].ends_us == two[1].begins_us));
+            // A zone may skip a whole day (Apia did in 2011): that day is there, and empty.
+            prop_assert!(periods.iter().all(|period| period.begins_us <= period.ends_us));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! PostgreSQL: the pool, its terms, and how a question is put to it.
+
+mod migrate;
+
+use crate::base::{DatabaseSettings, DatabaseUrl, Secret};
+use crate::companion::database::Access;
+use crate::companion::fault::{DatabaseFault, FaultKind};
+use crate::companion::migrations::{Migration, script};
+use crate::companion::row::{Ask, Row, bind_postgres};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The texts of all migrations, in their order.
+pub(super) const SCRIPTS: &[&str] = &[include_str!("schema.sql"), include_str!("indexes.sql")];
+
+/// All migrations.
+#[must_use]
+pub fn steps() -> Vec<Migration> {
+    script(SCRIPTS)
+}
+
+/// A PostgreSQL database.
+#[derive(Debug)]
+pub struct Postgres {
+    pub(super) pool: PgPool,
+    pub(super) place: String,
+}
+
+impl Postgres {
+    pub(super) async fn open(
+        settings: &DatabaseSettings,
+        url: &Secret,
+        access: Access,
+    ) -> Result<Self, DatabaseFault> {
+        let place = DatabaseUrl::Postgres(url.clone()).to_string();
+        let options = options(settings, url, access).ok_or_else(|| {
+            // What sqlx says about a URL may repeat it.
+            let says = "the URL cannot be read";
+            DatabaseFault::new(FaultKind::Refused, &place, "connecting", says, DatabaseUrl::FORMS)
+        })?;
+        connect_once(&options, settings.acquire_timeout, &place).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections)
+            .acquire_timeout(settings.acquire_timeout)
+            .connect_lazy_with(options);
+        Ok(Self { pool, place })
+    }
+
+    pub(super) async fn rows(&self, ask: &Ask) -> Result<Vec<Row>, DatabaseFault> {
+        let query = bind_postgres(sqlx::query(ask.postgres), &ask.args);
+        let rows = query.fetch_all(&self.pool).await.map_err(|error| self.fault(ask.doing, &error))?;
+        Ok(rows.into_iter().map(Row::Postgres).collect())
+    }
+
+    pub(super) async fn change(&self, asks: &[Ask]) -> Result<(), DatabaseFault> {
+        let failed = |error: sqlx::Error| self.fault("changing it", &error);
+        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        for ask in asks {
+            let query = bind_postgres(sqlx::query(ask.postgres), &ask.args);
+            query.execute(&mut *transaction).await.map_err(|error| self.fault(ask.doing, &error))?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
+    pub(super) fn fault(&self, doing: &str, error: &sqlx::Error) -> DatabaseFault {
+        DatabaseFault::of(&self.place, doing, error)
+    }
+}
+
+fn options(settings: &DatabaseSettings, url: &Secret, access: Access) -> Option<PgConnectOptions> {
+    let options = PgConnectOptions::from_str(url.expose()).ok()?.application_name("tidegate");
+    let statement_ms = if access == Access::Change { 0 } else { settings.statement_timeout.as_millis() };
+    let read_only = if access == Access::Read { "on" } else { "off" };
+    let terms = [
+        ("statement_timeout", statement_ms.to_string()),
+        ("default_transaction_read_only", read_only.to_owned()),
+        // A tenant may have ten rows or a million: a plan for the average tenant is wrong for both.
+        ("plan_cache_mode", "force_custom_plan".to_owned()),
+    ];
+    Some(options.options(terms).disable_statement_logging())
+}
+
+/// The pool would hide why it cannot connect behind a time-out of its own.
+async fn connect_once(
+    options: &PgConnectOptions,
+    within: Duration,
+    place: &str,
+) -> Result<(), DatabaseFault> {
+    let doing = "connecting";
+    let connected = tokio::time::timeout(within, options.connect()).await;
+    let connection = connected.map_err(|_elapsed| {
+        let says = format!("no answer within {}", crate::base::units::format_duration(within));
+        DatabaseFault::new(FaultKind::Unreachable, place, doing, says, "is the address right?")
+    })?;
+    let connection = connection.map_err(|error| DatabaseFault::of(place, doing, &error))?;
+    connection.close().await.map_err(|error| DatabaseFault::of(place, doing, &error))
+}

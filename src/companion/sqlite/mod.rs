@@ -1,0 +1,105 @@
+//! SQLite in a file: the pool, its terms, and how a question is put to it.
+
+mod migrate;
+
+use crate::base::{DatabaseSettings, DatabaseUrl};
+use crate::companion::database::Access;
+use crate::companion::fault::{DatabaseFault, FaultKind};
+use crate::companion::migrations::{Migration, script};
+use crate::companion::row::{Ask, Row, bind_sqlite};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection};
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+/// The texts of all migrations, in their order.
+pub(super) const SCRIPTS: &[&str] = &[include_str!("schema.sql"), include_str!("indexes.sql")];
+
+/// Takes the one place of a writer at once, so that what is read in it stays true.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// All migrations.
+#[must_use]
+pub fn steps() -> Vec<Migration> {
+    script(SCRIPTS)
+}
+
+/// A SQLite database.
+#[derive(Debug)]
+pub struct Sqlite {
+    pub(super) pool: SqlitePool,
+    pub(super) place: String,
+    statement_timeout: Duration,
+}
+
+impl Sqlite {
+    pub(super) async fn open(
+        settings: &DatabaseSettings,
+        path: &Path,
+        access: Access,
+    ) -> Result<Self, DatabaseFault> {
+        let place = DatabaseUrl::Sqlite(path.to_owned()).to_string();
+        if access != Access::Change && !path.exists() {
+            let remedy = "make it with `tidegate dashboard migrate`, or name another in `dashboard.database`";
+            let says = "there is no such file";
+            return Err(DatabaseFault::new(FaultKind::NotMigrated, &place, "opening it", says, remedy));
+        }
+        let mut options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(access == Access::Change)
+            .read_only(access == Access::Read)
+            .foreign_keys(true)
+            .busy_timeout(settings.acquire_timeout)
+            .synchronous(SqliteSynchronous::Normal)
+            .disable_statement_logging();
+        if access != Access::Read {
+            // Readers and one writer go side by side. The file remembers it.
+            options = options.journal_mode(SqliteJournalMode::Wal);
+        }
+        let fault = |error: sqlx::Error| DatabaseFault::of(&place, "opening it", &error);
+        options.connect().await.map_err(fault)?.close().await.map_err(fault)?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(settings.connections)
+            .acquire_timeout(settings.acquire_timeout)
+            .connect_lazy_with(options);
+        Ok(Self { pool, place, statement_timeout: settings.statement_timeout })
+    }
+
+    pub(super) async fn rows(&self, ask: &Ask) -> Result<Vec<Row>, DatabaseFault> {
+        let query = bind_sqlite(sqlx::query(ask.sqlite), &ask.args);
+        let rows = self.within(ask.doing, query.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(Row::Sqlite).collect())
+    }
+
+    /// Without a time-out: a change that nobody waits for any longer would be made all the same.
+    pub(super) async fn change(&self, asks: &[Ask]) -> Result<(), DatabaseFault> {
+        let failed = |error: sqlx::Error| self.fault("changing it", &error);
+        let mut transaction = self.pool.begin_with(BEGIN).await.map_err(failed)?;
+        for ask in asks {
+            let query = bind_sqlite(sqlx::query(ask.sqlite), &ask.args);
+            query.execute(&mut *transaction).await.map_err(|error| self.fault(ask.doing, &error))?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// SQLite has no time-out of statements: nobody waits for one any longer, and it ends with its next row.
+    async fn within<T>(
+        &self,
+        doing: &str,
+        asked: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, DatabaseFault> {
+        let Ok(answered) = tokio::time::timeout(self.statement_timeout, asked).await else {
+            let says = "it took longer than `dashboard.pool.statement_timeout`";
+            let remedy = "raise it, or run `tidegate dashboard indexes`";
+            return Err(DatabaseFault::new(FaultKind::Slow, &self.place, doing, says, remedy));
+        };
+        answered.map_err(|error| self.fault(doing, &error))
+    }
+
+    pub(super) fn fault(&self, doing: &str, error: &sqlx::Error) -> DatabaseFault {
+        DatabaseFault::of(&self.place, doing, error)
+    }
+}

@@ -1,0 +1,1 @@
+SELECT id FROM organizations LIMIT 1

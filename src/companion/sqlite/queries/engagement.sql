@@ -1,0 +1,6 @@
+SELECT span.key AS number, count(*) AS sessions, count(DISTINCT user_id) AS users, avg(duration_seconds) AS average
+FROM json_each(?2) AS span
+CROSS JOIN user_sessions
+WHERE organization_id = ?1
+  AND started_at >= json_extract(span.value, '$[0]') AND started_at < json_extract(span.value, '$[1]')
+GROUP BY span.key

@@ -1,0 +1,1 @@
+SELECT tbl_name || '.' || name AS key FROM sqlite_master WHERE type = 'index'

@@ -1,0 +1,1 @@
+SELECT DISTINCT timezone FROM organizations ORDER BY timezone

@@ -1,0 +1,159 @@
+//! Figures over time. Spans in which nothing happened are there too.
+
+use crate::companion::database::Database;
+use crate::companion::fault::DatabaseFault;
+use crate::companion::period::{Period, spans};
+use crate::companion::row::{Arg, Ask, Row, dialects};
+use std::collections::BTreeMap;
+
+/// Users of a span.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserGrowth {
+    /// The span's first day.
+    pub date: String,
+    /// Made in it.
+    pub new: i64,
+    /// Made up to its end.
+    pub total: i64,
+}
+
+/// Content of a span.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentCreated {
+    /// The span's first day.
+    pub date: String,
+    /// Made in it.
+    pub total: i64,
+    /// The same by the status that it has now.
+    pub by_status: BTreeMap<String, i64>,
+}
+
+/// Sessions of a span.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Engagement {
+    /// The span's first day.
+    pub date: String,
+    /// Begun in it.
+    pub sessions: i64,
+    /// Users who began one.
+    pub active_users: i64,
+    /// How long those took that have ended.
+    pub avg_session_seconds: Option<f64>,
+}
+
+impl Database {
+    /// Users by span: those that are not deleted.
+    ///
+    /// # Errors
+    /// [`DatabaseFault`].
+    pub async fn user_growth(
+        &self,
+        tenant: &str,
+        periods: &[Period],
+    ) -> Result<Vec<UserGrowth>, DatabaseFault> {
+        self.check_tenant(tenant)?;
+        let Some(first) = periods.first() else { return Ok(Vec::new()) };
+        let before = self.rows(&users_before(tenant, first.begins_us)).await?;
+        let mut total = before.first().map_or(Ok(0), |row| row.integer("total"))?;
+        let rows = self.rows(&user_growth(tenant, periods)).await?;
+        let made = numbered(&rows)?;
+        let growth = periods.iter().enumerate().map(|(number, period)| {
+            let new = made.get(&number).map_or(Ok(0), |row| row.integer("new"))?;
+            total += new;
+            Ok(UserGrowth { date: period.date.clone(), new, total })
+        });
+        growth.collect()
+    }
+
+    /// Content by span: what is not deleted.
+    ///
+    /// # Errors
+    /// [`DatabaseFault`].
+    pub async fn content_created(
+        &self,
+        tenant: &str,
+        periods: &[Period],
+    ) -> Result<Vec<ContentCreated>, DatabaseFault> {
+        self.check_tenant(tenant)?;
+        let empty = |period: &Period| ContentCreated {
+            date: period.date.clone(),
+            total: 0,
+            by_status: BTreeMap::new(),
+        };
+        let mut created: Vec<ContentCreated> = periods.iter().map(empty).collect();
+        for row in self.rows(&content_created(tenant, periods)).await? {
+            if let Some(span) = created.get_mut(number(&row)?) {
+                let total = row.integer("total")?;
+                span.total += total;
+                span.by_status.insert(row.text("status")?, total);
+            }
+        }
+        Ok(created)
+    }
+
+    /// Sessions by span.
+    ///
+    /// # Errors
+    /// [`DatabaseFault`].
+    pub async fn engagement(
+        &self,
+        tenant: &str,
+        periods: &[Period],
+    ) -> Result<Vec<Engagement>, DatabaseFault> {
+        self.check_tenant(tenant)?;
+        let rows = self.rows(&engagement(tenant, periods)).await?;
+        let by_number = numbered(&rows)?;
+        let of = |(number, period): (usize, &Period)| {
+            let row = by_number.get(&number);
+            Ok(Engagement {
+                date: period.date.clone(),
+                sessions: row.map_or(Ok(0), |row| row.integer("sessions"))?,
+                active_users: row.map_or(Ok(0), |row| row.integer("users"))?,
+                avg_session_seconds: row.map_or(Ok(None), |row| row.maybe_real("average"))?,
+            })
+        };
+        periods.iter().enumerate().map(of).collect()
+    }
+}
+
+/// Every question behind the figures.
+#[cfg(test)]
+pub(super) fn asks(tenant: &str, periods: &[Period]) -> Vec<Ask> {
+    let begins_us = periods.first().map_or(0, |first| first.begins_us);
+    vec![
+        users_before(tenant, begins_us),
+        user_growth(tenant, periods),
+        content_created(tenant, periods),
+        engagement(tenant, periods),
+    ]
+}
+
+fn users_before(tenant: &str, begins_us: i64) -> Ask {
+    let args = vec![Arg::Text(tenant.to_owned()), Arg::Integer(begins_us)];
+    Ask::new("counting users", dialects!("users_before"), args)
+}
+
+fn user_growth(tenant: &str, periods: &[Period]) -> Ask {
+    Ask::new("counting new users", dialects!("user_growth"), args(tenant, periods))
+}
+
+fn content_created(tenant: &str, periods: &[Period]) -> Ask {
+    Ask::new("counting new content", dialects!("content_created"), args(tenant, periods))
+}
+
+fn engagement(tenant: &str, periods: &[Period]) -> Ask {
+    Ask::new("counting sessions", dialects!("engagement"), args(tenant, periods))
+}
+
+fn args(tenant: &str, periods: &[Period]) -> Vec<Arg> {
+    vec![Arg::Text(tenant.to_owned()), Arg::Text(spans(periods))]
+}
+
+/// The place of a row's span among those that were asked for.
+fn number(row: &Row) -> Result<usize, DatabaseFault> {
+    Ok(usize::try_from(row.integer("number")?).unwrap_or(usize::MAX))
+}
+
+fn numbered(rows: &[Row]) -> Result<BTreeMap<usize, &Row>, DatabaseFault> {
+    rows.iter().map(|row| Ok((number(row)?, row))).collect()
+}
