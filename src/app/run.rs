@@ -94,7 +94,7 @@ pub async fn run(origin: Origin, logging: &Logging, ready: impl FnOnce(&Listenin
     let stores = Stores::open(&snapshot.store, &clock, &metrics, &tasks)?;
     measure(&stores, &metrics);
     if !stores.connected(STORE_BUDGET).await {
-        tell_alone();
+        tracing::warn!("the store does not answer; until it does, this instance counts and caches alone");
     }
 
     let sockets = Sockets::open(&snapshot)?;
@@ -203,14 +203,6 @@ struct Running {
     tasks: Tasks,
 }
 
-fn tell_stopped() {
-    tracing::info!("stopped");
-}
-
-fn tell_alone() {
-    tracing::warn!("the store does not answer; until it does, this instance counts and caches alone");
-}
-
 impl Running {
     /// Serves until told to stop, then leaves.
     async fn serve(self, plane: DataPlane, mut signals: Signals) -> Result<(), RunFault> {
@@ -230,11 +222,7 @@ impl Running {
         // Nobody waits for it.
         self.warmer.stop();
         let budget = self.current.load().server.drain;
-        let tell_begin = || {
-            tracing::info!(connections = connections.live(), ?budget, "stopping: what is under way finishes");
-        };
-        let tell_cut = |left| tracing::warn!(connections = left, "time is up, connections are cut");
-        tell_begin();
+        tracing::info!(connections = connections.live(), ?budget, "stopping: what is under way finishes");
         // An error would say that the plane has ended just now, which is what is asked for.
         shutdown.send(true).ok();
         let closed = async {
@@ -245,7 +233,7 @@ impl Running {
             closed = tokio::time::timeout(budget, closed) => {
                 let left = closed.unwrap_or_else(|_elapsed| connections.live());
                 if left > 0 {
-                    tell_cut(left);
+                    tracing::warn!(connections = left, "time is up, connections are cut");
                 }
             }
             () = second_stop(&mut signals) => return Err(RunFault::CutShort),
@@ -254,7 +242,7 @@ impl Running {
         self.tasks.drain(TASKS_BUDGET).await;
         // Blocks this thread: there is nothing left that it could do meanwhile.
         self.stores.save();
-        tell_stopped();
+        tracing::info!("stopped");
         Ok(())
     }
 }

@@ -68,10 +68,6 @@ impl Listener {
     pub(super) async fn run(self, house: Arc<House>, mut shutdown: watch::Receiver<bool>) {
         let mut is_short = false;
         let manner = Arc::new(Manner { local: self.local, index: self.index });
-        let tell_again = || tracing::info!(listener = %self.local, "connections are accepted again");
-        let tell_short = |error: &io::Error| {
-            tracing::error!(listener = %self.local, %error, "no connection can be accepted; retrying");
-        };
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -81,7 +77,7 @@ impl Listener {
             match accepted {
                 Ok((socket, peer)) => {
                     if std::mem::take(&mut is_short) {
-                        tell_again();
+                        tracing::info!(listener = %self.local, "connections are accepted again");
                     }
                     let arrival = Arrival { socket, peer, shutdown: shutdown.clone() };
                     let served = Arc::clone(&manner).serve(Arc::clone(&house), arrival);
@@ -94,7 +90,7 @@ impl Listener {
                         continue;
                     }
                     if !std::mem::replace(&mut is_short, true) {
-                        tell_short(&error);
+                        tracing::error!(listener = %self.local, %error, "no connection can be accepted; retrying");
                     }
                     tokio::time::sleep(PAUSE).await;
                 }

@@ -90,7 +90,6 @@ impl Pool {
             return;
         };
         let lookup = tokio::net::lookup_host((&*named.host, named.port));
-        let tell_late = || tracing::warn!(upstream = %self.settings.name, host = %named.host, "name not resolved in time");
         match tokio::time::timeout(self.settings.connect_timeout, lookup).await {
             Ok(Ok(found)) => {
                 let found: Vec<SocketAddr> = found.collect();
@@ -102,7 +101,9 @@ impl Pool {
             Ok(Err(error)) => {
                 tracing::warn!(upstream = %self.settings.name, host = %named.host, %error, "name not resolved");
             }
-            Err(_elapsed) => tell_late(),
+            Err(_elapsed) => {
+                tracing::warn!(upstream = %self.settings.name, host = %named.host, "name not resolved in time");
+            }
         }
     }
 

@@ -22,9 +22,8 @@ pub(super) async fn purge(gate: &Gate, ctx: &RequestCtx, headers: &HeaderMap) ->
     let address = ctx.caller.address;
     let may = ctx.snapshot.cache.purge_from.iter().any(|network| network.contains(&address));
     // With a credential that proves nothing it would be everybody's answers instead of its tenant's.
-    let tell_refusal = || tracing::info!(%address, path = ctx.path, "purge refused");
     if !may || ctx.caller.rejected_credential {
-        tell_refusal();
+        tracing::info!(%address, path = ctx.path, "purge refused");
         return Err(Refusal::Purge);
     }
     let mode = match headers.get(HOW).map(|value| value.as_bytes().eq_ignore_ascii_case(b"soft")) {

@@ -177,11 +177,9 @@ impl Warmer {
     /// whose turn it is. What would be stored could not be shared then, and the origin has enough to do.
     async fn begin(&self, warm: &Warm, job: &WarmJob, every: Duration) -> bool {
         let name = &*job.name;
-        let put_off = |failure: &dyn std::fmt::Display| tracing::debug!(name, %failure, "warm job put off");
-        let tell_other = || tracing::debug!(name, "another instance runs the warm job");
         // What is stored before the purges are known is good no more once they are.
         if let Err(failure) = self.stores.purges.trust().await {
-            put_off(&failure);
+            tracing::debug!(name, %failure, "warm job put off");
             return false;
         }
         let turn = next_run(every, job.jitter_percent, 0).mul_f64(0.95);
@@ -193,9 +191,9 @@ impl Warmer {
                     tracing::debug!(name, %why, "warm job not begun");
                 }
             }
-            Ok(false) => tell_other(),
+            Ok(false) => tracing::debug!(name, "another instance runs the warm job"),
             Err(failure) => {
-                put_off(&failure);
+                tracing::debug!(name, %failure, "warm job put off");
                 return false;
             }
         }
@@ -218,11 +216,10 @@ impl Warmer {
     async fn refresh(&self, refresh: &Refresh) {
         let snapshot = self.current.load_full();
         let target = &*refresh.target;
-        let tell = |why| tracing::debug!(target_path = target, why, "not refreshed after a write");
         let caller = match self.caller_for(&snapshot, refresh) {
             Ok(caller) => caller,
             Err(why) => {
-                tell(why);
+                tracing::debug!(target_path = target, why, "not refreshed after a write");
                 return;
             }
         };

@@ -1,7 +1,5 @@
 //! Values that are computed once, on memory alone and on memory in front of Redis.
 
-#![expect(clippy::cognitive_complexity, reason = "a scenario reads as one piece")]
-
 use crate::base::{Clock, ManualClock, Secret, StoreSettings, StoreUrl, SystemClock, Tasks};
 use crate::cache::{Mode, Namespace, Purge, Scope, What, Whose};
 use crate::store::testing::{Redis, eventually};

@@ -2,8 +2,6 @@
 //!
 //! Scenario numbers are those of the acceptance list in `docs/limits.md`.
 
-#![expect(clippy::cognitive_complexity, reason = "a scenario reads as one piece")]
-
 use crate::limit::{Charge, Decision, Mode};
 use crate::store::redis::limits::Operation;
 use crate::store::testing::{Redis, Store, charge_of};

@@ -235,9 +235,8 @@ impl Stores {
     pub fn save(&self) {
         let Some(path) = &self.snapshot else { return };
         let file = path.display();
-        let tell = |logs| tracing::info!(logs, %file, "counts saved");
         match self.limiter.local().save(path) {
-            Ok(logs) => tell(logs),
+            Ok(logs) => tracing::info!(logs, %file, "counts saved"),
             Err(error) => {
                 tracing::error!(%error, %file, "counts are not saved, the next start knows none of them");
             }

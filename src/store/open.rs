@@ -130,9 +130,8 @@ fn entries_in(
 /// Counts of the process before this one. Without them every quota is whole again, which is no reason not to start.
 fn read_back(limits: &MemoryLimits, path: &Path) {
     let file = path.display();
-    let tell = |logs| tracing::info!(logs, %file, "counts read back");
     match limits.load(path) {
-        Ok(logs) => tell(logs),
+        Ok(logs) => tracing::info!(logs, %file, "counts read back"),
         Err(fault) => {
             tracing::warn!(%fault, %file, "store.memory.snapshot is not used: all counts begin at 0");
         }

@@ -241,11 +241,11 @@ impl LiveOverrides {
         if ticket <= state.answered {
             return;
         }
-        let complain = |overrides| {
-            tracing::warn!(overrides, "overrides in Redis cannot be read and apply to nobody");
-        };
         if loaded.unreadable > 0 {
-            complain(loaded.unreadable);
+            tracing::warn!(
+                overrides = loaded.unreadable,
+                "overrides in Redis cannot be read and apply to nobody"
+            );
         }
         state.answered = ticket;
         state.version = loaded.version;

@@ -78,7 +78,6 @@ async fn all_free(server: &Redis, slot: &Slot) {
     eventually(|| server.cli(&["EXISTS", &set(slot)]) == "0").await;
 }
 
-#[expect(clippy::cognitive_complexity, reason = "a scenario reads as one piece")]
 async fn contract(slots: &Slots) {
     let (two, other) = (slot("two", 1, 2), slot("two", 2, 2));
     let first = take(slots, &[&two]).await.expect("a place");

@@ -289,13 +289,10 @@ mod tests {
 
     #[test]
     fn verbosity_opens_our_details_first_and_others_last() {
-        let ours = || tracing::debug!(target: "tidegate::store", "ours");
-        let theirs = || tracing::info!(target: "pingora_core", "theirs");
-        let warning = || tracing::warn!(target: "pingora_core", "their warning");
         let emit = || {
-            ours();
-            theirs();
-            warning();
+            tracing::debug!(target: "tidegate::store", "ours");
+            tracing::info!(target: "pingora_core", "theirs");
+            tracing::warn!(target: "pingora_core", "their warning");
         };
         let count = |verbosity| written(LogFormat::Text, verbosity, emit).lines().count();
         assert_eq!((count(0), count(1), count(2)), (1, 2, 3));

@@ -3,8 +3,6 @@
 //!
 //! Numbers in comments are the acceptance scenarios of `docs/limits.md`.
 
-#![expect(clippy::cognitive_complexity, reason = "a scenario reads as one piece")]
-
 use crate::support::stores::on_both_stores;
 use crate::support::tokens::HS256;
 use crate::support::{Answer, Fetch, Gate, Origin, Reply, Setup, Store, Wire, token};

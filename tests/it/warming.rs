@@ -75,7 +75,6 @@ async fn warm(gate: &Gate, order: Value) -> Value {
     job
 }
 
-#[expect(clippy::cognitive_complexity, reason = "a scenario is read from top to bottom")]
 async fn each_identity_fills_its_own_tenants_entries(store: Store) {
     let (origin, gate) = gate(&store, "fields: {Accept-Language: en}").await;
     let job = warm(&gate, json!({"identities": "all", "paths": ["/dash/a?x=1", "/dash//b"]})).await;
@@ -106,7 +105,6 @@ async fn each_identity_fills_its_own_tenants_entries(store: Store) {
 }
 
 /// t9.
-#[expect(clippy::cognitive_complexity, reason = "a scenario is read from top to bottom")]
 async fn an_identity_of_one_tenant_never_fills_another(store: Store) {
     let (origin, gate) = gate(&store, "fields: {X-Organization-Id: victim, X-Forwarded-For: 10.0.0.1}").await;
     let job = warm(&gate, json!({"identities": ["acme"], "paths": ["/dash/a", "/mine/a"]})).await;
@@ -137,7 +135,6 @@ async fn fresh_entries_are_left_alone_and_stale_ones_are_not(store: Store) {
     assert_eq!(warm(&gate, order).await["stored"], 1);
 }
 
-#[expect(clippy::cognitive_complexity, reason = "a scenario is read from top to bottom")]
 async fn a_write_refreshes_for_its_own_tenant(store: Store) {
     let (origin, gate) = gate(&store, "").await;
     for tenant in ["acme", "globex", "initech"] {

@@ -252,7 +252,6 @@ impl Link {
 impl Inner {
     fn announce(&self, change: Change) {
         let (store, node) = (self.name.as_str(), self.node.as_deref());
-        let tell_back = || tracing::info!(store, node, "store back");
         match change {
             Change::None => {}
             Change::Opened => {
@@ -260,7 +259,7 @@ impl Inner {
                 let reason = trouble.reason.as_deref().unwrap_or("no answer in time");
                 tracing::warn!(store, node, reason, "store away: it is not asked until it answers again");
             }
-            Change::Closed => tell_back(),
+            Change::Closed => tracing::info!(store, node, "store back"),
         }
     }
 

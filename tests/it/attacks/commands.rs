@@ -83,7 +83,6 @@ async fn start(store: &Store) -> Arena {
 }
 
 /// Requests of every kind, twice, so that each is a miss and whatever it is afterwards.
-#[expect(clippy::cognitive_complexity, reason = "a scenario is read from top to bottom")]
 async fn every_kind(arena: &Arena) {
     let bearer = bearer("ada", "acme");
     let ask = async |method: &str, target: &str, lines: &str| {

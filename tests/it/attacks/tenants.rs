@@ -258,7 +258,6 @@ async fn hit(arena: &Arena, path: &str, tenant: &str) {
 }
 
 /// t6.
-#[expect(clippy::cognitive_complexity, reason = "a scenario is read from top to bottom")]
 async fn a_purge_of_one_tenant_leaves_the_others_their_entries(store: Store) {
     let arena = arena(&store, HS256).await;
     if matches!(store, Store::Redis(_)) {
