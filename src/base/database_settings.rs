@@ -1,6 +1,7 @@
 //! What the configuration says about the companion's database.
 
 use crate::base::Secret;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,8 +22,12 @@ pub enum DatabaseUrl {
 pub struct DatabaseSettings {
     /// Where it is.
     pub url: DatabaseUrl,
+    /// Where figures are read; `None`: there too.
+    pub replica: Option<DatabaseUrl>,
     /// Nothing is ever written to it.
     pub read_only: bool,
+    /// What the application calls its tables and columns.
+    pub mapping: Mapping,
     /// Connections at once.
     pub connections: u32,
     /// Longest wait for a free or a new connection.
@@ -31,11 +36,110 @@ pub struct DatabaseSettings {
     pub statement_timeout: Duration,
 }
 
+/// What figures are made of: tables, and their columns with the type that PostgreSQL takes where one is left out.
+pub const FIGURE_TABLES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "users",
+        &[
+            ("id", "text"),
+            ("organization_id", "text"),
+            ("first_name", "text"),
+            ("last_name", "text"),
+            ("role", "text"),
+            ("last_login_at", "timestamptz"),
+            ("created_at", "timestamptz"),
+            ("deleted_at", "timestamptz"),
+        ],
+    ),
+    (
+        "educational_content",
+        &[
+            ("organization_id", "text"),
+            ("content_type", "text"),
+            ("status", "text"),
+            ("created_at", "timestamptz"),
+            ("deleted_at", "timestamptz"),
+        ],
+    ),
+    (
+        "user_sessions",
+        &[
+            ("organization_id", "text"),
+            ("user_id", "text"),
+            ("started_at", "timestamptz"),
+            ("last_seen_at", "timestamptz"),
+            ("ended_at", "timestamptz"),
+            ("duration_seconds", "integer"),
+        ],
+    ),
+    (
+        "lesson_progress",
+        &[("organization_id", "text"), ("completed_at", "timestamptz"), ("score", "double precision")],
+    ),
+    (
+        "activity_log",
+        &[
+            ("id", "bigint"),
+            ("organization_id", "text"),
+            ("user_id", "text"),
+            ("activity_type", "text"),
+            ("entity_type", "text"),
+            ("entity_id", "text"),
+            ("summary", "text"),
+            ("created_at", "timestamptz"),
+        ],
+    ),
+];
+
+/// How an application's ids of tenants and users look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IdType {
+    /// UUIDs, as in our own tables.
+    #[default]
+    Uuid,
+    /// Whole numbers.
+    Bigint,
+    /// Any text.
+    Text,
+}
+
+impl IdType {
+    /// Its name, which is that of PostgreSQL's type.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Uuid => "uuid",
+            Self::Bigint => "bigint",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// What an application calls what we ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mapping {
+    /// Of what kind ids are.
+    pub id: IdType,
+    /// By our name for a table. Those that are not here are called as we do.
+    pub tables: BTreeMap<String, TableMapping>,
+}
+
+/// A table of the application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableMapping {
+    /// Its name, with its schema in front if need be: `school.accounts`.
+    pub name: String,
+    /// Its columns by our name for them; `None`: it has no such column. Those that are not here are called as we do.
+    pub columns: BTreeMap<String, Option<String>>,
+}
+
 impl Default for DatabaseSettings {
     fn default() -> Self {
         Self {
             url: DatabaseUrl::Sqlite(PathBuf::from(DATABASE_FILE)),
+            replica: None,
             read_only: false,
+            mapping: Mapping::default(),
             connections: 10,
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(5),

@@ -17,7 +17,7 @@ pub mod units;
 
 pub use bounded::BoundedMap;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use database_settings::{DatabaseSettings, DatabaseUrl};
+pub use database_settings::{DatabaseSettings, DatabaseUrl, FIGURE_TABLES, IdType, Mapping, TableMapping};
 pub use digest::{Digest, Digester};
 pub use problem::Problem;
 pub use secret::Secret;

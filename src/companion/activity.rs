@@ -76,7 +76,7 @@ impl Database {
         if asked.user.as_deref().is_some_and(|user| !self.is_id(user)) {
             return Ok(ActivityPage { items: Vec::new(), next: None });
         }
-        let rows = self.rows(&ask(tenant, asked)).await?;
+        let rows = self.figures(&ask(tenant, asked)).await?;
         let mut items = rows.iter().map(activity).collect::<Result<Vec<Activity>, DatabaseFault>>()?;
         let limit = usize::from(limit(asked));
         let has_more = items.len() > limit;

@@ -1,6 +1,6 @@
 //! A database of either engine, and what both can do.
 
-use crate::base::{DatabaseSettings, DatabaseUrl};
+use crate::base::{DatabaseSettings, DatabaseUrl, IdType};
 use crate::companion::fault::{DatabaseFault, FaultKind};
 use crate::companion::migrations::{Migrated, Outcome, Plan};
 use crate::companion::postgres::Postgres;
@@ -90,7 +90,11 @@ impl Database {
             _ => byte.is_ascii_hexdigit(),
         };
         match self {
-            Self::Postgres(_) => text.len() == 36 && text.bytes().enumerate().all(is_part),
+            Self::Postgres(database) => match database.id_type() {
+                IdType::Uuid => text.len() == 36 && text.bytes().enumerate().all(is_part),
+                IdType::Bigint => text.parse::<i64>().is_ok(),
+                IdType::Text => true,
+            },
             Self::Sqlite(_) => true,
         }
     }
@@ -100,8 +104,8 @@ impl Database {
         if self.is_id(tenant) {
             return Ok(());
         }
-        let says = "the tenant is no UUID";
-        let remedy = "tenants of tokens must be the ids of `organizations`";
+        let says = "the tenant cannot be an id of this database";
+        let remedy = "tenants of tokens must be the ids of its organisations; `dashboard.mapping.id` says how they look";
         Err(DatabaseFault::new(FaultKind::Refused, self.place(), "asking for a tenant", says, remedy))
     }
 
@@ -110,6 +114,14 @@ impl Database {
         match self {
             Self::Postgres(database) => database.rows(ask).await,
             Self::Sqlite(database) => database.rows(ask).await,
+        }
+    }
+
+    /// All rows of an answer from the application's tables: by its names for them, from the replica where there is one.
+    pub(super) async fn figures(&self, ask: &Ask) -> Result<Vec<Row>, DatabaseFault> {
+        match self {
+            Self::Postgres(database) => database.figures(ask).await,
+            Self::Sqlite(database) => database.figures(ask).await,
         }
     }
 
@@ -124,7 +136,7 @@ impl Database {
     /// Ends all connections. Without it they end when the last owner is gone, a little later.
     pub async fn close(&self) {
         match self {
-            Self::Postgres(database) => database.pool.close().await,
+            Self::Postgres(database) => database.close().await,
             Self::Sqlite(database) => database.pool.close().await,
         }
     }

@@ -99,7 +99,7 @@ impl Database {
     pub async fn metrics(&self, tenant: &str, asked: &MetricsAsked) -> Result<Metrics, DatabaseFault> {
         self.check_tenant(tenant)?;
         let mut metrics = Metrics::default();
-        for row in self.rows(&users(tenant, asked)).await? {
+        for row in self.figures(&users(tenant, asked)).await? {
             let users = &mut metrics.users;
             let total = row.integer("total")?;
             users.total += total;
@@ -109,12 +109,12 @@ impl Database {
             users.new_before += row.integer("new_before")?;
             users.by_role.insert(row.text("role")?, total);
         }
-        for row in self.rows(&content_by_status(tenant)).await? {
+        for row in self.figures(&content_by_status(tenant)).await? {
             let total = row.integer("total")?;
             metrics.content.total += total;
             metrics.content.by_status.insert(row.text("status")?, total);
         }
-        for row in self.rows(&content_by_type(tenant)).await? {
+        for row in self.figures(&content_by_type(tenant)).await? {
             metrics.content.by_type.insert(row.text("content_type")?, row.integer("total")?);
         }
         self.engagement_figures(tenant, asked, &mut metrics.engagement).await?;
@@ -127,16 +127,16 @@ impl Database {
         asked: &MetricsAsked,
         figures: &mut EngagementFigures,
     ) -> Result<(), DatabaseFault> {
-        for row in self.rows(&sessions(tenant, asked)).await? {
+        for row in self.figures(&sessions(tenant, asked)).await? {
             figures.sessions_today = row.integer("today")?;
             figures.sessions_week = row.integer("week")?;
             figures.avg_session_seconds = row.maybe_real("average")?;
             figures.active_users_week = row.integer("users")?;
         }
-        for row in self.rows(&online(tenant, asked)).await? {
+        for row in self.figures(&online(tenant, asked)).await? {
             figures.online_now = row.integer("online")?;
         }
-        for row in self.rows(&completions(tenant, asked)).await? {
+        for row in self.figures(&completions(tenant, asked)).await? {
             figures.lessons_completed_30d = row.integer("completed")?;
             figures.avg_score_30d = row.maybe_real("average")?;
         }

@@ -8,6 +8,9 @@ mod contract_tests;
 pub mod database;
 pub mod fault;
 pub mod indexes;
+mod mapping;
+#[cfg(test)]
+mod mapping_tests;
 pub mod metrics;
 pub mod migrations;
 pub mod period;

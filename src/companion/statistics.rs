@@ -53,9 +53,9 @@ impl Database {
     ) -> Result<Vec<UserGrowth>, DatabaseFault> {
         self.check_tenant(tenant)?;
         let Some(first) = periods.first() else { return Ok(Vec::new()) };
-        let before = self.rows(&users_before(tenant, first.begins_us)).await?;
+        let before = self.figures(&users_before(tenant, first.begins_us)).await?;
         let mut total = before.first().map_or(Ok(0), |row| row.integer("total"))?;
-        let rows = self.rows(&user_growth(tenant, periods)).await?;
+        let rows = self.figures(&user_growth(tenant, periods)).await?;
         let made = numbered(&rows)?;
         let growth = periods.iter().enumerate().map(|(number, period)| {
             let new = made.get(&number).map_or(Ok(0), |row| row.integer("new"))?;
@@ -81,7 +81,7 @@ impl Database {
             by_status: BTreeMap::new(),
         };
         let mut created: Vec<ContentCreated> = periods.iter().map(empty).collect();
-        for row in self.rows(&content_created(tenant, periods)).await? {
+        for row in self.figures(&content_created(tenant, periods)).await? {
             if let Some(span) = created.get_mut(number(&row)?) {
                 let total = row.integer("total")?;
                 span.total += total;
@@ -101,7 +101,7 @@ impl Database {
         periods: &[Period],
     ) -> Result<Vec<Engagement>, DatabaseFault> {
         self.check_tenant(tenant)?;
-        let rows = self.rows(&engagement(tenant, periods)).await?;
+        let rows = self.figures(&engagement(tenant, periods)).await?;
         let by_number = numbered(&rows)?;
         let of = |(number, period): (usize, &Period)| {
             let row = by_number.get(&number);

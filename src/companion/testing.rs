@@ -20,7 +20,7 @@ pub(super) const SEED: SeedAsked =
 /// A migrated database, and what it stands on.
 pub(super) struct Place {
     pub(super) database: Database,
-    _folder: TempDir,
+    pub(super) folder: TempDir,
 }
 
 /// The settings for a URL.
@@ -42,5 +42,5 @@ pub(super) async fn filled(url: &str, seed: &SeedAsked) -> Database {
 pub(super) async fn sqlite(seed: &SeedAsked) -> Place {
     let folder = TempDir::new().expect("a folder");
     let url = format!("sqlite:{}", folder.path().join("a.db").display());
-    Place { database: filled(&url, seed).await, _folder: folder }
+    Place { database: filled(&url, seed).await, folder }
 }

@@ -1,13 +1,19 @@
 //! The section `dashboard`: where the companion's database is. What serves it is not in force yet, and warned of.
 
-use crate::base::{DatabaseSettings, DatabaseUrl};
+use crate::base::{DatabaseSettings, DatabaseUrl, FIGURE_TABLES, IdType, Mapping, TableMapping};
+use crate::config::fault::hint;
 use crate::config::reader::{Reader, Section, Taken};
 use crate::config::server::not_in_force;
-use crate::config::tree::Node;
+use crate::config::tree::{Kind, Node};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Keys of the service, which this version does not have.
-const OF_THE_SERVICE: &[&str] = &["listen", "replica_url", "mapping", "gateways", "export_dir", "jwt"];
+const OF_THE_SERVICE: &[&str] = &["listen", "gateways", "export_dir", "jwt"];
+
+/// Why these two are read, checked and warned of.
+const NO_FIGURES: &str =
+    "it is for figures, and the companion's service, which reads them, is not part of it";
 
 /// Connections at most; a PostgreSQL server takes 100 where nobody has changed it.
 const CONNECTIONS_MAX: u64 = 1_000;
@@ -32,6 +38,14 @@ pub(super) fn dashboard(reader: &mut Reader<'_>, node: &Node) -> DatabaseSetting
         settings.read_only = read_only;
     }
     pool(reader, section.take("pool"), &mut settings);
+    if let Some(taken) = section.take("replica_url") {
+        settings.replica = replica(reader, &taken, &settings.url);
+        not_in_force(reader, &taken, NO_FIGURES);
+    }
+    if let Some(taken) = section.take("mapping") {
+        settings.mapping = mapping(reader, &taken);
+        not_in_force(reader, &taken, NO_FIGURES);
+    }
     for name in OF_THE_SERVICE {
         if let Some(taken) = section.take(name) {
             not_in_force(reader, &taken, "the companion's service is not part of it");
@@ -39,6 +53,71 @@ pub(super) fn dashboard(reader: &mut Reader<'_>, node: &Node) -> DatabaseSetting
     }
     reader.finish(&section);
     settings
+}
+
+/// A server that follows the one of `database`.
+fn replica(reader: &mut Reader<'_>, taken: &Taken, primary: &DatabaseUrl) -> Option<DatabaseUrl> {
+    let text = reader.text(taken).filter(|text| !text.is_empty())?;
+    let url = DatabaseUrl::parse(&text).filter(|url| matches!(url, DatabaseUrl::Postgres(_)));
+    if url.is_none() || matches!(primary, DatabaseUrl::Sqlite(_)) {
+        let says = "a replica is a PostgreSQL server that follows the one of `database`";
+        let remedy = "write postgres://USER:PASSWORD@HOST:PORT/DATABASE in both, or leave it out";
+        reader.fault(taken.node.at, &taken.path, says, remedy);
+        return None;
+    }
+    url
+}
+
+/// What the application calls its tables.
+fn mapping(reader: &mut Reader<'_>, taken: &Taken) -> Mapping {
+    let mut section = reader.section(&taken.node, &taken.path);
+    let words = [IdType::Uuid, IdType::Bigint, IdType::Text].map(|kind| (kind.as_str(), kind));
+    let id = section.take("id").and_then(|taken| reader.choice(&taken, &words)).unwrap_or_default();
+    let mut tables = BTreeMap::new();
+    if let Some(taken) = section.take("tables") {
+        for (key, taken) in reader.section(&taken.node, &taken.path).take_all() {
+            let known: Vec<&str> = FIGURE_TABLES.iter().map(|(table, _)| *table).collect();
+            match FIGURE_TABLES.iter().find(|(table, _)| *table == key.name) {
+                Some((name, columns)) => {
+                    tables.insert(key.name, table(reader, &taken, name, columns));
+                }
+                None => {
+                    reader.fault(key.at, &taken.path, "figures need no such table", hint(&key.name, &known));
+                }
+            }
+        }
+    }
+    reader.finish(&section);
+    Mapping { id, tables }
+}
+
+/// A table: its name alone, or with its columns.
+fn table(reader: &mut Reader<'_>, taken: &Taken, name: &str, known: &[(&str, &str)]) -> TableMapping {
+    let mut own = TableMapping { name: name.to_owned(), columns: BTreeMap::new() };
+    if let Kind::Scalar(_) = taken.node.kind {
+        own.name = reader.name(taken).unwrap_or_default();
+        return own;
+    }
+    let mut section = reader.section(&taken.node, &taken.path);
+    if let Some(name) = section.take("name").and_then(|taken| reader.name(&taken)) {
+        own.name = name;
+    }
+    if let Some(columns) = section.take("columns") {
+        for (key, taken) in reader.section(&columns.node, &columns.path).take_all() {
+            if !known.iter().any(|(column, _)| *column == key.name) {
+                let known: Vec<&str> = known.iter().map(|(column, _)| *column).collect();
+                reader.fault(key.at, &taken.path, "figures need no such column", hint(&key.name, &known));
+                continue;
+            }
+            let theirs =
+                if taken.node.kind == Kind::Null { Some(None) } else { reader.name(&taken).map(Some) };
+            if let Some(theirs) = theirs {
+                own.columns.insert(key.name, theirs);
+            }
+        }
+    }
+    reader.finish(&section);
+    own
 }
 
 fn pool(reader: &mut Reader<'_>, taken: Option<Taken>, settings: &mut DatabaseSettings) {
@@ -102,6 +181,24 @@ mod tests {
         let (_, warnings) = read("{listen: 127.0.0.1:8090, export_dir: /tmp}");
         assert_eq!(warnings.len(), 2, "{warnings:?}");
         assert!(warnings.iter().all(|warning| warning.contains("not in force")), "{warnings:?}");
+    }
+
+    #[test]
+    fn an_applications_names_are_read_and_those_that_nobody_needs_refused() {
+        let (settings, warnings) = read(
+            "{database: 'postgres://a/b', replica_url: 'postgres://u:hunter2@c/b', mapping: {id: bigint, tables: \
+             {users: {name: app.accounts, columns: {organization_id: school_id, deleted_at: null}}, activity_log: events}}}",
+        );
+        assert_eq!(settings.replica.map(|url| url.to_string()).as_deref(), Some("postgres://c/b"));
+        assert_eq!((settings.mapping.id, settings.mapping.tables.len()), (IdType::Bigint, 2));
+        let users = &settings.mapping.tables["users"];
+        assert_eq!(users.name, "app.accounts");
+        assert_eq!(
+            (&users.columns["organization_id"], &users.columns["deleted_at"]),
+            (&Some("school_id".to_owned()), &None)
+        );
+        assert_eq!(settings.mapping.tables["activity_log"].name, "events");
+        assert!(warnings.len() == 2 && !warnings.join("").contains("hunter2"), "{warnings:?}");
     }
 
     #[test]

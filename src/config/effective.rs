@@ -1,7 +1,7 @@
 //! The configuration as it works: every default filled in, every secret left out.
 
 use crate::base::units::{format_duration, format_size};
-use crate::base::{DatabaseSettings, StoreUrl};
+use crate::base::{DatabaseSettings, StoreUrl, TableMapping};
 use crate::cache::{Compression, Namespace, Warm, WarmIdentity, WarmJob};
 use crate::config::effective_tls::{certificate_facts_value, listener_value, upstream_tls_value};
 use crate::config::snapshot::{Connections, Http2Bounds, MemoryMark, Route, Snapshot, WebhookSettings};
@@ -66,10 +66,16 @@ pub fn effective(snapshot: &Snapshot) -> Value {
 }
 
 fn database_value(database: &DatabaseSettings) -> Value {
-    let DatabaseSettings { url, read_only, connections, acquire_timeout, statement_timeout } = database;
+    let DatabaseSettings { url, replica, read_only, mapping, .. } = database;
+    let DatabaseSettings { connections, acquire_timeout, statement_timeout, .. } = database;
+    let table = |(name, own): (&String, &TableMapping)| {
+        (name.clone(), json!({"name": own.name, "columns": own.columns}))
+    };
     json!({
         "database": url.to_string(),
+        "replica_url": replica.as_ref().map(ToString::to_string),
         "read_only": read_only,
+        "mapping": {"id": mapping.id.as_str(), "tables": mapping.tables.iter().map(table).collect::<Map<String, Value>>()},
         "pool": {
             "connections": connections,
             "acquire_timeout": format_duration(*acquire_timeout),

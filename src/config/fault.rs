@@ -47,6 +47,14 @@ impl Fault {
         format!("{head}\n  {source}\n  {caret}^")
     }
 
+    /// The same for a warning, which goes to the log too: a line with a URL that may hold a password is not shown.
+    #[must_use]
+    pub fn render_warning(&self, file: &str, text: &str) -> String {
+        let source = text.lines().nth(self.at.line.saturating_sub(1)).unwrap_or("");
+        let is_secret = source.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+        if is_secret { self.head(file) } else { self.render(file, text) }
+    }
+
     /// The first line: place, key, what is wrong, remedy.
     fn head(&self, file: &str) -> String {
         let Position { line, column } = self.at;
@@ -144,6 +152,13 @@ mod tests {
             fault.render("f.yaml", "a:\n  lmit: 1\n"),
             "f.yaml:2:3: a.lmit: no such key, did you mean `limit`?\n    lmit: 1\n    ^"
         );
+    }
+
+    #[test]
+    fn a_warning_shows_no_line_with_a_password() {
+        let fault = Fault::new(Position::START, "a", "no such key", "remove it");
+        let shown = fault.render_warning("f.yaml", "a: postgres://ada:hunter2@db.example/app");
+        assert_eq!(shown, "f.yaml:1:1: a: no such key, remove it");
     }
 
     #[test]

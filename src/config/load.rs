@@ -57,7 +57,7 @@ pub fn load(source: &Source, env: &Env, generation: u64) -> Result<Loaded, Fault
         faults.sort_by_key(|fault| fault.at);
         return Err(refuse(faults, reader.files));
     }
-    let warnings = reader.warnings.iter().map(|warning| warning.render(&name, &text)).collect();
+    let warnings = reader.warnings.iter().map(|warning| warning.render_warning(&name, &text)).collect();
     Ok(Loaded { snapshot, warnings, text, files: reader.files })
 }
 

@@ -141,6 +141,7 @@ fn what_the_reader_takes_in_other_spellings_is_valid() {
         "upstreams: {b: a:1}\ncache: {warm: {host: a.example, scheme: https, fields: {Accept: x}, identities: {name: a, value: 1}, jobs: {name: j, paths: /a, identities: all}}}\nroutes: [{path: /, cache: {ttl: 5m}, refresh: /a?b=c}]",
         "upstreams: {b: a:1}\ncache: {warm: {host: \"a.example:8080\", identities: null, slow: {above: 5s, errors: 0%}, jobs: [{name: j, identities: [], paths: [/a], every: 1d, jitter: 100%, concurrency: \"3\"}]}}\nroutes: [{path: /, cache: {ttl: 5m, scope: public}}]",
         "upstreams: {b: a:1}\nserver: {compression: {types: \"*+json\", min_bytes: 0}}\nroutes: [{path: /, body_bytes: 0, compression: false}]",
+        "upstreams: {b: a:1}\nroutes: [{path: /}]\ndashboard: {database: \"postgresql://a/b\", replica_url: \"postgres://c/b\", mapping: {id: text, tables: {users: accounts, user_sessions: {name: s.t, columns: {ended_at: null}}}}}",
         "upstreams: {b: a:1}\nserver: {compression: {gzip: 1, types: [text/*, image/svg+xml, \"${T:-a/b}\"]}}\nroutes: [{path: /, request_headers: {set: {X-A: 1, X-B: true}, remove: Cookie}, response_headers: null}]",
     ] {
         let source = Source::Text { name: "t".to_owned(), text: text.to_owned() };
@@ -227,6 +228,7 @@ fn the_reference_describes_every_key() {
         ("/$defs/route", "routes"),
         ("/$defs/edits", "routes"),
         ("/$defs/dashboard", "dashboard"),
+        ("/$defs/mapped_table", "dashboard"),
     ];
     let mut found = Vec::new();
     sections(&schema, "", &mut found);

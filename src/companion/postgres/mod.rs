@@ -2,9 +2,10 @@
 
 mod migrate;
 
-use crate::base::{DatabaseSettings, DatabaseUrl, Secret};
+use crate::base::{DatabaseSettings, DatabaseUrl, IdType, Mapping, Secret};
 use crate::companion::database::Access;
 use crate::companion::fault::{DatabaseFault, FaultKind};
+use crate::companion::mapping::{Dialect, mapped};
 use crate::companion::migrations::{Migration, script};
 use crate::companion::row::{Ask, Row, bind_postgres};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -26,6 +27,9 @@ pub fn steps() -> Vec<Migration> {
 pub struct Postgres {
     pub(super) pool: PgPool,
     pub(super) place: String,
+    /// Where figures are read, if not there.
+    replica: Option<(PgPool, String)>,
+    mapping: Mapping,
 }
 
 impl Postgres {
@@ -34,24 +38,42 @@ impl Postgres {
         url: &Secret,
         access: Access,
     ) -> Result<Self, DatabaseFault> {
-        let place = DatabaseUrl::Postgres(url.clone()).to_string();
-        let options = options(settings, url, access).ok_or_else(|| {
-            // What sqlx says about a URL may repeat it.
-            let says = "the URL cannot be read";
-            DatabaseFault::new(FaultKind::Refused, &place, "connecting", says, DatabaseUrl::FORMS)
-        })?;
-        connect_once(&options, settings.acquire_timeout, &place).await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.connections)
-            .acquire_timeout(settings.acquire_timeout)
-            .connect_lazy_with(options);
-        Ok(Self { pool, place })
+        let (pool, place) = pooled(settings, url, access).await?;
+        let replica = match &settings.replica {
+            Some(DatabaseUrl::Postgres(replica)) => Some(pooled(settings, replica, Access::Read).await?),
+            Some(DatabaseUrl::Sqlite(_)) | None => None,
+        };
+        Ok(Self { pool, place, replica, mapping: settings.mapping.clone() })
     }
 
     pub(super) async fn rows(&self, ask: &Ask) -> Result<Vec<Row>, DatabaseFault> {
         let query = bind_postgres(sqlx::query(ask.postgres), &ask.args);
         let rows = query.fetch_all(&self.pool).await.map_err(|error| self.fault(ask.doing, &error))?;
         Ok(rows.into_iter().map(Row::Postgres).collect())
+    }
+
+    /// Rows of the application's tables, which may have other names.
+    pub(super) async fn figures(&self, ask: &Ask) -> Result<Vec<Row>, DatabaseFault> {
+        let sql = mapped(ask.postgres, &self.mapping, Dialect::Postgres);
+        let query = bind_postgres(sqlx::query(&sql), &ask.args);
+        let (pool, place) =
+            self.replica.as_ref().map_or((&self.pool, &self.place), |(pool, place)| (pool, place));
+        let rows =
+            query.fetch_all(pool).await.map_err(|error| DatabaseFault::of(place, ask.doing, &error))?;
+        Ok(rows.into_iter().map(Row::Postgres).collect())
+    }
+
+    /// Ends all connections.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+        if let Some((pool, _)) = &self.replica {
+            pool.close().await;
+        }
+    }
+
+    /// Of what kind ids of tenants and users are.
+    pub(super) fn id_type(&self) -> IdType {
+        self.mapping.id
     }
 
     pub(super) async fn change(&self, asks: &[Ask]) -> Result<(), DatabaseFault> {
@@ -67,6 +89,26 @@ impl Postgres {
     pub(super) fn fault(&self, doing: &str, error: &sqlx::Error) -> DatabaseFault {
         DatabaseFault::of(&self.place, doing, error)
     }
+}
+
+/// A pool, and what it is called in messages.
+async fn pooled(
+    settings: &DatabaseSettings,
+    url: &Secret,
+    access: Access,
+) -> Result<(PgPool, String), DatabaseFault> {
+    let place = DatabaseUrl::Postgres(url.clone()).to_string();
+    let options = options(settings, url, access).ok_or_else(|| {
+        // What sqlx says about a URL may repeat it.
+        let says = "the URL cannot be read";
+        DatabaseFault::new(FaultKind::Refused, &place, "connecting", says, DatabaseUrl::FORMS)
+    })?;
+    connect_once(&options, settings.acquire_timeout, &place).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(settings.connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .connect_lazy_with(options);
+    Ok((pool, place))
 }
 
 fn options(settings: &DatabaseSettings, url: &Secret, access: Access) -> Option<PgConnectOptions> {

@@ -2,15 +2,18 @@
 //! the same data, moved to the present.
 
 mod cells;
+mod happenings;
 mod load;
 mod random;
+mod tables;
 mod world;
 
 use crate::companion::database::Database;
 use crate::companion::fault::{DatabaseFault, FaultKind};
 use crate::companion::period::{DAYS_MAX, Zone};
 use crate::companion::seed::load::Loader;
-use crate::companion::seed::world::{Events, World};
+use crate::companion::seed::tables::Events;
+use crate::companion::seed::world::World;
 
 /// Rows that go to the database at once.
 const CHUNK: usize = 2_000;

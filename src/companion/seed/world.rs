@@ -1,179 +1,51 @@
-//! Who there is and what they do: rows of each table in their order, by chance but from the seed alone.
+//! Who there is: rows of each table in their order, by chance but from the seed alone.
 
 use crate::companion::seed::SeedAsked;
-use crate::companion::seed::cells::{Cell, Table, uuid};
+use crate::companion::seed::cells::Cell;
 use crate::companion::seed::random::Random;
+use crate::companion::seed::tables::{Events, Made};
 
-const SECOND_US: i64 = 1_000_000;
-const DAY_US: i64 = 86_400 * SECOND_US;
-/// Younger sessions may still be open.
-const OPEN_US: i64 = 2 * 3_600 * SECOND_US;
+pub(super) const SECOND_US: i64 = 1_000_000;
+pub(super) const DAY_US: i64 = 86_400 * SECOND_US;
 
 const ZONES: &[&str] = &["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Adelaide"];
 const PLANS: &[&str] = &["free", "pro", "enterprise"];
 const FIRST: &[&str] = &["Ana", "Bo", "Chen", "Dee", "Eli", "Fay", "Gus", "Hana", "Ivo", "Jun"];
 const LAST: &[&str] =
     &["Smith", "Garcia", "Kim", "Novak", "Rossi", "Silva", "Khan", "Olsen", "Moreau", "Weber"];
-const WORDS: &[&str] = &[
-    "algebra",
-    "geometry",
-    "history",
-    "biology",
-    "chemistry",
-    "physics",
-    "reading",
-    "writing",
-    "fractions",
-    "decimals",
-    "photosynthesis",
-    "gravity",
-    "energy",
-    "planets",
-    "volcano",
-    "ecosystem",
-    "grammar",
-    "poetry",
-    "coding",
-    "robotics",
-    "music",
-    "painting",
-    "economy",
-    "climate",
-    "ocean",
-    "democracy",
-    "empire",
-    "revolution",
-    "trade",
-    "equation",
-    "function",
-    "triangle",
-    "probability",
-    "statistics",
-    "matrix",
-    "vector",
-    "enzyme",
-    "genome",
-    "fossil",
-    "magnet",
-];
-
-/// What happens over time, and is made in the order of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Events {
-    Content,
-    Progress,
-    Sessions,
-    Activity,
-}
-
-impl Events {
-    pub(super) const ALL: [Self; 4] = [Self::Content, Self::Progress, Self::Sessions, Self::Activity];
-
-    /// As many as users of schools made in the measurements: by user and day, content by user.
-    pub(super) fn count(self, users: u64, days: u32) -> u64 {
-        let of_days = |per_thousand: u64| users * u64::from(days) * per_thousand / 1_000;
-        match self {
-            Self::Content => users * 4 / 3,
-            Self::Progress => of_days(15),
-            Self::Sessions => of_days(20),
-            Self::Activity => of_days(30),
-        }
-    }
-}
-
-/// Tables in the order in which they refer to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Made {
-    Organizations,
-    Users,
-    ApiKeys,
-    ExportJobs,
-    Classes,
-    Enrollments,
-    Events(Events),
-    Lessons,
-}
-
-impl Made {
-    const ORDER: [Self; 11] = [
-        Self::Organizations,
-        Self::Users,
-        Self::ApiKeys,
-        Self::ExportJobs,
-        Self::Classes,
-        Self::Enrollments,
-        Self::Events(Events::Content),
-        Self::Lessons,
-        Self::Events(Events::Progress),
-        Self::Events(Events::Sessions),
-        Self::Events(Events::Activity),
-    ];
-
-    #[rustfmt::skip]
-    pub(super) fn spec(self) -> &'static Table {
-        match self {
-            Self::Organizations => &Table { name: "organizations", columns: &[
-                "id", "name", "slug", "plan", "status", "timezone", "created_at", "updated_at"] },
-            Self::Users => &Table { name: "users", columns: &[
-                "id", "organization_id", "email", "username", "first_name", "last_name", "role", "status", "last_login_at",
-                "created_at", "updated_at", "deleted_at"] },
-            Self::ApiKeys => &Table { name: "api_keys", columns: &[
-                "id", "organization_id", "user_id", "name", "prefix", "key_hash", "status", "last_used_at", "expires_at",
-                "created_at", "deleted_at"] },
-            Self::ExportJobs => &Table { name: "export_jobs", columns: &[
-                "id", "organization_id", "requested_by", "format", "status", "progress", "created_at", "expires_at"] },
-            Self::Classes => &Table { name: "classes", columns: &[
-                "id", "organization_id", "teacher_id", "name", "status", "created_at", "updated_at", "deleted_at"] },
-            Self::Enrollments => &Table { name: "enrollments", columns: &[
-                "id", "organization_id", "class_id", "user_id", "status", "enrolled_at", "completed_at"] },
-            Self::Events(Events::Content) => &Table { name: "educational_content", columns: &[
-                "id", "organization_id", "author_id", "title", "description", "content_type", "status", "published_at",
-                "view_count", "created_at", "updated_at", "deleted_at"] },
-            Self::Lessons => &Table { name: "lessons", columns: &[
-                "id", "organization_id", "content_id", "class_id", "title", "description", "status", "position",
-                "duration_minutes", "created_at", "updated_at", "deleted_at"] },
-            Self::Events(Events::Progress) => &Table { name: "lesson_progress", columns: &[
-                "organization_id", "lesson_id", "user_id", "status", "score", "started_at", "completed_at", "updated_at"] },
-            Self::Events(Events::Sessions) => &Table { name: "user_sessions", columns: &[
-                "organization_id", "user_id", "started_at", "last_seen_at", "ended_at", "duration_seconds", "ip", "user_agent"] },
-            Self::Events(Events::Activity) => &Table { name: "activity_log", columns: &[
-                "organization_id", "user_id", "activity_type", "entity_type", "entity_id", "summary", "metadata", "created_at"] },
-        }
-    }
-}
 
 /// A tenant and what belongs to it.
-struct Tenant {
-    id: u128,
+pub(super) struct Tenant {
+    pub(super) id: u128,
     /// All up to it have so much of the whole.
-    share_end: u64,
-    users: Vec<User>,
-    teachers: Vec<u128>,
-    classes: Vec<u128>,
-    lessons: Vec<u128>,
+    pub(super) share_end: u64,
+    pub(super) users: Vec<User>,
+    pub(super) teachers: Vec<u128>,
+    pub(super) classes: Vec<u128>,
+    pub(super) lessons: Vec<u128>,
 }
 
 #[derive(Clone, Copy)]
-struct User {
-    id: u128,
-    created_us: i64,
-    is_student: bool,
+pub(super) struct User {
+    pub(super) id: u128,
+    pub(super) created_us: i64,
+    pub(super) is_student: bool,
 }
 
-struct Content {
-    id: u128,
-    tenant: usize,
-    title: String,
-    created_us: i64,
-    deleted_us: Option<i64>,
+pub(super) struct Content {
+    pub(super) id: u128,
+    pub(super) tenant: usize,
+    pub(super) title: String,
+    pub(super) created_us: i64,
+    pub(super) deleted_us: Option<i64>,
 }
 
 /// Everything that was made so far, as far as later rows refer to it.
 pub(super) struct World {
-    random: Random,
-    asked: SeedAsked,
-    tenants: Vec<Tenant>,
-    contents: Vec<Content>,
+    pub(super) random: Random,
+    pub(super) asked: SeedAsked,
+    pub(super) tenants: Vec<Tenant>,
+    pub(super) contents: Vec<Content>,
     /// The table that is being made, and how many rows it has.
     table: Option<Made>,
     made: u64,
@@ -253,7 +125,7 @@ impl World {
     }
 
     /// When a row of so many was made: evenly over the days, in order.
-    fn moment(&self, table: Made, index: u64) -> i64 {
+    pub(super) fn moment(&self, table: Made, index: u64) -> i64 {
         let span = i64::from(self.asked.days) * DAY_US;
         let length = i64::try_from(self.length(table)).unwrap_or(i64::MAX).max(1);
         let index = i64::try_from(index + 1).unwrap_or(i64::MAX);
@@ -261,14 +133,14 @@ impl World {
         self.asked.now_us - span + (step * index).min(span)
     }
 
-    fn tenant(&mut self) -> usize {
+    pub(super) fn tenant(&mut self) -> usize {
         let end = self.tenants.last().map_or(0, |last| last.share_end);
         let ticket = self.random.below(end);
         self.tenants.partition_point(|tenant| tenant.share_end <= ticket)
     }
 
     /// A tenant by its share, and one of its users.
-    fn somebody(&mut self) -> Option<(usize, u128, User)> {
+    pub(super) fn somebody(&mut self) -> Option<(usize, u128, User)> {
         let index = self.tenant();
         let tenant = self.tenants.get(index)?;
         Some((index, tenant.id, *self.random.pick(&tenant.users)?))
@@ -428,128 +300,6 @@ impl World {
             Cell::Word(if is_completed { "completed" } else { "active" }),
             Cell::Time(user.created_us),
             Cell::time(is_completed.then_some(self.asked.now_us)),
-        ])
-    }
-
-    fn content(&mut self, index: u64) -> Option<Vec<Cell>> {
-        let place = self.tenant();
-        let created_us = self.moment(Made::Events(Events::Content), index);
-        let tenant = self.tenants.get(place)?;
-        let author = *self.random.pick(&tenant.teachers)?;
-        let random = &mut self.random;
-        let id = random.uuid();
-        let title = format!("{} {} unit {}", random.word(WORDS), random.word(WORDS), index % 500);
-        let description: Vec<&str> = (0..8).map(|_| random.word(WORDS)).collect();
-        let status = random.word(&[
-            "published",
-            "published",
-            "published",
-            "published",
-            "published",
-            "published",
-            "draft",
-            "draft",
-            "review",
-            "archived",
-        ]);
-        let deleted_us = random.percent(8).then(|| self.asked.now_us - random.span(120 * DAY_US));
-        self.contents.push(Content { id, tenant: place, title: title.clone(), created_us, deleted_us });
-        Some(vec![
-            Cell::Id(id),
-            Cell::Id(tenant.id),
-            Cell::Id(author),
-            Cell::Text(title),
-            Cell::Text(description.join(" ")),
-            Cell::Word(random.word(&["article", "video", "quiz", "simulation"])),
-            Cell::Word(status),
-            Cell::time((status == "published").then_some(created_us)),
-            Cell::Integer(random.span(1_000)),
-            Cell::Time(created_us),
-            Cell::Time(created_us),
-            Cell::time(deleted_us),
-        ])
-    }
-
-    fn lesson(&mut self, index: u64) -> Option<Vec<Cell>> {
-        let content = self.contents.get(usize::try_from(index).ok()?)?;
-        let tenant = self.tenants.get_mut(content.tenant)?;
-        let random = &mut self.random;
-        let id = random.uuid();
-        tenant.lessons.push(id);
-        let class = random.pick(&tenant.classes).map_or(Cell::Null, |class| Cell::Id(*class));
-        Some(vec![
-            Cell::Id(id),
-            Cell::Id(tenant.id),
-            Cell::Id(content.id),
-            class,
-            Cell::Text(format!("{} lesson", content.title)),
-            Cell::Word(random.word(WORDS)),
-            Cell::Word(if random.percent(80) { "published" } else { "draft" }),
-            Cell::Integer(1),
-            Cell::Integer(10 + random.span(50)),
-            Cell::Time(content.created_us),
-            Cell::Time(content.created_us),
-            Cell::time(content.deleted_us),
-        ])
-    }
-
-    fn progress(&mut self, index: u64) -> Option<Vec<Cell>> {
-        let started_us = self.moment(Made::Events(Events::Progress), index);
-        let (place, tenant, user) = self.somebody()?;
-        let lesson = *self.random.pick(&self.tenants.get(place)?.lessons)?;
-        let is_completed = self.random.percent(60);
-        let completed_us = (started_us + self.random.span(3 * DAY_US)).min(self.asked.now_us);
-        let score = f64::from(u32::try_from(self.random.below(201)).unwrap_or(0)) / 2.0;
-        Some(vec![
-            Cell::Id(tenant),
-            Cell::Id(lesson),
-            Cell::Id(user.id),
-            Cell::Word(if is_completed { "completed" } else { "in_progress" }),
-            if is_completed { Cell::Real(score) } else { Cell::Null },
-            Cell::Time(started_us),
-            Cell::time(is_completed.then_some(completed_us)),
-            Cell::Time(started_us),
-        ])
-    }
-
-    fn session(&mut self, index: u64) -> Option<Vec<Cell>> {
-        let started_us = self.moment(Made::Events(Events::Sessions), index);
-        let (_, tenant, user) = self.somebody()?;
-        let seconds = 30 + self.random.span(3_600);
-        let seen_us = (started_us + seconds * SECOND_US).min(self.asked.now_us);
-        let has_ended = started_us < self.asked.now_us - OPEN_US;
-        Some(vec![
-            Cell::Id(tenant),
-            Cell::Id(user.id),
-            Cell::Time(started_us),
-            Cell::Time(seen_us),
-            Cell::time(has_ended.then_some(seen_us)),
-            if has_ended { Cell::Integer(seconds) } else { Cell::Null },
-            Cell::Text(format!("10.0.{}.{}", self.random.below(256), self.random.below(256))),
-            Cell::Word("Mozilla/5.0 (X11; Linux x86_64) test"),
-        ])
-    }
-
-    fn activity(&mut self, index: u64) -> Option<Vec<Cell>> {
-        let created_us = self.moment(Made::Events(Events::Activity), index);
-        let (_, tenant, user) = self.somebody()?;
-        let kind = match self.random.below(1_000) {
-            0..550 => "login",
-            550..750 => "lesson_completed",
-            750..900 => "content_viewed",
-            900..970 => "content_created",
-            970..995 => "user_created",
-            _ => "settings_changed",
-        };
-        Some(vec![
-            Cell::Id(tenant),
-            Cell::Id(user.id),
-            Cell::Word(kind),
-            Cell::Word("content"),
-            Cell::Text(uuid(self.random.uuid())),
-            Cell::Text(format!("Something happened to item {index}")),
-            Cell::Word("{}"),
-            Cell::Time(created_us),
         ])
     }
 }

@@ -2,9 +2,10 @@
 
 mod migrate;
 
-use crate::base::{DatabaseSettings, DatabaseUrl};
+use crate::base::{DatabaseSettings, DatabaseUrl, Mapping};
 use crate::companion::database::Access;
 use crate::companion::fault::{DatabaseFault, FaultKind};
+use crate::companion::mapping::{Dialect, mapped};
 use crate::companion::migrations::{Migration, script};
 use crate::companion::row::{Ask, Row, bind_sqlite};
 use sqlx::sqlite::{
@@ -33,6 +34,7 @@ pub struct Sqlite {
     pub(super) pool: SqlitePool,
     pub(super) place: String,
     statement_timeout: Duration,
+    mapping: Mapping,
 }
 
 impl Sqlite {
@@ -65,11 +67,20 @@ impl Sqlite {
             .max_connections(settings.connections)
             .acquire_timeout(settings.acquire_timeout)
             .connect_lazy_with(options);
-        Ok(Self { pool, place, statement_timeout: settings.statement_timeout })
+        let mapping = settings.mapping.clone();
+        Ok(Self { pool, place, statement_timeout: settings.statement_timeout, mapping })
     }
 
     pub(super) async fn rows(&self, ask: &Ask) -> Result<Vec<Row>, DatabaseFault> {
         let query = bind_sqlite(sqlx::query(ask.sqlite), &ask.args);
+        let rows = self.within(ask.doing, query.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(Row::Sqlite).collect())
+    }
+
+    /// Rows of the application's tables, which may have other names.
+    pub(super) async fn figures(&self, ask: &Ask) -> Result<Vec<Row>, DatabaseFault> {
+        let sql = mapped(ask.sqlite, &self.mapping, Dialect::Sqlite);
+        let query = bind_sqlite(sqlx::query(&sql), &ask.args);
         let rows = self.within(ask.doing, query.fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(Row::Sqlite).collect())
     }

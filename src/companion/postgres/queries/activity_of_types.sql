@@ -1,11 +1,11 @@
 -- Each type has its own piece of the index: the page is merged from their newest, and a rare one is not searched for.
-SELECT a.id, a.activity_type, a.user_id::text AS user_id, u.first_name || ' ' || u.last_name AS user_name, a.entity_type,
-  a.entity_id::text AS entity_id, a.summary, (extract(epoch FROM a.created_at) * 1000000)::bigint AS occurred_at_us
+SELECT a.id::bigint AS id, a.activity_type::text AS activity_type, a.user_id::text AS user_id, u.first_name || ' ' || u.last_name AS user_name, a.entity_type::text AS entity_type,
+  a.entity_id::text AS entity_id, a.summary::text AS summary, (extract(epoch FROM a.created_at) * 1000000)::bigint AS occurred_at_us
 FROM (SELECT DISTINCT unnest($6::text[]) AS name) AS wanted
 CROSS JOIN LATERAL (
   SELECT *
   FROM activity_log
-  WHERE organization_id = $1::uuid AND activity_type = wanted.name
+  WHERE organization_id = $1::uuid AND activity_type::text = wanted.name
     AND created_at >= to_timestamp($2 / 1000000.0) AND (created_at, id) < (to_timestamp($3 / 1000000.0), $4)
   ORDER BY created_at DESC, id DESC
   LIMIT $5

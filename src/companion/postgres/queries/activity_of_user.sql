@@ -1,9 +1,9 @@
-SELECT a.id, a.activity_type, a.user_id::text AS user_id, u.first_name || ' ' || u.last_name AS user_name, a.entity_type,
-  a.entity_id::text AS entity_id, a.summary, (extract(epoch FROM a.created_at) * 1000000)::bigint AS occurred_at_us
+SELECT a.id::bigint AS id, a.activity_type::text AS activity_type, a.user_id::text AS user_id, u.first_name || ' ' || u.last_name AS user_name, a.entity_type::text AS entity_type,
+  a.entity_id::text AS entity_id, a.summary::text AS summary, (extract(epoch FROM a.created_at) * 1000000)::bigint AS occurred_at_us
 FROM (
   SELECT *
   FROM activity_log
-  WHERE user_id = $7::uuid AND organization_id = $1::uuid AND (cardinality($6::text[]) = 0 OR activity_type = ANY ($6))
+  WHERE user_id = $7::uuid AND organization_id = $1::uuid AND (cardinality($6::text[]) = 0 OR activity_type::text = ANY ($6))
     AND created_at >= to_timestamp($2 / 1000000.0) AND (created_at, id) < (to_timestamp($3 / 1000000.0), $4)
   ORDER BY created_at DESC, id DESC
   LIMIT $5

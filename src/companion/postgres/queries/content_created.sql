@@ -1,4 +1,4 @@
-SELECT span.number - 1 AS number, made.status, made.total
+SELECT span.number - 1 AS number, made.status::text AS status, made.total
 FROM json_array_elements($2::json) WITH ORDINALITY AS span (it, number)
 CROSS JOIN LATERAL (
   SELECT status, count(*) AS total

@@ -1,4 +1,4 @@
-SELECT role,
+SELECT role::text AS role,
   count(*) AS total,
   count(*) FILTER (WHERE last_login_at >= to_timestamp($2 / 1000000.0)) AS active_today,
   count(*) FILTER (WHERE last_login_at >= to_timestamp($3 / 1000000.0)) AS active_week,
