@@ -31,6 +31,8 @@ pub(super) struct Bounds {
     pub(super) answer_timeout: Duration,
     /// Bytes of a head.
     pub(super) head_bytes: usize,
+    /// How long the end waits for answers under way.
+    pub(super) stop_timeout: Duration,
 }
 
 pub(super) const BOUNDS: Bounds = Bounds {
@@ -38,10 +40,8 @@ pub(super) const BOUNDS: Bounds = Bounds {
     head_timeout: Duration::from_secs(30),
     answer_timeout: Duration::from_secs(30),
     head_bytes: 32 << 10,
+    stop_timeout: Duration::from_secs(1),
 };
-
-/// How long the end waits for answers under way.
-const STOP_BUDGET: Duration = Duration::from_secs(1);
 
 /// After a failed accept (no file descriptors left), before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -120,7 +120,7 @@ impl Accepting {
             () = self.stop.cancelled() => {}
         }
         drop(listener);
-        tasks.drain(STOP_BUDGET).await;
+        tasks.drain(self.bounds.stop_timeout).await;
     }
 
     async fn accept(&self, listener: &TcpListener, tasks: &Tasks) {

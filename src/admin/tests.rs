@@ -665,7 +665,9 @@ fn connections_above_the_bound_wait_for_their_turn() {
 
 #[test]
 fn stopping_finishes_the_answer_under_way_and_frees_the_port() {
-    let mut admin = Admin::open();
+    // Each connection that is still taken stands in its backlog; a full one lets the next wait for a second.
+    let patient = Bounds { stop_timeout: Duration::from_secs(20), ..BOUNDS };
+    let mut admin = Admin::start("", "127.0.0.1:0", patient);
     let mut reloads = std::mem::replace(&mut admin.reloads, mpsc::channel(1).1);
     let address = admin.server.address();
     let asking = std::thread::spawn(move || {

@@ -22,8 +22,7 @@ pub(super) fn compression(reader: &mut Reader<'_>, server: &mut Section) -> Comp
     let min_bytes = section.take("min_bytes").and_then(|taken| reader.size(&taken));
     reader.finish(&section);
     // Who writes types or a length and no coding does not mean to turn the codings off.
-    let is_about_levels =
-        has_null || named.iter().any(Option::is_some) || (types.is_none() && min_bytes.is_none());
+    let is_about_levels = has_null || named.iter().any(Option::is_some);
     let levels = if is_about_levels { Levels { gzip, brotli, zstd } } else { standard.levels };
     Compression {
         levels,

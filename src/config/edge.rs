@@ -13,7 +13,7 @@ pub(super) fn connections(reader: &mut Reader<'_>, taken: Option<Taken>) -> Conn
         per_address: 256,
         idle: Duration::from_secs(60),
         lifetime: Duration::from_secs(3_600),
-        send_min_rate: 500,
+        send_min_rate: 1_000,
     };
     let Some(taken) = taken else { return connections };
     let mut section = reader.section(&taken.node, &taken.path);

@@ -55,7 +55,8 @@ pub(super) fn numeric_date(claims: &Map<String, Value>, name: &str) -> Result<Op
         // Fractions are cut: at most a second less of life.
         Some(Value::Number(number)) => {
             let digits = number.to_string();
-            let whole = digits.split('.').next().unwrap_or_default();
+            // From 1e16 on a fraction is written with an exponent, of which only the first digit would be read.
+            let whole = digits.split('.').next().filter(|_| !digits.contains('e')).unwrap_or_default();
             whole.parse().map(Some).map_err(|_not_whole| ())
         }
         Some(_) => Err(()),

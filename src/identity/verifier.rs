@@ -428,6 +428,8 @@ mod tests {
     fn a_token_is_not_believed_before_its_time() {
         let at = |nbf: u64| verify(&json!({"sub": "ada", "exp": NOW_S + 9, "nbf": nbf})).map(|_| ());
         assert_eq!((at(NOW_S + 60), at(NOW_S + 61)), (Ok(()), Err(TokenFault::NotYetValid)));
+        let far = verify(&json!({"sub": "ada", "exp": NOW_S + 9, "nbf": 7.68e19})).map(|_| ());
+        assert_eq!(far, Err(TokenFault::Claim("nbf".to_owned())));
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a budget lasts before it is renewed.
 pub const BUDGET_MS: u64 = 30_000;
 
+/// What a frame of an answer is acknowledged by at most: an update of its stream and one of the connection, and again.
+const UPDATES_EARNED: u32 = 4;
+
 const HEADER_BYTES: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -30,8 +33,10 @@ pub struct FrameBounds {
     pub resets: u32,
     /// `SETTINGS` frames, each of which must be acknowledged (CVE-2019-9515).
     pub settings: u32,
-    /// `PING` frames, each of which must be answered (CVE-2019-9512); one more for every frame with payload that flows.
+    /// `PING` frames, each of which must be answered (CVE-2019-9512); one more for every frame of a request or an answer.
     pub pings: u32,
+    /// `WINDOW_UPDATE` frames; [`UPDATES_EARNED`] more for every frame of an answer.
+    pub updates: u32,
     /// Empty `DATA` frames that do not end a stream (CVE-2019-9518).
     pub empty: u32,
     /// `PRIORITY` and unknown frames, which do nothing (CVE-2019-9513).
@@ -42,8 +47,19 @@ pub struct FrameBounds {
 
 impl FrameBounds {
     /// Far above what clients do: gRPC pings a few times a second at most, browsers reset a stream when a page is left.
-    pub const DEFAULT: Self =
-        Self { resets: 100, settings: 100, pings: 1_000, empty: 100, idle: 1_000, continuations: 16 };
+    pub const DEFAULT: Self = Self {
+        resets: 100,
+        settings: 100,
+        pings: 1_000,
+        updates: 10_000,
+        empty: 100,
+        idle: 1_000,
+        continuations: 16,
+    };
+
+    /// Nothing yet.
+    const NONE: Self =
+        Self { resets: 0, settings: 0, pings: 0, updates: 0, empty: 0, idle: 0, continuations: 0 };
 }
 
 /// A budget is spent: the connection ends with `ENHANCE_YOUR_CALM` (RFC 9113 section 7).
@@ -116,6 +132,8 @@ pub struct Frames {
     used: FrameBounds,
     /// The highest stream that the client opened.
     stream: u32,
+    /// Frames and header blocks that are whole.
+    done: u64,
 }
 
 impl Frames {
@@ -129,9 +147,16 @@ impl Frames {
             is_in_block: false,
             continuations: 0,
             since_ms: now_ms,
-            used: FrameBounds { resets: 0, settings: 0, pings: 0, empty: 0, idle: 0, continuations: 0 },
+            used: FrameBounds::NONE,
             stream: 0,
+            done: 0,
         }
+    }
+
+    /// How many frames were whole, where a header block counts as one.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.done
     }
 
     /// Takes what was read at `now_ms`.
@@ -141,19 +166,30 @@ impl Frames {
     pub fn feed(&mut self, bytes: &[u8], now_ms: u64) -> Result<(), Flood> {
         if now_ms.saturating_sub(self.since_ms) >= BUDGET_MS {
             self.since_ms = now_ms;
-            self.used = FrameBounds { resets: 0, settings: 0, pings: 0, empty: 0, idle: 0, continuations: 0 };
+            self.used = FrameBounds::NONE;
         }
         let preface = self.preface.min(bytes.len());
         self.preface = self.preface.saturating_sub(preface);
         let mut rest = bytes.get(preface..).unwrap_or_default();
         while !rest.is_empty() {
+            let was_within = self.cutter.left > 0;
             let (frame, after) = self.cutter.next(rest);
             rest = after;
+            if was_within && (frame.is_some() || self.cutter.left == 0) {
+                self.end_frame();
+            }
             if let Some(frame) = frame {
                 self.count(frame)?;
+                if frame.length == 0 {
+                    self.end_frame();
+                }
             }
         }
         Ok(())
+    }
+
+    fn end_frame(&mut self) {
+        self.done = self.done.saturating_add(u64::from(!self.is_in_block));
     }
 
     fn count(&mut self, frame: Frame) -> Result<(), Flood> {
@@ -163,10 +199,11 @@ impl Frames {
             DATA if frame.length == 0 && frame.flags & END_STREAM == 0 => {
                 spend(&mut used.empty, bounds.empty, "empty-data")
             }
-            DATA | WINDOW_UPDATE => {
+            DATA => {
                 used.pings = used.pings.saturating_sub(1);
                 Ok(())
             }
+            WINDOW_UPDATE => spend(&mut used.updates, bounds.updates, "window-update"),
             RST_STREAM => spend(&mut used.resets, bounds.resets, "reset"),
             SETTINGS => spend(&mut used.settings, bounds.settings, "settings"),
             PING if frame.flags & ACK == 0 => spend(&mut used.pings, bounds.pings, "ping"),
@@ -185,6 +222,12 @@ impl Frames {
             return Err(Flood("continuation"));
         }
         Ok(())
+    }
+
+    /// So many frames of answers were sent: the client may open its windows again, and measure the way.
+    pub fn earn(&mut self, answers: u32) {
+        self.used.pings = self.used.pings.saturating_sub(answers);
+        self.used.updates = self.used.updates.saturating_sub(answers.saturating_mul(UPDATES_EARNED));
     }
 
     /// Is something begun that the client must finish: the preface, a frame, a header block? It has `length` bytes left,
@@ -222,12 +265,15 @@ fn spend(used: &mut u32, most: u32, name: &'static str) -> Result<(), Flood> {
 pub struct Edge(Cutter);
 
 impl Edge {
-    /// Takes what was written.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
+    /// Takes what was written. How many frames of answers began in it?
+    pub fn feed(&mut self, bytes: &[u8]) -> u32 {
+        let (mut rest, mut answers) = (bytes, 0_u32);
         while !rest.is_empty() {
-            rest = self.0.next(rest).1;
+            let (frame, after) = self.0.next(rest);
+            answers = answers.saturating_add(u32::from(frame.is_some_and(|frame| frame.kind == DATA)));
+            rest = after;
         }
+        answers
     }
 
     /// Between two frames?
@@ -278,6 +324,7 @@ mod tests {
             (PRIORITY, 0, &[0; 5], "idle-frames", 1_000),
             (0x20, 0, &[], "idle-frames", 1_000),
             (DATA, 0, &[], "empty-data", 100),
+            (WINDOW_UPDATE, 0, &[0; 4], "window-update", 10_000),
             (CONTINUATION, 0, &[], "continuation", 16),
         ] {
             assert_eq!(passed(&mut begun(), &frame(kind, flags, 1, payload), name), most, "{kind} {flags}");
@@ -299,12 +346,22 @@ mod tests {
     }
 
     #[test]
-    fn what_flows_pays_for_pings() {
+    fn what_flows_pays_for_pings_and_updates() {
         let mut frames = begun();
         let (ping, update) = (frame(PING, 0, 0, &[0; 8]), frame(WINDOW_UPDATE, 0, 1, &[0, 0, 1, 0]));
-        for _ in 0..5_000 {
-            frames.feed(&ping, 0).and_then(|()| frames.feed(&update, 0)).expect("paid for");
+        let mut edge = Edge::default();
+        let answer = frame(DATA, 0, 1, b"answer");
+        for _ in 0..50_000 {
+            frames.feed(&ping, 0).and_then(|()| frames.feed(&update.repeat(4), 0)).expect("paid for");
+            frames.earn(edge.feed(&answer));
         }
+        let upload = frame(DATA, 0, 1, b"part");
+        for _ in 0..5_000 {
+            frames.feed(&ping, 0).and_then(|()| frames.feed(&upload, 0)).expect("paid for");
+        }
+        // Opening windows for nothing pays for nothing.
+        let both = [&ping[..], &update].concat();
+        assert_eq!(passed(&mut begun(), &both, "ping"), 1_000);
     }
 
     #[test]
@@ -325,15 +382,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_whole_is_counted_and_a_header_block_is_one() {
+        let mut frames = begun();
+        frames.feed(&frame(DATA, 0, 1, &[1; 100])[..50], 0).expect("half a frame");
+        assert_eq!(frames.done(), 0);
+        frames.feed(&[1; 59], 0).expect("the rest");
+        assert_eq!(frames.done(), 1);
+        frames.feed(&frame(SETTINGS, ACK, 0, &[]), 0).expect("an empty frame");
+        assert_eq!(frames.done(), 2);
+        frames.feed(&frame(HEADERS, 0, 1, &[0x82]), 0).expect("a block begins");
+        frames.feed(&frame(CONTINUATION, 0, 1, &[0x84]), 0).expect("and goes on");
+        assert_eq!(frames.done(), 2, "the block is open");
+        frames.feed(&frame(CONTINUATION, END_HEADERS, 1, &[]), 0).expect("its end");
+        assert_eq!(frames.done(), 3);
+    }
+
+    #[test]
     fn the_last_words_name_the_stream_and_the_reason() {
         let mut frames = begun();
         frames.feed(&frame(HEADERS, END_HEADERS, 7, &[0x82]), 0).expect("a request");
         let words = frames.go_away(Flood("ping"));
         assert_eq!(words, frame(7, 0, 0, b"\0\0\0\x07\0\0\0\x0bping"));
         let mut edge = Edge::default();
-        edge.feed(&words[..5]);
+        assert_eq!(edge.feed(&words[..5]), 0);
         assert!(!edge.is_between());
-        edge.feed(&words[5..]);
+        assert_eq!(edge.feed(&words[5..]), 0);
         assert!(edge.is_between());
     }
 
@@ -352,6 +425,7 @@ mod tests {
             prop_assert_eq!(all, parts);
             if all.is_ok() {
                 prop_assert_eq!(whole.owed(), pieces.owed());
+                prop_assert_eq!(whole.done(), pieces.done());
             }
         }
     }

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
 use super::fault::MessageFault;
+use super::framing::is_token_byte;
 
 /// Who we are in `Via`. All instances share the name: a chain of a few of them is no circle.
 const PSEUDONYM: &str = "tidegate";
@@ -10,8 +11,9 @@ const PSEUDONYM: &str = "tidegate";
 /// A request that has passed here more often goes in circles.
 const PASSES_MAX: usize = 3;
 
-/// How many options a `Connection` may have; each costs a look-up in both directions.
-const OPTIONS_MAX: usize = 16;
+/// How many options a `Connection` may have; each costs a look-up in both directions. pingora takes no more, and closes
+/// the connection without an answer.
+const OPTIONS_MAX: usize = 9;
 
 /// Fields that concern one connection only, besides those that `Connection` names (RFC 9110 sections 7.6.1, 7.8,
 /// 11.7; RFC 9113 section 3.1; `Keep-Alive` and `Proxy-Connection` by long custom).
@@ -99,7 +101,12 @@ pub fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
 /// # Errors
 /// [`MessageFault::CONNECTION`].
 pub(super) fn check_options(headers: &HeaderMap) -> Result<(), MessageFault> {
-    let is_wrong = options(headers).any(is_end_to_end) || options(headers).nth(OPTIONS_MAX).is_some();
+    let lines = headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes);
+    let is_readable =
+        |line: &[u8]| line.iter().all(|byte| is_token_byte(*byte) || matches!(byte, b',' | b' ' | b'\t'));
+    let is_wrong = !lines.into_iter().all(is_readable)
+        || options(headers).any(|option| is_end_to_end(option) || option.contains([' ', '\t']))
+        || options(headers).nth(OPTIONS_MAX).is_some();
     if is_wrong { Err(MessageFault::CONNECTION) } else { Ok(()) }
 }
 
@@ -136,6 +143,17 @@ pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
         fixed.filter(|name| headers.contains_key(name)).chain(nominated).collect();
     names.dedup();
     names
+}
+
+/// The one `Cookie` of a request that has several: HTTP/2 lets clients send it in crumbs, and whoever passes them on
+/// without HTTP/2 must put them together again (RFC 9113 section 8.2.3). `None`: there is one at most.
+#[must_use]
+pub fn whole_cookie(headers: &HeaderMap) -> Option<HeaderValue> {
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return None;
+    }
+    HeaderValue::from_bytes(&crumbs.join(&b"; "[..])).ok()
 }
 
 /// Our member of `Via`, for a message that was received in `version` (RFC 9110 section 7.6.3). To be appended in both

@@ -23,7 +23,7 @@ pub use edits::{Edited, FieldEdits, Fixed, check_edit, tells_caches};
 pub use fault::MessageFault;
 pub use frames::{Flood, FrameBounds, Frames};
 pub use grpc::{grpc_message, grpc_status, is_grpc};
-pub use hop::{check_loop, hop_by_hop, is_last, is_websocket, nominated, via};
+pub use hop::{check_loop, hop_by_hop, is_last, is_websocket, nominated, via, whole_cookie};
 pub use request::{Checked, MaxForwards, RequestBounds, RequestHead, check_request, host};
 pub use request_id::request_id;
 pub use response::{ResponseHead, check_response, may_reach_client, stays};

@@ -1,6 +1,6 @@
-//! The forms of a request target (RFC 9112 section 3.2).
+//! The forms of a request target (RFC 9112 section 3.2), and of the version behind it.
 
-use http::Method;
+use http::{Method, Version};
 
 use super::fault::MessageFault;
 
@@ -49,6 +49,34 @@ fn after_scheme(target: &str) -> Option<(&'static str, &str)> {
     let (scheme, rest) = target.split_once("://")?;
     let known = ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
     Some((known, rest))
+}
+
+/// RFC 9112 section 2.3: `HTTP/` DIGIT `.` DIGIT, in capitals.
+pub(super) fn read_version(word: &[u8]) -> Result<Version, MessageFault> {
+    match word {
+        b"HTTP/1.1" => Ok(Version::HTTP_11),
+        b"HTTP/1.0" => Ok(Version::HTTP_10),
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Err(MessageFault::VERSION)
+        }
+        _ => Err(MessageFault::LINE),
+    }
+}
+
+/// Does the target begin with a scheme and an authority?
+pub(super) fn has_scheme(target: &[u8]) -> bool {
+    str::from_utf8(target).is_ok_and(|target| target.contains("://"))
+}
+
+/// The authority of a target in absolute-form (RFC 9112 section 3.2.2).
+pub(super) fn absolute(target: &[u8]) -> Option<String> {
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let (_, rest) = str::from_utf8(target).ok()?.split_once("://")?;
+    rest.split(['/', '?']).next().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 use super::authority::normal_authority;
 use super::fault::MessageFault;
 use super::framing::{Framing, framing, is_token_byte};
+use super::target::{absolute, has_scheme, read_version};
 use http::{HeaderMap, HeaderValue, Version, header};
 
 /// Empty lines that are overlooked before a request (RFC 9112 section 2.2).
@@ -88,13 +89,29 @@ pub struct Wire {
     bytes: usize,
     blanks: u8,
     head: Head,
+    /// Messages that are whole.
+    done: u64,
 }
 
 impl Wire {
     /// A reader at the beginning of a connection.
     #[must_use]
     pub fn new(bounds: WireBounds) -> Self {
-        Self { bounds, state: State::Start, line: Vec::new(), bytes: 0, blanks: 0, head: Head::default() }
+        Self {
+            bounds,
+            state: State::Start,
+            line: Vec::new(),
+            bytes: 0,
+            blanks: 0,
+            head: Head::default(),
+            done: 0,
+        }
+    }
+
+    /// How many whole messages there were.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.done
     }
 
     /// Where the connection is after all that was fed.
@@ -155,8 +172,9 @@ impl Wire {
         }
     }
 
-    /// Back to the beginning of a request.
+    /// A message is whole: back to the beginning of a request.
     fn begin(&mut self) {
+        self.done = self.done.saturating_add(1);
         self.state = State::Start;
         self.bytes = 0;
         self.blanks = 0;
@@ -251,7 +269,14 @@ impl Wire {
         if !is_method || !method.iter().copied().all(is_token_byte) {
             return Err(MessageFault::LINE);
         }
-        if target.is_empty() || !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
+        // RFC 3986 section 2; pingora would answer the last three in words of its own.
+        let is_fitting = |byte: &u8| byte.is_ascii_graphic() && !b"#<>`".contains(byte);
+        if target.is_empty() || !target.iter().all(is_fitting) {
+            return Err(MessageFault::TARGET);
+        }
+        // One of three forms; the rest is checked where the method is known. pingora would answer others in words of its own.
+        let is_form = target.starts_with(b"/") || target == b"*" || has_scheme(target);
+        if !is_form && method != b"CONNECT" {
             return Err(MessageFault::TARGET);
         }
         let version = read_version(version)?;
@@ -284,6 +309,10 @@ impl Wire {
         let known = match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.head.hosts = self.head.hosts.saturating_add(1);
+                // RFC 9110 section 4.2.4: no user information.
+                if value.contains(&b'@') {
+                    return Err(MessageFault::HOST);
+                }
                 if self.head.authority.is_some() {
                     self.head.host = str::from_utf8(value).ok().map(str::to_owned);
                 }
@@ -362,27 +391,4 @@ fn skip(left: u64, bytes: &[u8]) -> (u64, &[u8]) {
     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     let rest = bytes.get(here..).unwrap_or_default();
     (left.saturating_sub(u64::try_from(here).unwrap_or(u64::MAX)), rest)
-}
-
-/// RFC 9112 section 2.3: `HTTP/` DIGIT `.` DIGIT, in capitals.
-fn read_version(word: &[u8]) -> Result<Version, MessageFault> {
-    match word {
-        b"HTTP/1.1" => Ok(Version::HTTP_11),
-        b"HTTP/1.0" => Ok(Version::HTTP_10),
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Err(MessageFault::VERSION)
-        }
-        _ => Err(MessageFault::LINE),
-    }
-}
-
-/// The authority of a target in absolute-form (RFC 9112 section 3.2.2).
-fn absolute(target: &[u8]) -> Option<String> {
-    if target.starts_with(b"/") {
-        return None;
-    }
-    let (_, rest) = str::from_utf8(target).ok()?.split_once("://")?;
-    rest.split(['/', '?']).next().map(str::to_owned)
 }

@@ -83,7 +83,7 @@ fn lines_have_one_form() {
         assert_eq!(fault(line), Some((400, "bad-line")), "{line:?}");
     }
     assert_eq!(fault("GET /\0 HTTP/1.1\r\n"), Some((400, "bad-line")));
-    for target in ["/a#b", "/\u{e9}"] {
+    for target in ["/a#b", "/<a>", "/a`", "/\u{e9}", "a", "http:/a", "a.example:80"] {
         assert_eq!(fault(format!("GET {target} HTTP/1.1\r\n")), Some((400, "bad-target")), "{target:?}");
     }
     for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/0.9", "HTTP/1.2"] {
@@ -115,6 +115,7 @@ fn a_message_has_one_length_and_one_host() {
         ("Content-Length: +1\r\n", "bad-content-length"),
         ("Transfer-Encoding: xchunked\r\n", "bad-transfer-encoding"),
         ("Host: a\r\n", "bad-host"),
+        ("Host: u@a\r\n", "bad-host"),
     ] {
         assert_eq!(fault(get(fields)), Some((400, name)), "{fields:?}");
     }

@@ -1,6 +1,6 @@
 //! From the request head to a decision: message, canonical path, route, identity, limits. One await: the limiter.
 
-use crate::config::{Route, Target};
+use crate::config::{Connections, Route, Target};
 use crate::identity::{TokenEvidence, TokenFault};
 use crate::message::{Checked, MaxForwards, MessageFault, RequestHead};
 use crate::proxy::context::RequestCtx;
@@ -17,6 +17,7 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Facts that need no decision (`early_request_filter`).
 pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
@@ -30,6 +31,11 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     ctx.certificate = facts.and_then(|facts| facts.certificate.clone());
     ctx.scheme = ctx.snapshot.identifier.scheme(ctx.peer, &session.req_header().headers, is_tls);
     arrive(gate, session, ctx);
+    let crumbs = (ctx.version == http::Version::HTTP_2)
+        .then(|| crate::message::whole_cookie(&session.req_header().headers));
+    if let Some(cookie) = crumbs.flatten() {
+        drop(session.req_header_mut().insert_header(header::COOKIE, cookie));
+    }
     // Every other upgrade is ignored (RFC 9110 section 7.8); without the field pingora sees none either.
     let request = session.req_header_mut();
     ctx.is_upgrade = crate::message::is_websocket(&request.method, request.version, &request.headers);
@@ -57,11 +63,19 @@ pub(super) fn begin(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     } else {
         session.set_read_timeout(Some(connections.idle));
     }
-    session.set_write_timeout(Some(connections.idle));
+    session.set_write_timeout(Some(write_timeout(connections)));
     if ctx.errand().is_none() {
         let begun = gate.overload.begin(ctx.snapshot.server.overload.requests);
         ctx.in_flight = Some((gate.metrics.request_in_flight(), begun));
     }
+}
+
+/// Time for one part of an answer. It ends what no pace can be seen of: a window of HTTP/2 that stays shut.
+fn write_timeout(connections: &Connections) -> Duration {
+    /// pingora writes parts of at most so many bytes, and so does the cache.
+    const PART_BYTES: u64 = 64 << 10;
+    let at_that_rate = PART_BYTES.checked_div(connections.send_min_rate.into()).unwrap_or(0);
+    connections.idle.max(Duration::from_secs(at_that_rate))
 }
 
 /// Requests that a client sends ahead wait for their turn (RFC 9112 section 9.3.2). What comes ahead of an answer to an

@@ -1,5 +1,6 @@
 //! Trouble: whose fault an error is, whether another attempt is worth it, and what the client is told.
 
+use crate::base::clock::millis;
 use crate::message::MessageFault;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::gate::Gate;
@@ -8,7 +9,8 @@ use crate::proxy::refusal::Refusal;
 use crate::proxy::respond;
 use crate::proxy::stream::BrokenBody;
 use crate::upstream::Outcome;
-use http::HeaderMap;
+use http::{HeaderMap, header};
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorSource, ErrorType};
 
@@ -29,12 +31,16 @@ pub(super) fn connect_failed(
 /// whose answer the client has seen nothing (RFC 9110 section 9.2.2).
 pub(super) fn exchange_failed(
     gate: &Gate,
-    session: &Session,
+    session: &mut Session,
     ctx: &mut RequestCtx,
     mut error: Box<Error>,
     client_reused: bool,
 ) -> Box<Error> {
     let is_upstream = error.esource() == &ErrorSource::Upstream;
+    if is_upstream && error.etype() == &ErrorType::ReadTimedout && is_client_behind(gate, session, ctx) {
+        end_attempt(gate, ctx, Outcome::Abandoned);
+        return Error::create(ErrorType::HTTPStatus(408), ErrorSource::Downstream, None, Some(error.into()));
+    }
     if is_upstream && client_reused {
         // A kept-alive connection that the server closes as we write is no sign of sickness.
         end_attempt(gate, ctx, Outcome::Abandoned);
@@ -53,6 +59,18 @@ pub(super) fn exchange_failed(
         && if client_reused { has_attempts_left(ctx) } else { may_retry(gate, ctx) };
     error.set_retry(is_retried);
     error
+}
+
+/// Is it the client for whom the backend waits? It owes more of its body than it sent at the rate that it must keep. A
+/// few who stop in the middle would open the breaker for all others.
+fn is_client_behind(gate: &Gate, session: &mut Session, ctx: &RequestCtx) -> bool {
+    let Some(sent) = ctx.sent.filter(|_| ctx.answered.is_none()) else { return false };
+    if session.as_downstream_mut().is_body_done() {
+        return false;
+    }
+    let rate = u64::from(ctx.snapshot.server.request.body_min_rate.max(1));
+    let took_ms = millis(gate.clock.monotonic().saturating_sub(sent));
+    ctx.body_bytes < rate.saturating_mul(took_ms) / 1_000
 }
 
 fn has_attempts_left(ctx: &RequestCtx) -> bool {
@@ -116,6 +134,7 @@ pub(super) async fn answer(
     if session.response_written().is_some_and(|head| !head.status.is_informational()) {
         // Half an answer is out: closing the connection is the only way to say that it is broken.
         ctx.problem = Some("cut");
+        send_rest(session).await;
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     let status = refusal.problem().status;
@@ -125,6 +144,20 @@ pub(super) async fn answer(
         tracing::debug!(%error, "the client is gone before its error");
     }
     FailToProxy { error_code: status, can_reuse_downstream: false }
+}
+
+/// Sends what is still in the buffers before the connection is closed, so that the client sees a cut answer (RFC 9112
+/// section 8) and not silence, which an idle connection ends with too and after which it would ask again. Not where
+/// the body has no other end than the connection's: it would look whole.
+async fn send_rest(session: &mut Session) {
+    let Some(head) = session.response_written() else { return };
+    let has_end = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    if !has_end.iter().any(|name| head.headers.contains_key(name)) {
+        return;
+    }
+    if let ServerSession::H1(client) = session.as_downstream_mut() {
+        client.shutdown().await;
+    }
 }
 
 /// Who is at fault, as an answer; `None` when the client is gone.

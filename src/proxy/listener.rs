@@ -11,7 +11,7 @@ use crate::proxy::places::Connections;
 use crate::proxy::preamble;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::stream::{Facts, Keeper, Terms, Watched};
-use crate::proxy::transport::Transport;
+use crate::proxy::transport::{Transport, UNSENT_BYTES};
 use pingora::apps::ServerApp;
 use pingora::proxy::HttpProxy;
 use rustls::ServerConfig;
@@ -20,13 +20,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 /// How long nobody is accepted when there is nothing to accept with. Connections end meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long, and with how many bytes of its own, a client that finds no place may take to read why.
+const FAREWELL: Duration = Duration::from_millis(500);
+const UNREAD_BYTES: u64 = 64 << 10;
 
 /// A peer that is gone without a word is noticed by the system after about a minute and a half.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
@@ -224,7 +228,10 @@ fn terms(snapshot: &Snapshot, http2: bool) -> Terms {
 fn prepare(socket: &TcpStream) {
     socket.set_nodelay(true).ok();
     let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY).with_retries(PROBES);
-    SockRef::from(socket).set_tcp_keepalive(&probes).ok();
+    let socket = SockRef::from(socket);
+    socket.set_tcp_keepalive(&probes).ok();
+    // The system takes megabytes at once for a slow client, and then nothing for minutes: no pace could be seen.
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES).ok();
 }
 
 async fn encrypt(socket: TcpStream, config: Arc<ServerConfig>, facts: &mut Facts) -> io::Result<Transport> {
@@ -250,8 +257,11 @@ async fn turn_away(house: &House, mut socket: TcpStream, client: SocketAddr, is_
     let answer = farewell::refuse(&Refusal::Connections, client.ip(), metrics, &**clock);
     let told = async {
         socket.write_all(&answer).await?;
-        socket.shutdown().await
+        socket.shutdown().await?;
+        // Closed with bytes that nobody read, the connection would be reset and the answer lost.
+        let mut rest = socket.take(UNREAD_BYTES);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
     };
     // The client may be gone already; nothing else can be done for it.
-    drop(tokio::time::timeout(Duration::from_secs(1), told).await);
+    drop(tokio::time::timeout(FAREWELL, told).await);
 }

@@ -2,6 +2,7 @@
 
 use crate::base::Tasks;
 use crate::config::{Current, MemoryMark};
+use crate::store::Stores;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -44,12 +45,12 @@ impl Overload {
         (!is_full && !self.is_out_of_memory.load(Ordering::Relaxed)).then_some(begun)
     }
 
-    /// Takes a look at `used` bytes against the `mark`.
-    fn judge(&self, used: u64, mark: Option<u64>) {
+    /// Takes a look at `used` bytes against the `mark`. Has it just become too much?
+    fn judge(&self, used: u64, mark: Option<u64>) -> bool {
         let was = self.is_out_of_memory.load(Ordering::Relaxed);
         let Some(mark) = mark else {
             self.is_out_of_memory.store(false, Ordering::Relaxed);
-            return;
+            return false;
         };
         let relief = mark.saturating_mul(RELIEF_PERCENT) / 100;
         let is = used >= if was { relief } else { mark };
@@ -57,10 +58,12 @@ impl Overload {
             self.is_out_of_memory.store(is, Ordering::Relaxed);
             tracing::warn!(used, mark, refusing = is, "memory mark crossed");
         }
+        is && !was
     }
 
-    /// Looks at the memory until the end.
-    pub(super) fn watch(self: &Arc<Self>, current: Current, tasks: &Tasks) {
+    /// Looks at the memory until the end. When it is too much, stored answers are given up before requests are: `stores` may
+    /// fill up to a size that the container does not have.
+    pub(super) fn watch(self: &Arc<Self>, current: Current, stores: Arc<Stores>, tasks: &Tasks) {
         let this = Arc::clone(self);
         let group = GROUP_LIMITS.iter().find_map(|path| group_limit(&std::fs::read_to_string(path).ok()?));
         tasks.spawn_until_stop("overload", async move {
@@ -72,7 +75,8 @@ impl Overload {
                     MemoryMark::Auto => group.map(|bytes| bytes.saturating_mul(AUTO_PERCENT) / 100),
                 };
                 match resident() {
-                    Some(used) => this.judge(used, mark),
+                    Some(used) if this.judge(used, mark) => stores.entries.shed(),
+                    Some(_) => {}
                     None if !is_told && mark.is_some() => {
                         is_told = true;
                         tracing::warn!(
@@ -120,10 +124,11 @@ mod tests {
         let admits = || overload.begin(None).is_some();
         for (used, expected) in [(99, true), (100, false), (96, false), (94, true), (99, true), (200, false)]
         {
-            overload.judge(used, Some(100));
+            let was = admits();
+            assert_eq!(overload.judge(used, Some(100)), was && !expected, "{used}");
             assert_eq!(admits(), expected, "{used}");
         }
-        overload.judge(200, None);
+        assert!(!overload.judge(200, None));
         assert!(admits(), "the mark is gone");
     }
 

@@ -87,7 +87,7 @@ impl DataPlane {
         };
         let current = Arc::clone(&parts.current);
         let overload = Arc::<Overload>::default();
-        overload.watch(Arc::clone(&current), &parts.tasks);
+        overload.watch(Arc::clone(&current), Arc::clone(&parts.stores), &parts.tasks);
         let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let door = Door { address: own.local_addr()?, key: Key::draw() };
         let warmer = Arc::new(Warmer::new(&parts, door.clone()));

@@ -89,6 +89,11 @@ impl EntryStore {
         }
     }
 
+    /// Gives the memory of the memory tier back. What is in Redis stays.
+    pub fn shed(&self) {
+        self.memory().shed();
+    }
+
     /// The memory tier: entries, bytes, evictions.
     #[must_use]
     pub fn gauges(&self) -> (u64, u64, u64) {

@@ -254,6 +254,13 @@ impl MemoryEntries {
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 
+    /// Gives all its memory back; what leaves is counted as pushed out.
+    pub fn shed(&self) {
+        let entries = u64::try_from(self.cache.len()).unwrap_or(u64::MAX);
+        self.evictions.0.fetch_add(entries, Ordering::Relaxed);
+        self.cache.clear();
+    }
+
     /// Responses and records, their bytes, and how many left for want of room.
     #[must_use]
     pub fn gauges(&self) -> (u64, u64, u64) {

@@ -217,8 +217,6 @@ SILENCES = [
     ("CONTINUATION frame per second", lambda gate: continuations(gate, 1.0, SILENCE_S)),
     ("windows of zero, 100 large answers", zero_window),
 ]
-#: What may stay open: a frame costs the sender as much as us, and none is answered.
-MAY_STAY = {"WINDOW_UPDATE flood"}
 
 
 def measure(part, binary, folder):
@@ -261,9 +259,8 @@ def one(part, gate, attacks, seconds):
     for name, _ in attacks:
         ended = outcomes[name]
         first = ended[0] if ended else Outcome()
-        bound = f"ended within {seconds} s" if name not in MAY_STAY else "without effect on others"
         is_over = bool(ended) and all(outcome.closed_s is not None for outcome in ended)
-        part.add(name, first.told(len(ended)), bound, is_over or name in MAY_STAY)
+        part.add(name, first.told(len(ended)), f"ended within {seconds} s", is_over)
     name, bound_mib = (attacks[0][0], 32) if len(attacks) == 1 else ("silent connections", 100)
     probe.judge(part, name)
     part.most(f"{name}: memory", most_mib - before_mib, bound_mib, "MiB")

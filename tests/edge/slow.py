@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from gate import Gate, Origin, Probe
 
 CONNECTIONS = 300
-SECONDS = 40
+SECONDS = 60
 ADDRESS = "listen: 127.0.0.1:0"
 #: One address may have more connections than it has by default: then only the time-outs end them.
 RAISED = f"{ADDRESS}, connections: {{per_address: 10000}}"

@@ -173,6 +173,26 @@ async fn requests_sent_ahead_are_answered_in_order() {
     assert!(wire.is_closed().await);
 }
 
+/// What a client sends ahead of its answer must not hide that it has left: its place and the backend's connection would
+/// be taken for as long as the backend is quiet.
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed_whatever_it_sent_ahead() {
+    let door = Arc::new(Semaphore::new(0));
+    let closed = Arc::clone(&door);
+    let origin = Origin::start(move |_| Reply::ok("x").when(&closed)).await;
+    let gate = gate(&origin, "drain: 1s").await;
+    let long = "x".repeat(20_000);
+    for (at, ahead) in ["", "G", GET, "\0", &long].into_iter().enumerate() {
+        let mut wire = Wire::connect(gate.http).await;
+        wire.send(GET).await;
+        eventually("it is under way", async || origin.count() == at + 1).await;
+        wire.send(ahead).await;
+        drop(wire);
+        eventually("its place is free", async || gate.metric("tidegate_connections", &[]).await < 1.0).await;
+    }
+    drop(door);
+}
+
 /// The answer to a body that nobody reads is not lost in a reset.
 #[tokio::test]
 async fn a_client_that_is_still_sending_sees_why_it_was_refused() {
@@ -231,13 +251,27 @@ async fn requests_under_way_are_bounded() {
 
 #[tokio::test]
 async fn out_of_memory_new_requests_are_refused_and_the_process_lives() {
-    let origin = Origin::counting().await;
-    let gate = gate(&origin, "overload: {memory: 1MiB}").await;
+    let origin = Origin::start(|_| Reply::ok("x").header("Cache-Control", "max-age=600")).await;
+    let with = |memory: &str| {
+        let server = format!("overload: {{memory: {memory}}}");
+        let cached = "cache: {namespaces: {all: {scope: public}}}\nroutes: [{path: /, cache: all}]";
+        Setup::new(origin.address()).server(&server).with(cached)
+    };
+    let gate = Gate::start(&with("8GiB")).await;
+    for expected in ["MISS", "HIT"] {
+        assert_eq!(gate.get("/").fetch().await.cache(), expected);
+    }
+    gate.reload(&with("1MiB")).await;
     eventually("the mark is seen", async || gate.get("/").fetch().await.status == 503).await;
     assert_eq!(gate.ask("/healthz").fetch().await.status, 200);
-    let setup = Setup::new(origin.address()).server("overload: {memory: 8GiB}").with("routes: [{path: /}]");
-    gate.reload(&setup).await;
-    eventually("there is memory again", async || gate.get("/").fetch().await.status == 200).await;
+    gate.reload(&with("8GiB")).await;
+    let mut answer = gate.get("/").fetch().await;
+    eventually("there is memory again", async || {
+        answer = gate.get("/").fetch().await;
+        answer.status == 200
+    })
+    .await;
+    assert_eq!(answer.cache(), "MISS", "stored answers went first");
 }
 
 /// accept(2) fails with EMFILE: nobody spins, whoever is connected is served, and when descriptors are free again so is

@@ -1,6 +1,6 @@
 //! What fails around the gate costs features, not traffic: Redis, backends.
 
-use crate::support::{Fetch, Gate, Origin, Redis, Reply, Setup, Store, eventually};
+use crate::support::{Fetch, Gate, Origin, Redis, Reply, Setup, Store, Wire, eventually};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -204,6 +204,29 @@ async fn backends_that_are_gone_slow_or_sick_get_the_right_blame() {
     };
     assert_eq!(failed("timeout").await, 1.0);
     assert!(failed("connect").await > 0.0);
+}
+
+/// A few clients that stop in the middle of a body must not take the backend away from all others.
+#[tokio::test]
+async fn a_client_that_does_not_send_its_body_is_no_failure_of_the_backend() {
+    let origin = Origin::counting().await;
+    let upstream = format!(
+        "{{servers: [\"{}\"], response_timeout: 300ms, breaker: {{failures: 1, open: 1m}}}}",
+        origin.address()
+    );
+    let gate =
+        Gate::start(&Setup::new(origin.address()).upstream(&upstream).with("routes: [{path: /}]")).await;
+    for length in [
+        "Content-Length: 10\r\n\r\nabc",
+        "Content-Length: 10\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    ] {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{length}");
+        let answer = Wire::exchange(gate.http, request).await.expect("an answer");
+        assert!(answer.problem().1.ends_with("/body-too-slow"), "{length:?}: {answer:?}");
+        assert_eq!((answer.status, answer.header("connection")), (408, "close"));
+        assert_eq!(gate.get("/").fetch().await.status, 200, "others are served");
+    }
 }
 
 #[tokio::test]

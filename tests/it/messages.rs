@@ -1,6 +1,6 @@
 //! Malformed and ambiguous messages over raw sockets: refused at the door, the connection closed behind them.
 
-use crate::support::{Answer, Fetch, Gate, Origin, Reply, Setup, Wire, eventually, web};
+use crate::support::{Answer, Fetch, Gate, Origin, Reply, Setup, Wire, eventually, http2, web};
 
 async fn gate(origin: &Origin) -> Gate {
     Gate::start(&Setup::new(origin.address()).with("routes: [{path: /}]")).await
@@ -24,6 +24,13 @@ async fn what_breaks_a_rule_never_reaches_the_backend() {
         ("another authority", format!("GET http://evil.example/ HTTP/1.1\r\n{host}\r\n"), 400),
         ("authority form", format!("GET a.example:80 HTTP/1.1\r\n{host}\r\n"), 400),
         ("asterisk", format!("GET * HTTP/1.1\r\n{host}\r\n"), 400),
+        (
+            "ten options",
+            format!("GET / HTTP/1.1\r\n{host}Connection: a, b, c, d, e, f, g, h, i, j\r\n\r\n"),
+            400,
+        ),
+        ("an option that is no token", format!("GET / HTTP/1.1\r\n{host}Connection: \"x-a\"\r\n\r\n"), 400),
+        ("an option beyond ASCII", format!("GET / HTTP/1.1\r\n{host}Connection: é, x-api-key\r\n\r\n"), 400),
         ("trace", format!("TRACE / HTTP/1.1\r\n{host}\r\n"), 405),
         ("connect", "CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n".to_owned(), 405),
         (
@@ -224,4 +231,20 @@ async fn a_websocket_handshake_keeps_its_upgrade_and_nothing_else() {
         (seen.header("upgrade"), seen.header("x-a"), seen.header("keep-alive")),
         ("websocket", "", "")
     );
+}
+
+/// RFC 9113 section 8.2.3: an HTTP/2 client may send the pairs of a cookie in several fields, HTTP/1.1 has one.
+#[tokio::test]
+async fn the_crumbs_of_a_cookie_are_one_field_behind_an_http2_client() {
+    let origin = Origin::counting().await;
+    let config = format!(
+        "server: {{listen: [{{address: '127.0.0.1:0', http2: true}}]}}\nadmin: {{listen: '127.0.0.1:0'}}\n\
+         upstreams: {{backend: '{}'}}\nroutes: [{{path: /}}]",
+        origin.address()
+    );
+    let gate = Gate::start_with(&config).await;
+    http2::ask(gate.http, &[("cookie", "a=1"), ("x-else", "y"), ("cookie", "b=2; c=3")]).await;
+    let seen = origin.wire().to_ascii_lowercase();
+    let lines: Vec<&str> = seen.lines().filter(|line| line.starts_with("cookie:")).collect();
+    assert_eq!(lines, ["cookie: a=1; b=2; c=3"]);
 }

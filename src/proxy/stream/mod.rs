@@ -24,7 +24,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Sleep;
@@ -98,6 +98,9 @@ pub(super) fn is_now(stream: &Stream, phase: Phase) {
         stream.as_any().downcast_ref::<Watched>().filter(|watched| !watched.is(Phase::Switched))
     {
         watched.phase.store(phase as u8, Ordering::Release);
+        if phase == Phase::Serving {
+            watched.begun.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -105,7 +108,8 @@ pub(super) fn is_now(stream: &Stream, phase: Phase) {
 pub(super) struct Watched {
     /// `None` only while it is dropped.
     io: Option<Transport>,
-    pub(super) facts: Arc<Facts>,
+    facts: Arc<Facts>,
+    digests: traits::Digests,
     terms: Terms,
     keeper: Arc<Keeper>,
     speech: Speech,
@@ -113,7 +117,11 @@ pub(super) struct Watched {
     peeked: Vec<u8>,
     is_fresh: bool,
     phase: AtomicU8,
+    /// Requests of HTTP/1 that the gate has begun.
+    begun: AtomicU64,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// When to see again whether the client is still there.
+    look_again: Option<Pin<Box<Sleep>>>,
     /// What is wrong with the message after the one under way.
     fault: Option<MessageFault>,
     /// Last words, and how much of them is said.
@@ -141,9 +149,11 @@ impl Watched {
         } else {
             Speech::Http1(Wire::new(terms.wire))
         };
+        let facts = Arc::new(facts);
         Self {
+            digests: traits::Digests::new(&facts, io.fd()),
             io: Some(io),
-            facts: Arc::new(facts),
+            facts,
             pace: Pace::new(terms.send_min_rate),
             terms,
             keeper,
@@ -151,7 +161,9 @@ impl Watched {
             peeked: Vec::new(),
             is_fresh: true,
             phase: AtomicU8::new(Phase::Waiting as u8),
+            begun: AtomicU64::new(0),
             deadline: None,
+            look_again: None,
             fault: None,
             farewell: None,
             together: Vec::new(),
@@ -172,6 +184,16 @@ impl Watched {
 
     fn io(&mut self) -> io::Result<Pin<&mut Transport>> {
         self.io.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Speech {
+    /// How much has been read that is whole: requests, or frames.
+    fn done(&self) -> u64 {
+        match self {
+            Self::Http1(wire) => wire.done(),
+            Self::Http2(frames) => frames.done(),
+        }
     }
 }
 

@@ -6,9 +6,13 @@ use crate::proxy::farewell::refuse_message;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// How often a client that has sent something ahead is asked whether it is still there.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Watched {
     /// By when the client must send more, if it owes something.
@@ -37,8 +41,12 @@ impl Watched {
         deadline.as_mut().poll(cx)
     }
 
-    /// Nothing is wrong so far. The time for what has begun counts from here.
-    fn clear(&mut self) -> Poll<io::Result<()>> {
+    /// Nothing is wrong so far. The time for what has begun counts from here, also where what came before it was whole
+    /// only now: reads seldom end where messages and frames do.
+    fn clear(&mut self, done_before: u64) -> Poll<io::Result<()>> {
+        if self.speech.done() != done_before {
+            self.deadline = None;
+        }
         match self.due() {
             None => self.deadline = None,
             Some(due) if self.deadline.is_none() => self.deadline = Some(Box::pin(tokio::time::sleep(due))),
@@ -85,6 +93,7 @@ impl Watched {
         let read = buf.filled().get(before..).unwrap_or_default();
         self.is_fresh &= read.is_empty();
         let is_switched = self.is(Phase::Switched);
+        let done_before = self.speech.done();
         match &mut self.speech {
             Speech::Http1(wire) => {
                 if is_switched {
@@ -92,12 +101,12 @@ impl Watched {
                 }
                 let was_body = wire.place() == At::Body;
                 match wire.feed(read) {
-                    Ok(()) => self.clear(),
+                    Ok(()) => self.clear(done_before),
                     Err(faulty) => self.stop_at(cx, (buf, before), faulty, was_body),
                 }
             }
             Speech::Http2(frames) => match frames.feed(read, self.keeper.clock.monotonic_ms()) {
-                Ok(()) => self.clear(),
+                Ok(()) => self.clear(done_before),
                 Err(flood) => {
                     let words = frames.go_away(flood);
                     // Between the parts of a frame of ours nothing can be said.
@@ -130,18 +139,41 @@ impl Watched {
         }
         // It belongs to the next message; nobody reads that before this one is answered.
         self.fault = Some(faulty.fault);
-        if faulty.good > 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if faulty.good > 0 { Poll::Ready(Ok(())) } else { self.poll_gone(cx) }
+    }
+
+    /// Is a request under way of which all has been read?
+    fn is_answering(&self) -> bool {
+        let is_whole =
+            matches!(&self.speech, Speech::Http1(wire) if wire.done() >= self.begun.load(Ordering::Acquire));
+        self.is(Phase::Serving) && is_whole
+    }
+
+    /// Ready, with nothing, when the client has left. What it sends ahead stays where it is: pingora, once it has a byte of
+    /// the next request, would not look again.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.deadline = None;
+        loop {
+            if let Some(later) = &mut self.look_again {
+                ready!(later.as_mut().poll(cx));
+                self.look_again = None;
+            }
+            if ready!(self.io()?.poll_gone(cx))? {
+                return Poll::Ready(Ok(()));
+            }
+            self.look_again = Some(Box::pin(tokio::time::sleep(LOOK_AGAIN)));
+        }
     }
 }
 
 impl AsyncRead for Watched {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.is_answering() {
+            return this.poll_gone(cx);
+        }
+        this.look_again = None;
         if let Some(fault) = this.fault.take() {
-            if this.is(Phase::Serving) {
-                this.fault = Some(fault);
-                return Poll::Pending;
-            }
             this.refuse(fault);
         } else if this.farewell.is_none() && this.poll_due(cx).is_ready() {
             this.late();

@@ -178,3 +178,37 @@ async fn a_half_frame_is_ended_in_time() {
     assert!(watched.read_u8().await.is_err());
     assert_eq!(started.elapsed(), HEAD);
 }
+
+/// Reads seldom end where frames do.
+#[tokio::test(start_paused = true)]
+async fn a_long_upload_is_not_taken_for_a_half_frame() {
+    let (mut client, server) = tokio::io::duplex(4_096);
+    let mut watched = watched(server, true);
+    client.write_all(frames::PREFACE).await.expect("a pipe");
+    assert!(watched.is_http2().await.expect("known"));
+    let frame = [&[0, 1, 0, 0, 0, 0, 0, 0, 1][..], &[b'x'; 256]].concat();
+    let mut sink = [0; 4_096];
+    client.write_all(&frame[..100]).await.expect("a pipe");
+    for second in 0..30 {
+        let next = [&frame[100..], &frame[..100]].concat();
+        client.write_all(&next).await.expect("a pipe");
+        assert!(watched.read(&mut sink).await.is_ok_and(|read| read > 0), "after {second} s");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn heads_sent_ahead_each_have_their_own_time() {
+    let (mut client, server) = tokio::io::duplex(4_096);
+    let mut stream: Stream = Box::new(watched(server, false));
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut sink = [0; 4_096];
+    client.write_all(&request[..9]).await.expect("a pipe");
+    for second in 0..30 {
+        client.write_all(&[&request[9..], &request[..9]].concat()).await.expect("a pipe");
+        assert!(stream.read(&mut sink).await.is_ok_and(|read| read > 0), "after {second} s");
+        is_now(&stream, Phase::Serving);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        is_now(&stream, Phase::Waiting);
+    }
+}

@@ -16,6 +16,28 @@ use tokio::io::AsyncWriteExt;
 
 use super::Facts;
 
+/// What pingora asks for at each request, made once a connection.
+pub(super) struct Digests {
+    tls: Option<Arc<SslDigest>>,
+    /// The one way in which a stream may give requests data of its own: requests of HTTP/2 do not see their stream.
+    facts: Option<Arc<ProxyDigest>>,
+    socket: Arc<SocketDigest>,
+}
+
+impl Digests {
+    pub(super) fn new(facts: &Arc<Facts>, fd: UniqueIDType) -> Self {
+        let tls = facts.tls.map(|(version, cipher)| SslDigest::new(cipher, version, None, None, Vec::new()));
+        let response = ResponseHeader::build(200, Some(0)).ok();
+        let carried = |response| ProxyDigest::new(Box::new(response), Some(Box::new(Arc::clone(facts))));
+        let socket = SocketDigest::from_raw_fd(fd);
+        // Filled in, so that nobody asks the system for what is known, and so that the client is whom a trusted proxy
+        // names. A new cell takes its value.
+        socket.peer_addr.set(Some(facts.peer.into())).ok();
+        socket.local_addr.set(Some(facts.local.into())).ok();
+        Self { tls: tls.map(Arc::new), facts: response.map(carried).map(Arc::new), socket: Arc::new(socket) }
+    }
+}
+
 #[async_trait]
 impl Shutdown for Watched {
     async fn shutdown(&mut self) {
@@ -32,8 +54,7 @@ impl UniqueID for Watched {
 
 impl Ssl for Watched {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        let (version, cipher) = self.facts.tls?;
-        Some(Arc::new(SslDigest::new(cipher, version, None, None, Vec::new())))
+        self.digests.tls.clone()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
@@ -48,10 +69,8 @@ impl GetTimingDigest for Watched {
 }
 
 impl GetProxyDigest for Watched {
-    /// The one way in which a stream may give requests data of its own: requests of HTTP/2 do not see their stream.
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        let response = ResponseHeader::build(200, Some(0)).ok()?;
-        Some(Arc::new(ProxyDigest::new(Box::new(response), Some(Box::new(Arc::clone(&self.facts))))))
+        self.digests.facts.clone()
     }
 }
 
@@ -62,13 +81,8 @@ pub(in crate::proxy) fn facts(session: &Session) -> Option<&Facts> {
 }
 
 impl GetSocketDigest for Watched {
-    /// Filled in, so that nobody asks the system for what is known, and so that the client is whom a trusted proxy names.
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        let digest = SocketDigest::from_raw_fd(self.fd());
-        // A new cell takes its value.
-        digest.peer_addr.set(Some(self.facts.peer.into())).ok();
-        digest.local_addr.set(Some(self.facts.local.into())).ok();
-        Some(Arc::new(digest))
+        Some(Arc::clone(&self.digests.socket))
     }
 }
 

@@ -13,6 +13,14 @@ use tokio::io::AsyncWrite;
 const TOGETHER_BYTES: usize = 4 << 10;
 
 impl Watched {
+    /// Follows our own frames.
+    fn sent(&mut self, bytes: &[u8]) {
+        let answers = self.edge.feed(bytes);
+        if let Speech::Http2(frames) = &mut self.speech {
+            frames.earn(answers);
+        }
+    }
+
     /// Writes as much as the client takes; ready with an error when it takes too little.
     fn poll_send(
         &mut self,
@@ -73,7 +81,7 @@ impl AsyncWrite for Watched {
         let this = self.get_mut();
         if matches!(this.speech, Speech::Http2(_)) {
             let sent = ready!(this.poll_send(cx, |io, cx| io.poll_write(cx, buf)))?;
-            this.edge.feed(buf.get(..sent).unwrap_or_default());
+            this.sent(buf.get(..sent).unwrap_or_default());
             return Poll::Ready(Ok(sent));
         }
         if this.together.len().saturating_add(buf.len()) > TOGETHER_BYTES {
@@ -82,6 +90,8 @@ impl AsyncWrite for Watched {
                 return this.poll_send(cx, |io, cx| io.poll_write(cx, buf));
             }
         }
+        // All at once: an answer in parts would have it grow and move.
+        this.together.reserve_exact(TOGETHER_BYTES.saturating_sub(this.together.len()));
         this.together.extend_from_slice(buf);
         Poll::Ready(Ok(buf.len()))
     }
@@ -100,7 +110,7 @@ impl AsyncWrite for Watched {
         let mut left = sent;
         for buf in bufs {
             let here = left.min(buf.len());
-            this.edge.feed(buf.get(..here).unwrap_or_default());
+            this.sent(buf.get(..here).unwrap_or_default());
             left = left.saturating_sub(here);
         }
         Poll::Ready(Ok(sent))

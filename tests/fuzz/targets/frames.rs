@@ -21,7 +21,7 @@ pub(crate) const TARGET: Target = Target {
 };
 
 const BOUNDS: FrameBounds =
-    FrameBounds { resets: 2, settings: 2, pings: 3, empty: 2, idle: 3, continuations: 2 };
+    FrameBounds { resets: 2, settings: 2, pings: 3, updates: 3, empty: 2, idle: 3, continuations: 2 };
 
 fn fed(pieces: &[&[u8]]) -> (bool, Option<usize>) {
     let mut frames = Frames::new(BOUNDS, 0);
@@ -43,13 +43,14 @@ fn holds(input: &[u8]) {
 /// Does every kind keep its budget? Counted over the whole, frame by frame.
 fn counted(input: &[u8]) -> bool {
     let mut rest = input;
-    let (mut resets, mut settings, mut pings, mut empty, mut idle, mut continuations) =
-        (0, 0, 0_u32, 0, 0, 0);
+    let (mut resets, mut settings, mut pings, mut updates, mut empty, mut idle, mut continuations) =
+        (0, 0, 0_u32, 0, 0, 0, 0);
     while let [high, middle, low, kind, flags, _, _, _, _, after @ ..] = rest {
         let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
         match kind {
             0 if length == 0 && flags & 1 == 0 => empty += 1,
-            0 | 8 => pings = pings.saturating_sub(1),
+            0 => pings = pings.saturating_sub(1),
+            8 => updates += 1,
             1 => (continuations, pings) = (0, pings.saturating_sub(1)),
             3 => resets += 1,
             4 => settings += 1,
@@ -58,7 +59,11 @@ fn counted(input: &[u8]) -> bool {
             _ => idle += 1,
         }
         let within = resets <= BOUNDS.resets && settings <= BOUNDS.settings && pings <= BOUNDS.pings;
-        if !(within && empty <= BOUNDS.empty && idle <= BOUNDS.idle && continuations <= BOUNDS.continuations)
+        if !(within
+            && updates <= BOUNDS.updates
+            && empty <= BOUNDS.empty
+            && idle <= BOUNDS.idle
+            && continuations <= BOUNDS.continuations)
         {
             return false;
         }

@@ -146,7 +146,7 @@ pub(super) const CASES: &[Case] = &[
         .asked("GET /x HTTP/1.0\r\nHost: a.example\r\n\r\n")
         .closed()
         .body("ok")
-        .hides(&["103"]),
+        .hides(&["1.1 103"]),
     Case::backend("resp.100-http10", INTERIM, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         .asked("GET /x HTTP/1.0\r\nHost: a.example\r\n\r\n")
         .closed()

@@ -247,8 +247,8 @@ impl Outcome {
                     && wanted.len() == statuses.len()
                     && wanted.iter().zip(&statuses).all(|(wanted, status)| wanted.contains(status))
             }
-            // Closed without a word is as clear.
-            View::Cut => !is_whole || statuses.is_empty(),
+            // Closed without a word would be an idle connection's end.
+            View::Cut => !is_whole,
             View::Broken => !is_whole || statuses.is_empty() || statuses == [502],
             View::BrokenOff(wanted) => statuses.iter().all(|status| wanted.contains(status)),
         };
