@@ -128,8 +128,13 @@ impl Pace {
 
     /// The client took `bytes`.
     pub(super) fn took(&mut self, bytes: usize, now_ms: u64) {
-        if let Some(since_ms) = self.blocked_since_ms.take() {
-            self.blocked_ms = self.blocked_ms.saturating_add(now_ms.saturating_sub(since_ms));
+        match self.blocked_since_ms.take() {
+            Some(since_ms) => {
+                self.blocked_ms = self.blocked_ms.saturating_add(now_ms.saturating_sub(since_ms))
+            }
+            // What the system took before it was full says nothing of the client.
+            None if self.blocked_ms == 0 => return,
+            None => {}
         }
         self.taken = self.taken.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
@@ -203,6 +208,14 @@ mod tests {
         }
         pace.blocked(2_700_000);
         assert!(pace.is_too_slow(2_700_000 + 2 * pace.grace_ms()));
+    }
+
+    #[test]
+    fn what_the_system_took_before_it_was_full_does_not_count() {
+        let mut pace = Pace::new(500);
+        pace.took(10_000_000, 0);
+        pace.blocked(0);
+        assert!(pace.is_too_slow(pace.grace_ms()));
     }
 
     #[test]

@@ -23,8 +23,8 @@ from hyperframe.frame import (
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 CODES = {0: "NO_ERROR", 1: "PROTOCOL_ERROR", 2: "INTERNAL_ERROR", 3: "FLOW_CONTROL_ERROR", 9: "COMPRESSION_ERROR",
          11: "ENHANCE_YOUR_CALM"}
-#: A short idle time, so that silence is ended while we look.
-SERVER = "listen: [{address: '127.0.0.1:0', http2: true}], connections: {idle: 10s}"
+#: A short idle time, and little time for a part of an answer, so that silence is ended while we look.
+SERVER = "listen: [{address: '127.0.0.1:0', http2: true}], connections: {idle: 10s, send_min_rate: 10000}"
 FLOOD_S = 6
 #: An attack that is ended at once is made again for so long, on new connections.
 REPEAT_S = 1.5
