@@ -42,7 +42,7 @@ impl Fault {
     pub fn render(&self, file: &str, text: &str) -> String {
         let Position { line, column } = self.at;
         let head = self.head(file);
-        let Some(source) = text.lines().nth(line.saturating_sub(1)) else { return head };
+        let Some(source) = lines(text).nth(line.saturating_sub(1)) else { return head };
         let caret = " ".repeat(column.saturating_sub(1));
         format!("{head}\n  {source}\n  {caret}^")
     }
@@ -61,6 +61,11 @@ impl Fault {
         let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
         format!("{file}:{line}:{column}: {key}{}, {}", self.says, self.remedy)
     }
+}
+
+/// The lines of a text as YAML has them: they end in CR LF, LF or CR (YAML 1.2.2 section 5.4).
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('\r'))
 }
 
 /// A configuration that is refused: every fault, in the order of the file.

@@ -3,7 +3,7 @@
 //! Reading the whole tree first is what lets every fault of a file be shown at once: a derived reader stops at the
 //! first. Repeated keys are kept here and refused where the section is read.
 
-use crate::config::fault::{Fault, Position};
+use crate::config::fault::{Fault, Position, lines};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Budget, DuplicateKeyPolicy, Options, Spanned};
 use std::fmt;
@@ -70,7 +70,7 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
     options.budget = Some(budget);
     let tree = serde_saphyr::from_str_with_options::<Option<Tree>>(text, options);
     match tree {
-        Ok(Some(tree)) => Ok(tree.into_node(&text.lines().collect::<Vec<_>>())),
+        Ok(Some(tree)) => Ok(tree.into_node(&lines(text).collect::<Vec<_>>())),
         Ok(None) => Ok(Node { at: Position::START, kind: Kind::Null }),
         Err(error) => {
             let at = error.location().map_or(Position::START, |at| position(at.line(), at.column()));

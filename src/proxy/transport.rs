@@ -130,7 +130,7 @@ impl Pace {
     pub(super) fn took(&mut self, bytes: usize, now_ms: u64) {
         match self.blocked_since_ms.take() {
             Some(since_ms) => {
-                self.blocked_ms = self.blocked_ms.saturating_add(now_ms.saturating_sub(since_ms))
+                self.blocked_ms = self.blocked_ms.saturating_add(now_ms.saturating_sub(since_ms));
             }
             // What the system took before it was full says nothing of the client.
             None if self.blocked_ms == 0 => return,
