@@ -50,7 +50,7 @@ impl Fault {
     /// The same for a warning, which goes to the log too: a line with a URL that may hold a password is not shown.
     #[must_use]
     pub fn render_warning(&self, file: &str, text: &str) -> String {
-        let source = text.lines().nth(self.at.line.saturating_sub(1)).unwrap_or("");
+        let source = lines(text).nth(self.at.line.saturating_sub(1)).unwrap_or("");
         let is_secret = source.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
         if is_secret { self.head(file) } else { self.render(file, text) }
     }
