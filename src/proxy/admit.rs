@@ -90,9 +90,7 @@ fn pipeline(session: &mut Session) {
 fn arrive(gate: &Gate, session: &mut Session, ctx: &mut RequestCtx) {
     // A background request has the address of the one that caused it, and no field any more.
     if !ctx.is_background {
-        // That of the listener costs a system call: not for those who cannot have come through it.
-        let at = if ctx.peer.is_loopback() { session.server_addr() } else { None };
-        let at = at.and_then(|address| address.as_inet()).copied();
+        let at = session.server_addr().and_then(|address| address.as_inet()).copied();
         ctx.arrival = gate.door.arrival(at, &session.req_header().headers);
     }
     if let Arrival::Ours { scheme, .. } = ctx.arrival {

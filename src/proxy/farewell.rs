@@ -2,7 +2,6 @@
 //! come. The data plane has nothing to answer on yet, so they are written as they go over the wire.
 
 use crate::base::Clock;
-use crate::message::MessageFault;
 use crate::proxy::refusal::Refusal;
 use crate::telemetry::{AccessRecord, Metrics, RequestRecord};
 use http::{Method, StatusCode};
@@ -75,26 +74,17 @@ fn record(answer: &crate::proxy::refusal::Answer, request_id: &str, client: IpAd
     });
 }
 
-/// The answer to a broken rule.
-pub(super) fn refuse_message(
-    fault: MessageFault,
-    client: IpAddr,
-    metrics: &Metrics,
-    clock: &dyn Clock,
-) -> Vec<u8> {
-    refuse(&Refusal::Message(fault), client, metrics, clock)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::ManualClock;
+    use crate::message::MessageFault;
 
     #[test]
     fn the_answer_is_whole_and_counted() {
         let metrics = Metrics::new(0).expect("is consistent");
         let client = IpAddr::from([192, 0, 2, 1]);
-        let bytes = refuse_message(MessageFault::LINE, client, &metrics, &ManualClock::at(0));
+        let bytes = refuse(&Refusal::Message(MessageFault::LINE), client, &metrics, &ManualClock::at(0));
         let text = String::from_utf8(bytes).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");

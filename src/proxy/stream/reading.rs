@@ -2,7 +2,8 @@
 
 use super::{BrokenBody, Keeper, Phase, Speech, Watched};
 use crate::message::{Frames, MessageFault, Place as At, WireFault, frames};
-use crate::proxy::farewell::refuse_message;
+use crate::proxy::farewell;
+use crate::proxy::refusal::Refusal;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -68,7 +69,8 @@ impl Watched {
 
     fn refuse(&mut self, fault: MessageFault) {
         let Keeper { metrics, clock, .. } = &*self.keeper;
-        self.farewell = Some((refuse_message(fault, self.facts.peer.ip(), metrics, &**clock), 0));
+        let words = farewell::refuse(&Refusal::Message(fault), self.facts.peer.ip(), metrics, &**clock);
+        self.farewell = Some((words, 0));
     }
 
     /// Says the last words, then fails.
