@@ -71,8 +71,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("fred", &["store/redis"]),
     ("pingora", &["proxy/"]),
     ("axum", &["admin/", "app/demo"]),
-    ("sqlx", &["companion/"]),
-    ("jiff", &["companion/"]),
+    ("sqlx", &["companion/data/"]),
+    ("jiff", &["companion/data/"]),
     ("clap", &["app/"]),
     ("clap_complete", &["app/"]),
 ];

@@ -1,36 +1,7 @@
-//! The companion: figures about an application's own database, for its dashboard. Here: the database and what is in it.
+//! The companion: figures about an application's own database, for its dashboard.
 //!
-//! The only door to SQL. A tenant is the first argument of every question, and no question is asked without one.
+//! `data` is the only door to SQL: a tenant is the first argument of every question, and no question is asked without one.
 
-pub mod activity;
-#[cfg(test)]
-mod contract_tests;
-pub mod database;
-pub mod fault;
-pub mod indexes;
-mod mapping;
-#[cfg(test)]
-mod mapping_tests;
-pub mod metrics;
-pub mod migrations;
-pub mod period;
-#[cfg(test)]
-mod plan_tests;
-pub mod postgres;
-pub mod rollup;
-mod row;
-pub mod seed;
-pub mod sqlite;
-pub mod statistics;
-#[cfg(test)]
-mod testing;
+pub mod data;
 
-pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition};
-pub use database::{Access, Database};
-pub use fault::{DatabaseFault, FaultKind};
-pub use indexes::{IndexReport, IndexState};
-pub use metrics::{Metrics, MetricsAsked};
-pub use migrations::{Category, Due, Migrated, Migration, Outcome, Plan};
-pub use period::{Granularity, Period, PeriodFault, Zone, periods};
-pub use seed::{SeedAsked, Seeded};
-pub use statistics::{ContentCreated, Engagement, UserGrowth};
+pub use data::*;

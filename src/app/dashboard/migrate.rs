@@ -40,7 +40,7 @@ async fn planned(settings: &DatabaseSettings) -> anyhow::Result<Plan> {
     if let DatabaseUrl::Sqlite(path) = &settings.url
         && !path.exists()
     {
-        return Ok(Plan::of_nothing(crate::companion::sqlite::steps()));
+        return Ok(Plan::of_nothing(crate::companion::data::sqlite::steps()));
     }
     let database = Database::open(settings, Access::Read).await?;
     let plan = database.plan().await;

@@ -1,9 +1,9 @@
 //! Figures over time. Spans in which nothing happened are there too.
 
-use crate::companion::database::Database;
-use crate::companion::fault::DatabaseFault;
-use crate::companion::period::{Period, spans};
-use crate::companion::row::{Arg, Ask, Row, dialects};
+use crate::companion::data::database::Database;
+use crate::companion::data::fault::DatabaseFault;
+use crate::companion::data::period::{Period, spans};
+use crate::companion::data::row::{Arg, Ask, Row, dialects};
 use std::collections::BTreeMap;
 
 /// Users of a span.

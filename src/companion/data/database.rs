@@ -1,11 +1,11 @@
 //! A database of either engine, and what both can do.
 
 use crate::base::{DatabaseSettings, DatabaseUrl, IdType};
-use crate::companion::fault::{DatabaseFault, FaultKind};
-use crate::companion::migrations::{Migrated, Outcome, Plan};
-use crate::companion::postgres::Postgres;
-use crate::companion::row::{Ask, Row};
-use crate::companion::sqlite::Sqlite;
+use crate::companion::data::fault::{DatabaseFault, FaultKind};
+use crate::companion::data::migrations::{Migrated, Outcome, Plan};
+use crate::companion::data::postgres::Postgres;
+use crate::companion::data::row::{Ask, Row};
+use crate::companion::data::sqlite::Sqlite;
 
 /// What a database is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

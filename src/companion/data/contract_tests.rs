@@ -1,8 +1,8 @@
 //! Both engines with the same data give the same answers, and these are what counting row by row gives.
 
-use crate::companion::row::{Arg, Ask};
-use crate::companion::testing::{NOW_US, Place, Postgres, SEED, filled, sqlite};
-use crate::companion::{
+use crate::companion::data::row::{Arg, Ask};
+use crate::companion::data::testing::{NOW_US, Place, Postgres, SEED, filled, sqlite};
+use crate::companion::data::{
     Activity, ActivityAsked, Database, FaultKind, FeedPosition, Granularity, Metrics, MetricsAsked, Period,
     SeedAsked, Zone, periods,
 };

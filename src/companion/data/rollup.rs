@@ -1,9 +1,9 @@
 //! Figures by day, counted once: what is asked for over a year is read from a row a day.
 
-use crate::companion::database::Database;
-use crate::companion::fault::{DatabaseFault, FaultKind};
-use crate::companion::period::{Granularity, Zone, periods, spans};
-use crate::companion::row::{Arg, Ask, dialects};
+use crate::companion::data::database::Database;
+use crate::companion::data::fault::{DatabaseFault, FaultKind};
+use crate::companion::data::period::{Granularity, Zone, periods, spans};
+use crate::companion::data::row::{Arg, Ask, dialects};
 
 impl Database {
     /// Is there a tenant?

@@ -3,11 +3,11 @@
 mod migrate;
 
 use crate::base::{DatabaseSettings, DatabaseUrl, IdType, Mapping, Secret};
-use crate::companion::database::Access;
-use crate::companion::fault::{DatabaseFault, FaultKind};
-use crate::companion::mapping::{Dialect, mapped};
-use crate::companion::migrations::{Migration, script};
-use crate::companion::row::{Ask, Row, bind_postgres};
+use crate::companion::data::database::Access;
+use crate::companion::data::fault::{DatabaseFault, FaultKind};
+use crate::companion::data::mapping::{Dialect, mapped};
+use crate::companion::data::migrations::{Migration, script};
+use crate::companion::data::row::{Ask, Row, bind_postgres};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 use std::str::FromStr;

@@ -1,8 +1,8 @@
 //! The feed: what happened, newest first, page by page.
 
-use crate::companion::database::Database;
-use crate::companion::fault::DatabaseFault;
-use crate::companion::row::{Arg, Ask, Row, dialects};
+use crate::companion::data::database::Database;
+use crate::companion::data::fault::DatabaseFault;
+use crate::companion::data::row::{Arg, Ask, Row, dialects};
 
 /// Entries of a page at most.
 pub const PAGE_MAX: u16 = 100;

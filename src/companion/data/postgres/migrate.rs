@@ -1,9 +1,9 @@
 //! Migrations on a PostgreSQL that may be in use: indexes are built without keeping anybody from writing.
 
 use crate::base::{Clock, SystemClock};
-use crate::companion::fault::{DatabaseFault, FaultKind};
-use crate::companion::migrations::{Due, Known, Migrated, Migration, Outcome, Plan, Standing};
-use crate::companion::postgres::{Postgres, steps};
+use crate::companion::data::fault::{DatabaseFault, FaultKind};
+use crate::companion::data::migrations::{Due, Known, Migrated, Migration, Outcome, Plan, Standing};
+use crate::companion::data::postgres::{Postgres, steps};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 use std::collections::{BTreeMap, BTreeSet};

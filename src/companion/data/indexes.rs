@@ -1,10 +1,10 @@
 //! How the indexes are doing: those of this version, and those that somebody else has made.
 
-use crate::companion::database::Database;
-use crate::companion::fault::DatabaseFault;
-use crate::companion::migrations::{Category, Migration};
-use crate::companion::row::{Ask, Row, dialects};
-use crate::companion::{postgres, sqlite};
+use crate::companion::data::database::Database;
+use crate::companion::data::fault::DatabaseFault;
+use crate::companion::data::migrations::{Category, Migration};
+use crate::companion::data::row::{Ask, Row, dialects};
+use crate::companion::data::{postgres, sqlite};
 use serde::Serialize;
 
 /// Whether an index earns what it costs.

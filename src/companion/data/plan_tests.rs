@@ -1,9 +1,9 @@
 //! What PostgreSQL's planner makes of the questions: an index for each of them, and a question for each index.
 
 use crate::base::{Clock, SystemClock};
-use crate::companion::row::{Ask, bind_postgres};
-use crate::companion::testing::{NOW_US, Postgres, SEED, filled};
-use crate::companion::{
+use crate::companion::data::row::{Ask, bind_postgres};
+use crate::companion::data::testing::{NOW_US, Postgres, SEED, filled};
+use crate::companion::data::{
     ActivityAsked, Database, Granularity, MetricsAsked, Migration, SeedAsked, Zone, activity, metrics,
     periods, postgres, statistics,
 };

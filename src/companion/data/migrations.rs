@@ -5,7 +5,7 @@
 //! would wait in turn.
 
 use crate::base::Digester;
-use crate::companion::fault::{DatabaseFault, FaultKind};
+use crate::companion::data::fault::{DatabaseFault, FaultKind};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -222,7 +222,7 @@ impl Migrated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::companion::{postgres, sqlite};
+    use crate::companion::data::{postgres, sqlite};
 
     const TEXT: &str = "-- migration 1 schema one: first\nCREATE TABLE a (b);\n\n-- migration 2 tenant a_b: b\nCREATE INDEX a_b ON a (b);\n";
 

@@ -8,12 +8,12 @@ mod random;
 mod tables;
 mod world;
 
-use crate::companion::database::Database;
-use crate::companion::fault::{DatabaseFault, FaultKind};
-use crate::companion::period::{DAYS_MAX, Zone};
-use crate::companion::seed::load::Loader;
-use crate::companion::seed::tables::Events;
-use crate::companion::seed::world::World;
+use crate::companion::data::database::Database;
+use crate::companion::data::fault::{DatabaseFault, FaultKind};
+use crate::companion::data::period::{DAYS_MAX, Zone};
+use crate::companion::data::seed::load::Loader;
+use crate::companion::data::seed::tables::Events;
+use crate::companion::data::seed::world::World;
 
 /// Rows that go to the database at once.
 const CHUNK: usize = 2_000;

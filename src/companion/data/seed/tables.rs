@@ -1,6 +1,6 @@
 //! The tables that are filled, in the order in which they refer to each other, and how many rows what happens makes.
 
-use crate::companion::seed::cells::Table;
+use crate::companion::data::seed::cells::Table;
 
 /// What happens over time, and is made in the order of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use crate::companion::{Access, Database, SeedAsked};
 use tempfile::TempDir;
 
 #[expect(dead_code, reason = "sessions and other users are for `tests/it`")]
-#[path = "../../tests/it/support/postgres.rs"]
+#[path = "../../../tests/it/support/postgres.rs"]
 mod postgres;
 use crate::base::testing::{process, wait};
 pub(super) use postgres::Postgres;

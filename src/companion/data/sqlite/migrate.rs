@@ -1,9 +1,9 @@
 //! Migrations on SQLite: each step is a transaction that nobody else writes beside.
 
 use crate::base::{Clock, SystemClock};
-use crate::companion::fault::DatabaseFault;
-use crate::companion::migrations::{Due, Known, Migrated, Migration, Outcome, Plan, Standing};
-use crate::companion::sqlite::{BEGIN, Sqlite, steps};
+use crate::companion::data::fault::DatabaseFault;
+use crate::companion::data::migrations::{Due, Known, Migrated, Migration, Outcome, Plan, Standing};
+use crate::companion::data::sqlite::{BEGIN, Sqlite, steps};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 

@@ -1,8 +1,8 @@
 //! Figures of an application that calls everything otherwise, and may only be read.
 
 use crate::base::{DatabaseSettings, DatabaseUrl, IdType, Mapping, TableMapping};
-use crate::companion::testing::{NOW_US, Place, Postgres, SEED, filled, settings, sqlite};
-use crate::companion::{
+use crate::companion::data::testing::{NOW_US, Place, Postgres, SEED, filled, settings, sqlite};
+use crate::companion::data::{
     Access, ActivityAsked, Database, FaultKind, Granularity, MetricsAsked, Zone, periods,
 };
 
@@ -127,7 +127,7 @@ async fn a_file_under_other_names_tells_the_same() {
     let Place { database: ours, folder } = sqlite(&SEED).await;
     for (_, theirs, select) in LEGACY {
         let select = select.replace("ID(", "(");
-        let ask = crate::companion::row::Ask::new(
+        let ask = crate::companion::data::row::Ask::new(
             "a test",
             ("", Box::leak(format!("CREATE TABLE {theirs} AS {select}").into())),
             vec![],
@@ -136,7 +136,7 @@ async fn a_file_under_other_names_tells_the_same() {
     }
     let url = DatabaseUrl::Sqlite(folder.path().join("a.db"));
     let legacy = legacy(url, mapping(IdType::Text, "")).await;
-    let ask = crate::companion::row::Ask::new(
+    let ask = crate::companion::data::row::Ask::new(
         "a test",
         ("", "SELECT id FROM organizations ORDER BY slug LIMIT 1"),
         vec![],

@@ -1,8 +1,8 @@
 //! Takes rows into a database, in one transaction: COPY on PostgreSQL, one statement for thousands of rows on SQLite.
 
-use crate::companion::database::Database;
-use crate::companion::fault::DatabaseFault;
-use crate::companion::seed::cells::{Cell, Table, copy_text, json};
+use crate::companion::data::database::Database;
+use crate::companion::data::fault::DatabaseFault;
+use crate::companion::data::seed::cells::{Cell, Table, copy_text, json};
 use sqlx::{Postgres, Sqlite, Transaction};
 
 enum Open {

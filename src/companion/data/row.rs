@@ -1,6 +1,6 @@
 //! Arguments and rows, the same for both engines.
 
-use crate::companion::fault::{DatabaseFault, FaultKind};
+use crate::companion::data::fault::{DatabaseFault, FaultKind};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};

@@ -1,9 +1,9 @@
 //! The figures of the first page: users, content, engagement.
 
-use crate::companion::database::Database;
-use crate::companion::fault::DatabaseFault;
-use crate::companion::period::Zone;
-use crate::companion::row::{Arg, Ask, dialects};
+use crate::companion::data::database::Database;
+use crate::companion::data::fault::DatabaseFault;
+use crate::companion::data::period::Zone;
+use crate::companion::data::row::{Arg, Ask, dialects};
 use std::collections::BTreeMap;
 
 const DAY_US: i64 = 86_400_000_000;

@@ -1,0 +1,36 @@
+//! The database of the dashboard, and what is in it: PostgreSQL or SQLite behind one [`Database`].
+//!
+//! The only door to SQL. A tenant is the first argument of every question, and no question is asked without one.
+
+pub mod activity;
+#[cfg(test)]
+mod contract_tests;
+pub mod database;
+pub mod fault;
+pub mod indexes;
+mod mapping;
+#[cfg(test)]
+mod mapping_tests;
+pub mod metrics;
+pub mod migrations;
+pub mod period;
+#[cfg(test)]
+mod plan_tests;
+pub mod postgres;
+pub mod rollup;
+mod row;
+pub mod seed;
+pub mod sqlite;
+pub mod statistics;
+#[cfg(test)]
+mod testing;
+
+pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition};
+pub use database::{Access, Database};
+pub use fault::{DatabaseFault, FaultKind};
+pub use indexes::{IndexReport, IndexState};
+pub use metrics::{Metrics, MetricsAsked};
+pub use migrations::{Category, Due, Migrated, Migration, Outcome, Plan};
+pub use period::{Granularity, Period, PeriodFault, Zone, periods};
+pub use seed::{SeedAsked, Seeded};
+pub use statistics::{ContentCreated, Engagement, UserGrowth};
