@@ -27,7 +27,17 @@ mod counting;
 #[cfg(feature = "companion")]
 mod dashboard;
 #[cfg(feature = "companion")]
+mod dashboard_api;
+#[cfg(feature = "companion")]
+mod dashboard_caching;
+#[cfg(feature = "companion")]
+mod dashboard_feed;
+#[cfg(feature = "companion")]
 mod dashboard_service;
+#[cfg(feature = "companion")]
+mod dashboard_tenants;
+#[cfg(feature = "companion")]
+mod dashboard_trouble;
 mod demo;
 mod edge;
 mod failure;
