@@ -53,7 +53,7 @@ select id,email,last_login_at from users where organization_id=:o and deleted_at
 -- T1 top 10 lessons by completions 30 d
 select p.lesson_id,l.title,count(*) n from lesson_progress p join lessons l on l.id=p.lesson_id where p.organization_id=:o and p.completed_at>=now()-interval '30 days' group by 1,2 order by n desc limit 10;
 -- X1 export chunk users keyset 5000
-select id,email,role,status,created_at,last_login_at from users where organization_id=:o and deleted_at is null order by created_at,id limit 5000;
+select id,email,role,status,created_at,last_login_at from users where organization_id=:o and deleted_at is null order by created_at desc,id limit 5000;
 -- J1 claim queued export (skip locked)
 select id from export_jobs where status in ('queued','running') order by created_at limit 1 for update skip locked;
 -- J2 close stale sessions (select)
