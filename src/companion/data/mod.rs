@@ -24,6 +24,7 @@ mod row;
 pub mod seed;
 pub mod sqlite;
 pub mod statistics;
+pub mod tenants;
 #[cfg(test)]
 mod testing;
 
@@ -36,3 +37,4 @@ pub use migrations::{Category, Due, Migrated, Migration, Outcome, Plan};
 pub use period::{Granularity, Period, PeriodFault, Zone, periods};
 pub use seed::{SeedAsked, Seeded};
 pub use statistics::{ContentCreated, Engagement, UserGrowth};
+pub use tenants::Tenant;
