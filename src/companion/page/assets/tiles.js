@@ -55,7 +55,10 @@ function showGateway(system, zone) {
   badge.dataset.status = status;
   const asOf = system.as_of ? moment(system.as_of, zone) : undefined;
   const source = SOURCES[system.source] ?? SOURCES.none;
-  byId('gateway-source').textContent = asOf && system.source !== 'none' ? `${source}, ${asOf}` : source;
+  const { asked, reachable } = system.instances ?? {};
+  const share = asked > 1 ? [`${reachable} of ${asked} instances answer`] : [];
+  const facts = system.source === 'none' ? [] : [...share, asOf].filter(Boolean);
+  byId('gateway-source').textContent = [source, ...facts].join(', ');
   byId('gateway').replaceChildren(...GATEWAY.map(([label, value]) => element('div', {},
     element('dt', {}, label), element('dd', {}, shown(value(system))))));
 }
