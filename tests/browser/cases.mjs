@@ -56,6 +56,28 @@ async function tiles_have_the_figures_of_the_api({ watched, page, world }) {
   assert.equal(await page.evaluate(() => document.activeElement.id), 'dashboard-title', 'the keyboard is where the figures begin');
 }
 
+async function values_are_written_for_people({ page }) {
+  const written = await page.evaluate(async () => {
+    const format = await import('./format.js');
+    const { duration, bytes, percent, milliseconds, change, moment, movedDay, daysBetween, day, words } = format;
+    const noon = new Date('2026-03-29T12:00:00Z');
+    return [
+      [0, 59.6, 61, 3_600, 90_061].map(duration), [0, 1_023, 1_536, 5 * 2 ** 30].map(bytes), [0, 0.1234, 1].map(percent),
+      [0.123, 9.96, 88.4].map(milliseconds), [12.34, -5, 0].map(change), [null, undefined, NaN, '5'].map((odd) => duration(odd) ?? '-'),
+      [moment('2026-03-29T00:59:00Z', 'Europe/Oslo', noon), moment('2026-03-28T23:30:00Z', 'Europe/Oslo', noon), moment('2026-03-28T12:00:00Z', 'UTC', noon), moment('x', 'UTC') ?? '-'],
+      [movedDay('2026-03-01', -1), movedDay('2026-03-29', 1), daysBetween('2026-03-28', '2026-03-30'), day(new Date('2026-03-28T23:30:00Z'), 'Europe/Oslo')],
+      ['lesson_completed', 'user.created'].map(words),
+    ];
+  });
+  assert.deepEqual(written, [
+    ['0 s', '1 min', '1 min 1 s', '1 h', '1 d 1 h'], ['0 B', '1,023 B', '1.5 KiB', '5.0 GiB'], ['0.0 %', '12.3 %', '100.0 %'],
+    ['0.12 ms', '10 ms', '88 ms'], ['+12.3 %', '-5.0 %', '0.0 %'], ['-', '-', '-', '-'],
+    ['01:59:00', '00:30:00', '28 Mar 2026, 12:00:00', '-'],
+    ['2026-02-28', '2026-03-30', 3, '2026-03-29'],
+    ['Lesson completed', 'User created'],
+  ]);
+}
+
 async function another_range_draws_other_charts({ page, world }) {
   const before = [await picture(page, 0), await picture(page, 1), await picture(page, 2)];
   await page.check('#presets input[value="7"]');
@@ -285,7 +307,7 @@ async function without_the_last_slash_and_below_a_prefix_it_works_too({ watched,
 /** In this order, on one page each: where the page is, what is done with it. */
 export const VISITS = [
   ['proxied', [
-    wrong_tokens_are_refused_in_words, tiles_have_the_figures_of_the_api, another_range_draws_other_charts, the_feed_goes_back_in_time_and_is_text_only,
+    values_are_written_for_people, wrong_tokens_are_refused_in_words, tiles_have_the_figures_of_the_api, another_range_draws_other_charts, the_feed_goes_back_in_time_and_is_text_only,
     an_export_shows_its_progress_and_is_downloaded, the_gateways_figures_are_live, it_is_read_in_the_dark_and_on_a_telephone_and_on_a_wall,
     the_keyboard_alone_is_enough, nothing_is_stored_and_signing_out_forgets, a_link_with_a_token_signs_in_and_hides_it,
     another_tenant_sees_nothing_of_the_first, a_token_that_ends_leads_back_to_the_sign_in,

@@ -57,14 +57,14 @@ async function loadStatistics(signal) {
 async function enter(token) {
   const button = byId('sign-in-submit');
   if (token.trim() === '') return refuse('A token is needed.');
+  if (button.getAttribute('aria-busy') === 'true') return;
   button.setAttribute('aria-busy', 'true');
   session.open(token);
   try {
-    const answer = await read('metrics', {});
+    takeMetrics(await read('metrics', {}));
     showDashboard();
-    takeMetrics(answer);
-    refresh.start();
-    await refresh.loadAll();
+    refresh.start('metrics');
+    await Promise.all([refresh.load('activity'), refresh.load('statistics')]);
   } catch (error) {
     session.close();
     if (!(error instanceof Refusal)) throw error;

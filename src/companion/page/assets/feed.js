@@ -55,6 +55,8 @@ export class Feed {
     byId('entries').prepend(...this.entries(fresh));
     if (!this.isRead) this.setCursor(pagination);
     this.isRead = true;
+    // After midnight, what was today's needs its date.
+    for (const time of byId('entries').querySelectorAll('time')) time.textContent = this.when(time.dateTime);
     if (!isFirst && fresh.length > 0) announce(fresh.length === 1 ? 'One new entry in the activity.' : `${fresh.length} new entries in the activity.`);
     this.showEmpty();
   }
@@ -94,13 +96,17 @@ export class Feed {
     return items.map((item) => {
       this.shown.add(item.id);
       this.addType(item.type);
-      const at = element('time', { datetime: item.occurred_at }, moment(item.occurred_at, knownZone(this.zone)) ?? '');
+      const at = element('time', { datetime: item.occurred_at }, this.when(item.occurred_at));
       const actor = item.actor?.name ?? 'Somebody unknown';
       return element('li', { tabindex: '-1' },
         element('p', { class: 'meta' }, element('span', { class: 'kind' }, words(item.type)), at),
         element('p', { class: 'summary' }, item.summary ?? ''),
         element('p', { class: 'actor' }, actor));
     });
+  }
+
+  when(iso) {
+    return moment(iso, knownZone(this.zone)) ?? '';
   }
 
   addType(type) {

@@ -18,9 +18,10 @@ export class Refresh {
     document.addEventListener('visibilitychange', () => this.tick());
   }
 
-  /** From now on, until {@link stop}. The first load of each part is the caller's. */
-  start() {
+  /** From now on, until {@link stop}; the part `has` is there already. The first load of the others is the caller's. */
+  start(has) {
     this.isOn = true;
+    this.succeed(this.parts.find((one) => one.name === has));
     this.timer ??= setInterval(() => this.tick(), TICK_MS);
   }
 
@@ -44,13 +45,12 @@ export class Refresh {
     try {
       await part.load(asking.signal);
       if (part.asking !== asking) return false;
-      Object.assign(part, { failures: 0, problem: undefined, shownAt: new Date(), dueAt: Date.now() + part.everyMs });
+      this.succeed(part);
       return true;
     } catch (error) {
       // Overtaken by a later question, or nobody is signed in any more.
       if (part.asking !== asking || error.name === 'AbortError') return false;
-      if (!(error instanceof Refusal)) throw error;
-      this.fail(part, error);
+      this.fail(part, error instanceof Refusal ? error : misunderstood(error));
       return false;
     } finally {
       if (part.asking === asking) part.asking = undefined;
@@ -62,6 +62,10 @@ export class Refresh {
   async loadAll() {
     const done = await Promise.all(this.parts.map(({ name }) => this.load(name)));
     return done.every(Boolean);
+  }
+
+  succeed(part) {
+    Object.assign(part, { failures: 0, problem: undefined, shownAt: new Date(), dueAt: Date.now() + part.everyMs });
   }
 
   /** A part that was asked for elsewhere has failed. */
@@ -119,4 +123,10 @@ export class Refresh {
     const next = Number.isFinite(due) ? ` Next attempt in ${seconds} s.` : '';
     return { text: `${state} ${parts[0].problem.words()}`, isPassing: parts[0].problem.isPassing, next };
   }
+}
+
+/** An answer that this page does not understand: the service may be of another version. */
+function misunderstood(error) {
+  console.error(error);
+  return new Refusal(0, { title: 'The answer is not understood', detail: 'Reload the page; the service may be of another version than it.' });
 }
