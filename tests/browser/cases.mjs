@@ -290,6 +290,31 @@ async function another_tenant_sees_nothing_of_the_first({ watched, page, world }
   await page.click('#sign-out');
 }
 
+async function a_tenant_with_nothing_is_told_so({ watched, page, world, folder }) {
+  await page.fill('#token', world.token({ organization_id: world.empty }));
+  await page.press('#token', 'Enter');
+  await page.waitForSelector('#feed-empty:not([hidden])');
+  await page.waitForSelector('.chart .empty:not([hidden])');
+  assert.equal(await tile(page, 'Users'), '0');
+  assert.equal(await page.locator('#tiles .tile', { hasText: 'Average score' }).locator('.unknown').count(), 1, 'an average of nothing is unknown');
+  await noViolation(watched, 'a tenant with nothing');
+  await watched.screenshot(folder, 'empty');
+  await page.click('#sign-out');
+}
+
+async function figures_are_asked_for_again_by_themselves_unless_switched_off({ watched, page, world }) {
+  await page.clock.install();
+  await page.reload();
+  await watched.signIn(world.token());
+  const asked = () => watched.asked.filter((address) => address.endsWith('/metrics')).length;
+  await Promise.all([page.waitForRequest((request) => request.url().endsWith('/metrics')), page.clock.fastForward(16_000)]);
+  await page.uncheck('#auto');
+  const before = asked();
+  await page.clock.fastForward(60_000);
+  await page.waitForTimeout(200);
+  assert.equal(asked(), before);
+}
+
 async function a_token_that_ends_leads_back_to_the_sign_in({ watched, page, world }) {
   await watched.signIn(world.token({ exp: Math.floor(Date.now() / 1000) + 3 }));
   await page.waitForSelector('#sign-in-problem:not([hidden])');
@@ -310,9 +335,9 @@ export const VISITS = [
     values_are_written_for_people, wrong_tokens_are_refused_in_words, tiles_have_the_figures_of_the_api, another_range_draws_other_charts, the_feed_goes_back_in_time_and_is_text_only,
     an_export_shows_its_progress_and_is_downloaded, the_gateways_figures_are_live, it_is_read_in_the_dark_and_on_a_telephone_and_on_a_wall,
     the_keyboard_alone_is_enough, nothing_is_stored_and_signing_out_forgets, a_link_with_a_token_signs_in_and_hides_it,
-    another_tenant_sees_nothing_of_the_first, a_token_that_ends_leads_back_to_the_sign_in,
+    another_tenant_sees_nothing_of_the_first, a_tenant_with_nothing_is_told_so, a_token_that_ends_leads_back_to_the_sign_in,
   ]],
-  ['prefixed', [without_the_last_slash_and_below_a_prefix_it_works_too]],
+  ['prefixed', [without_the_last_slash_and_below_a_prefix_it_works_too, figures_are_asked_for_again_by_themselves_unless_switched_off]],
   ['direct', [
     tiles_have_the_figures_of_the_api, when_the_service_is_away_figures_stay_and_say_so_until_it_is_back, a_gateway_that_is_gone_is_unknown_and_not_nought,
   ]],

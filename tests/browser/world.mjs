@@ -18,8 +18,10 @@ tenants = [row[0] for row in database.execute("SELECT organization_id FROM users
 user = database.execute("SELECT id FROM users WHERE organization_id = ? AND role = 'admin' AND deleted_at IS NULL LIMIT 1", tenants[:1]).fetchone()[0]
 database.execute("UPDATE organizations SET timezone = 'Europe/Oslo' WHERE id = ?", tenants[:1])
 database.execute("UPDATE activity_log SET summary = ? WHERE id = (SELECT id FROM activity_log WHERE organization_id = ? ORDER BY created_at DESC, id DESC LIMIT 1)", (sys.argv[2], tenants[0]))
+empty = "00000000-0000-4000-8000-000000000000"
+database.execute("INSERT INTO organizations (id, name, slug, created_at, updated_at) VALUES (?, 'Empty', 'empty', 0, 0)", (empty,))
 database.commit()
-print(json.dumps({"tenant": tenants[0], "other": tenants[1], "user": user}))
+print(json.dumps({"tenant": tenants[0], "other": tenants[1], "empty": empty, "user": user}))
 `;
 
 /** Starts it all; `close` ends it all. */

@@ -37,6 +37,7 @@ function takeMetrics({ data, metadata }) {
   byId('updated').replaceChildren(shown(moment(metadata?.timestamp, knownZone(zone))));
   feed.zone = zone;
   exporting.zone = zone;
+  refresh.zone = knownZone(zone);
   showMetrics(data, knownZone(zone));
   statistics.showParts(data);
   if (range.setZone(zone) && byId('dashboard').hidden === false) refresh.load('statistics');

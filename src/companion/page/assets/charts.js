@@ -120,7 +120,7 @@ export class Chart {
       axes: [
         { ...axis, grid: { show: false }, space: 64, size: 30, incrs: timeSteps(this.spanDays), values: dayLabels },
         ...['left', 'right'].filter((side) => sides.has(side)).map((side) => ({
-          ...axis, scale: side, side: side === 'left' ? 3 : 1, size: 46, incrs: WHOLE_STEPS, values, grid: side === 'left' ? axis.grid : { show: false },
+          ...axis, scale: side, side: side === 'left' ? 3 : 1, size: 52, incrs: WHOLE_STEPS, values, grid: side === 'left' ? axis.grid : { show: false },
         })),
       ],
       series: [{}, ...this.drawn().map((series) => this.drawing(series))],

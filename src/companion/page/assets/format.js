@@ -6,7 +6,7 @@ const LANGUAGE = 'en-GB';
 const integer = new Intl.NumberFormat(LANGUAGE, { maximumFractionDigits: 0 });
 const oneDigit = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const signed = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: 'exceptZero' });
-const compact = new Intl.NumberFormat(LANGUAGE, { notation: 'compact', maximumFractionDigits: 1 });
+const compact = new Intl.NumberFormat(LANGUAGE, { notation: 'compact', maximumSignificantDigits: 4 });
 const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB'];
 
 function known(value) {
@@ -20,7 +20,8 @@ function ifKnown(format) {
 
 export const count = ifKnown((value) => integer.format(value));
 export const decimal = ifKnown((value) => oneDigit.format(value));
-export const short = ifKnown((value) => compact.format(value));
+/** For the axis of a chart: as it is, as long as there is room. */
+export const short = ifKnown((value) => (value < 100_000 ? integer : compact).format(value));
 /** Of a ratio from 0 to 1. */
 export const percent = ifKnown((value) => `${oneDigit.format(value * 100)} %`);
 /** Of a change in per cent. */

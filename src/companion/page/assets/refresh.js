@@ -2,6 +2,7 @@
 
 import { Refusal } from './api.js';
 import { byId, element } from './dom.js';
+import { moment } from './format.js';
 
 const TICK_MS = 1_000;
 const BACK_OFF_MS = [5_000, 10_000, 20_000, 40_000, 60_000];
@@ -15,6 +16,8 @@ export class Refresh {
     this.parts = parts.map((part) => ({ ...part, failures: 0, dueAt: 0 }));
     this.onUnauthorized = onUnauthorized;
     this.isOn = false;
+    /** Of the tenant, for what is said about times. */
+    this.zone = 'UTC';
     document.addEventListener('visibilitychange', () => this.tick());
   }
 
@@ -117,7 +120,7 @@ export class Refresh {
   notice(parts) {
     const titles = parts.map(({ title }) => title).join(', ');
     const oldest = parts.map(({ shownAt }) => shownAt).filter(Boolean).sort((a, b) => a - b)[0];
-    const state = oldest ? `${titles}: what is shown is of ${oldest.toLocaleTimeString('en-GB')}.` : `${titles}: nothing to show.`;
+    const state = oldest ? `${titles}: what is shown is of ${moment(oldest, this.zone)}.` : `${titles}: nothing to show.`;
     const due = Math.min(...parts.map(({ dueAt }) => dueAt));
     const seconds = Math.max(0, Math.ceil((due - Date.now()) / 1_000));
     const next = Number.isFinite(due) ? ` Next attempt in ${seconds} s.` : '';

@@ -28,7 +28,7 @@ const CHARTS = {
       { label: 'Sessions', color: '--series-1', kind: 'line', value: (row) => row.sessions },
       { label: 'Active users', color: '--series-3', kind: 'line', dash: 'dashed', isDistinct: true, value: (row) => row.active_users },
     ],
-    columns: () => [{ label: 'Average session', format: duration, value: (row) => row.avg_session_seconds }],
+    columns: () => [{ label: 'Avg session', format: duration, value: (row) => row.avg_session_seconds }],
     // Users of several days are not the sum of the days' users.
     atRest: (series, rows) => (series.isDistinct ? `max ${count(Math.max(...rows.map((row) => row.active_users)))}` : sumOf(series, rows)),
   },
@@ -92,6 +92,7 @@ function group([title, entries]) {
   const rows = sorted.map(([name, value]) => {
     const bar = element('span', { class: 'share' });
     // By the object model, which the policy for styles allows, unlike a style in markup.
+    bar.hidden = !value;
     bar.style.setProperty('--share', sum > 0 ? String((value ?? 0) / sum) : '0');
     return element('tr', {},
       element('th', { scope: 'row' }, words(name)),
@@ -99,6 +100,6 @@ function group([title, entries]) {
       element('td', {}, shown(count(value))),
       element('td', { class: 'ratio' }, shown(sum > 0 && value !== null ? percent(value / sum) : undefined)));
   });
-  if (rows.length === 0) return element('div', {}, element('h3', {}, title), element('p', { class: 'empty' }, 'None yet.'));
+  if (rows.length === 0) rows.push(element('tr', {}, element('td', { class: 'none' }, 'None yet')));
   return element('table', { class: 'shares' }, element('caption', {}, title), element('tbody', {}, ...rows));
 }
