@@ -45,8 +45,12 @@ fn shipped() -> Vec<(PathBuf, String)> {
     paths.push(root().join("src/app/demo/demo.yaml"));
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).expect("readable");
-        let addresses =
-            [("listen", "127.0.0.1:8080"), ("admin", "127.0.0.1:9901"), ("backend", "127.0.0.1:8000")];
+        let addresses = [
+            ("listen", "127.0.0.1:8080"),
+            ("admin", "127.0.0.1:9901"),
+            ("backend", "127.0.0.1:8000"),
+            ("dashboard", "127.0.0.1:8090"),
+        ];
         let filled =
             addresses.iter().fold(text, |text, (name, value)| text.replace(&format!("@{name}@"), value));
         (path, filled.replace("@secret@", "0123456789abcdef0123456789abcdef"))
