@@ -4,7 +4,7 @@ import { Refusal, read } from './api.js';
 import { announce, byId, say } from './dom.js';
 import { Export } from './export.js';
 import { Feed } from './feed.js';
-import { knownZone, moment, shown } from './format.js';
+import { duration, knownZone, moment, shown } from './format.js';
 import { Range } from './range.js';
 import { Refresh } from './refresh.js';
 import * as session from './session.js';
@@ -34,7 +34,8 @@ async function loadMetrics(signal) {
 function takeMetrics({ data, metadata }) {
   const zone = metadata?.timezone ?? 'UTC';
   byId('tenant').replaceChildren(shown(metadata?.organization_id));
-  byId('updated').replaceChildren(shown(moment(metadata?.timestamp, knownZone(zone))));
+  byId('updated').replaceChildren(shown(moment(metadata?.timestamp, knownZone(zone))), metadata?.stale ? ' (stale)' : '');
+  byId('updated').title = metadata?.cache_ttl > 0 ? `They are kept for ${duration(metadata.cache_ttl)}` : '';
   feed.zone = zone;
   exporting.zone = zone;
   refresh.zone = knownZone(zone);

@@ -23,6 +23,8 @@ export class Export {
     byId('export-cancel').addEventListener('click', () => this.cancel());
     // Another wish is another export.
     byId('export-fields').addEventListener('change', () => this.forget());
+    byId('export-report').addEventListener('change', () => this.fillRange());
+    byId('export-history').addEventListener('change', () => this.fillRange());
     byId('export-form').addEventListener('submit', (event) => {
       event.preventDefault();
       this.start();
@@ -31,10 +33,22 @@ export class Export {
 
   open() {
     if (!this.job && byId('export-result').hidden) {
-      const { from, to } = this.range();
-      [byId('export-from').value, byId('export-to').value] = [from, to];
+      byId('export-granularity').value = this.range().granularity;
+      this.fillRange();
     }
     this.dialog.showModal();
+  }
+
+  /** Figures of now have no range and users need none; everything else begins with the charts'. */
+  fillRange() {
+    const [report, hasHistory] = [byId('export-report').value, byId('export-history').checked];
+    const { from, to } = this.range();
+    const isOptional = report === 'users' && !hasHistory;
+    byId('export-granularity-field').hidden = report !== 'statistics';
+    byId('export-range').hidden = report === 'metrics' && !hasHistory;
+    byId('export-range-hint').hidden = !isOptional;
+    const days = isOptional || byId('export-range').hidden ? ['', ''] : [from, to];
+    [byId('export-from').value, byId('export-to').value] = days;
   }
 
   /** Forgets everything, for the next user. */
@@ -53,20 +67,24 @@ export class Export {
   }
 
   asked() {
+    const [format, report] = [byId('export-format').value, byId('export-report').value];
     return {
-      format: byId('export-format').value,
-      report: byId('export-report').value,
-      from: byId('export-from').value,
-      to: byId('export-to').value,
+      format,
+      report,
+      from: byId('export-from').value || undefined,
+      to: byId('export-to').value || undefined,
+      granularity: report === 'statistics' ? byId('export-granularity').value : undefined,
       include_history: byId('export-history').checked,
-      columns: [],
+      // People open it in a spreadsheet, and some of those take it for another encoding without the mark.
+      bom: format === 'csv' || undefined,
     };
   }
 
   async start() {
     if (this.job) return;
     const body = this.asked();
-    const wrong = rangeProblem(body.from, body.to);
+    const hasRange = body.from || body.to || byId('export-range-hint').hidden && !byId('export-range').hidden;
+    const wrong = hasRange ? rangeProblem(body.from, body.to) : undefined;
     say(byId('export-problem'), wrong);
     if (wrong) return;
     // The same wish again, after an answer that was lost, is not a second export.
