@@ -20,6 +20,15 @@ pub struct Tenant {
 }
 
 impl Database {
+    /// Is there no tenant?
+    ///
+    /// # Errors
+    /// [`DatabaseFault`].
+    pub async fn is_empty(&self) -> Result<bool, DatabaseFault> {
+        let ask = Ask::new("looking for data", dialects!("any_organization"), Vec::new());
+        Ok(self.rows(&ask).await?.is_empty())
+    }
+
     /// The name of a tenant's time zone; `None`: nobody has given it one.
     ///
     /// # Errors
