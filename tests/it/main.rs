@@ -33,6 +33,8 @@ mod dashboard_caching;
 #[cfg(feature = "companion")]
 mod dashboard_feed;
 #[cfg(feature = "companion")]
+mod dashboard_openapi;
+#[cfg(feature = "companion")]
 mod dashboard_service;
 #[cfg(feature = "companion")]
 mod dashboard_tenants;
