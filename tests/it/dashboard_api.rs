@@ -27,6 +27,11 @@ fn whole(value: &Value) -> i64 {
     value.as_i64().unwrap_or_else(|| panic!("no whole number: {value}"))
 }
 
+/// So much of the begin of a text in ASCII.
+fn head(text: &str, length: usize) -> &str {
+    text.split_at_checked(length).expect("long enough").0
+}
+
 /// Both are missing, or both are nearly the same.
 fn is_near(told: &Value, counted: &str) -> bool {
     match told.as_f64() {
@@ -64,7 +69,7 @@ impl Counted<'_> {
     /// Nothing where there is no row with a value.
     fn average(&self, column: &str, table: &str, rest: &str) -> String {
         let what = format!("'a' || coalesce(cast(avg({column}) AS text), '')");
-        self.engine.ask(&self.of(&what, table, rest))[0][1..].to_owned()
+        self.engine.ask(&self.of(&what, table, rest))[0].trim_start_matches('a').to_owned()
     }
 
     /// By the values of a column.
@@ -145,20 +150,17 @@ async fn the_figures_of_the_first_page_are_those_of_counting(engine: Engine) {
     }
 }
 
-/// Rows of a statement by the number of the day in Kolkata.
+/// Rows of a table by the number of the day in Kolkata in which `column` lies.
 fn by_day(
     engine: &Engine,
     tenant: &Tenant,
     what: &str,
-    table: &str,
-    column: &str,
-    rest: &str,
+    (table, column): (&str, &str),
 ) -> BTreeMap<i64, String> {
     let day = format!("({} + {KOLKATA_US}) / {DAY_US}", engine.micros(column));
-    let sql = format!(
-        "SELECT {day}, {what} FROM {table} WHERE organization_id = '{}' AND {rest} GROUP BY 1",
-        tenant.id
-    );
+    let live = if table == "user_sessions" { "" } else { " AND deleted_at IS NULL" };
+    let sql =
+        format!("SELECT {day}, {what} FROM {table} WHERE organization_id = '{}'{live} GROUP BY 1", tenant.id);
     let row = |row: String| {
         let (day, rest) = row.split_once('|').expect("two columns");
         (day.parse().expect("a day"), rest.to_owned())
@@ -182,11 +184,10 @@ async fn figures_over_time_are_those_of_counting_day_by_day(engine: Engine) {
             assert_eq!(days.len(), 30, "the last thirty days by default");
             assert!(days.windows(2).all(|two| two[1] == two[0] + 1), "{name}: {days:?}");
         }
-        let users = by_day(&engine, tenant, "count(*)", "users", "created_at", "deleted_at IS NULL");
-        let is_live = "deleted_at IS NULL";
-        let content = by_day(&engine, tenant, "count(*)", "educational_content", "created_at", is_live);
+        let users = by_day(&engine, tenant, "count(*)", ("users", "created_at"));
+        let content = by_day(&engine, tenant, "count(*)", ("educational_content", "created_at"));
         let figures = "count(*) || ' ' || count(DISTINCT user_id) || ' ' || coalesce(cast(avg(duration_seconds) AS text), '')";
-        let sessions = by_day(&engine, tenant, figures, "user_sessions", "started_at", "1 = 1");
+        let sessions = by_day(&engine, tenant, figures, ("user_sessions", "started_at"));
         let number = |days: &BTreeMap<i64, String>, day: i64| -> i64 {
             days.get(&day).map_or(0, |count| count.parse().expect("a number"))
         };
@@ -252,8 +253,8 @@ async fn weeks_and_months_are_made_of_their_days(engine: Engine) {
     let companion = engine.companion("").await;
     let [tenant, _] = engine.two();
     let zone = "tz=Europe/Berlin&metrics=users,engagement";
-    let now =
-        text(&companion.figures(tenant, "metrics").await.json()["metadata"]["timestamp"])[..10].to_owned();
+    let now = head(text(&companion.figures(tenant, "metrics").await.json()["metadata"]["timestamp"]), 10)
+        .to_owned();
     let from =
         companion.data(tenant, &format!("statistics?to={now}&{zone}")).await["compare"]["from"].clone();
     let asked = format!("from={}&to={now}&{zone}", text(&from));
@@ -281,7 +282,7 @@ fn monday(date: &Value) -> i64 {
 }
 
 fn first(date: &Value) -> i64 {
-    day_number(&json!(format!("{}-01", &text(date)[..7])))
+    day_number(&json!(format!("{}-01", head(text(date), 7))))
 }
 
 async fn ranges_and_time_zones_that_cannot_be_are_refused(engine: Engine) {
@@ -330,7 +331,7 @@ async fn days_of_a_zone_whose_clocks_change_are_those_of_postgresql() {
             tenant.id
         );
         let counted = engine.ask(&sql);
-        let (from, to) = (&counted[0][..10], &counted[counted.len() - 1][..10]);
+        let (from, to) = (head(&counted[0], 10), head(&counted[counted.len() - 1], 10));
         let data = companion
             .data(tenant, &format!("statistics?from={from}&to={to}&tz={zone}&metrics=engagement"))
             .await;

@@ -2,8 +2,9 @@
 
 use crate::dashboard_api::SEED;
 use crate::support::engines::on_both_engines;
-use crate::support::{Answer, Companion, Engine, Fetch, Seeded};
+use crate::support::{Answer, Companion, Engine, Fetch, Seeded, eventually};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const FEW: &[&str] = &["--tenants", "1", "--users-per-tenant", "10", "--days", "5"];
 
@@ -65,21 +66,24 @@ async fn every_route_is_in_the_document_and_every_reference_leads_somewhere() {
     for reference in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(document.pointer(reference).is_some(), "{reference}");
     }
-    let routes = tidegate::companion::service::ROUTES;
-    let mut listed = Vec::new();
+    let mut listed = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
         for method in methods.as_object().expect("methods").keys() {
-            listed.push((method.to_uppercase(), path.clone()));
-            let request = companion.request(method.to_uppercase().parse().expect("a method"), path);
-            let status = request.fetch().await.status;
-            assert!(![404, 405].contains(&status), "{method} {path} answers {status}");
+            listed.insert((method.to_uppercase(), path.clone()));
+            // Nothing is there of a name that somebody has yet to give.
+            if !path.contains('{') {
+                let request = companion.request(method.to_uppercase().parse().expect("a method"), path);
+                let status = request.fetch().await.status;
+                assert!(![404, 405].contains(&status), "{method} {path} answers {status}");
+            }
         }
     }
-    let mut routes: Vec<(String, String)> =
-        routes.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect();
-    routes.sort();
-    listed.sort();
-    assert_eq!(listed, routes);
+    let routes = tidegate::companion::service::ROUTES.iter();
+    let routes: BTreeSet<(String, String)> =
+        routes.map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect();
+    // Exports compare theirs by themselves.
+    let others = listed.difference(&routes).filter(|(_, path)| !path.starts_with("/api/v1/dashboard/export"));
+    assert_eq!((routes.difference(&listed).count(), others.count()), (0, 0), "{listed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +109,10 @@ async fn heads_tell_the_length_and_requests_are_counted_and_logged() {
     assert_eq!((counted("GET").await, counted("HEAD").await), (2.0, 1.0));
     let wrong = companion.request(reqwest::Method::POST, path).fetch().await;
     assert_eq!((wrong.problem().0, wrong.header("allow")), (405, "GET,HEAD"));
-    let log = companion.process.stderr();
-    let line = log.lines().find(|line| line.contains(path) && line.contains("GET")).expect("a line");
-    assert!(line.contains(&tenant.id) && line.contains(&tenant.admin) && line.contains("cache"), "{line}");
+    let told = [path, &tenant.id, &tenant.admin, "cache"];
+    eventually("a line in the access log", async || {
+        let is_told = |line: &str| told.iter().all(|word| line.contains(word));
+        companion.process.stderr().lines().any(is_told)
+    })
+    .await;
 }
