@@ -2,7 +2,7 @@
 
 use crate::companion::data::database::Database;
 use crate::companion::data::fault::{DatabaseFault, FaultKind};
-use crate::companion::data::period::{Granularity, Zone, periods, spans};
+use crate::companion::data::period::{Granularity, Period, Zone, periods, spans};
 use crate::companion::data::row::{Arg, Ask, dialects};
 
 impl Database {
@@ -19,16 +19,21 @@ impl Database {
             let days = zone.and_then(|zone| periods(from, to, Granularity::Day, &zone)).map_err(|fault| {
                 DatabaseFault::new(FaultKind::Refused, self.place(), "counting days", fault.to_string(), "")
             })?;
-            let args = || vec![Arg::Text(name.clone()), Arg::Text(spans(&days))];
-            let asks = [
-                dialects!("rollup_forget_users"),
-                dialects!("rollup_users"),
-                dialects!("rollup_forget_days"),
-                dialects!("rollup_days"),
-            ];
-            let asks: Vec<Ask> = asks.map(|texts| Ask::new("counting days", texts, args())).into();
+            let asks: Vec<Ask> = asks(&name, &days).into_iter().map(|(_, ask)| ask).collect();
             self.change(&asks).await?;
         }
         Ok(())
     }
+}
+
+/// The statements that count days anew for the tenants of a zone, by the name of their text, in their order.
+pub(super) fn asks(zone: &str, days: &[Period]) -> Vec<(&'static str, Ask)> {
+    let args = || vec![Arg::Text(zone.to_owned()), Arg::Text(spans(days))];
+    let ask = |texts| Ask::new("counting days", texts, args());
+    vec![
+        ("rollup_forget_users", ask(dialects!("rollup_forget_users"))),
+        ("rollup_users", ask(dialects!("rollup_users"))),
+        ("rollup_forget_days", ask(dialects!("rollup_forget_days"))),
+        ("rollup_days", ask(dialects!("rollup_days"))),
+    ]
 }
