@@ -27,6 +27,8 @@ mod counting;
 #[cfg(feature = "companion")]
 mod dashboard;
 #[cfg(feature = "companion")]
+mod dashboard_page;
+#[cfg(feature = "companion")]
 mod dashboard_service;
 mod demo;
 mod edge;
