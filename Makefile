@@ -7,6 +7,7 @@
 #   make fuzz FUZZ_SECONDS=60    every fuzz target for so long, on inputs made by chance from its corpus
 #   make bench-dashboard         the dashboard's database: every question before and after the indexes, what writes cost
 #   make edge                    slow clients, HTTP/2 attacks, TLS and memory of the release binary, with outside tools
+#   make browser                 the dashboard's page of the release binary in Chromium; pictures in target/browser
 #   make lint | make deny        format and clippy | licences, bans, sources and advisories of the dependencies
 
 UPSTREAM ?=
@@ -25,7 +26,10 @@ EDGE ?=
 # Options of benches/dashboard, such as --quick or --json FILE.
 BENCH_DASHBOARD ?=
 
-.PHONY: run test conformance fuzz edge bench-dashboard lint deny
+# Options of tests/browser/dashboard.mjs, such as --only or --chromium.
+BROWSER ?=
+
+.PHONY: run test conformance fuzz edge bench-dashboard browser lint deny
 
 run:
 	scripts/setup.sh build
@@ -59,6 +63,11 @@ edge:
 bench-dashboard:
 	scripts/setup.sh test
 	cargo bench --locked --bench dashboard -- $(BENCH_DASHBOARD)
+
+browser:
+	scripts/setup.sh browser
+	cargo build --release --locked
+	node tests/browser/dashboard.mjs $(BROWSER)
 
 lint:
 	scripts/setup.sh build

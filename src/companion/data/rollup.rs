@@ -6,12 +6,6 @@ use crate::companion::data::period::{Granularity, Period, Zone, periods, spans};
 use crate::companion::data::row::{Arg, Ask, dialects};
 
 impl Database {
-    /// Is there a tenant?
-    pub(super) async fn has_organizations(&self) -> Result<bool, DatabaseFault> {
-        let ask = Ask::new("looking for data", dialects!("any_organization"), Vec::new());
-        Ok(!self.rows(&ask).await?.is_empty())
-    }
-
     /// Counts the days from `from` to `to` anew (`YYYY-MM-DD`, both included), for all tenants, each by the days of its
     /// time zone. May be repeated: a day is replaced, all its figures at once. A tenant whose zone nobody knows goes by UTC.
     ///
