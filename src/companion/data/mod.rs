@@ -6,6 +6,10 @@ pub mod activity;
 #[cfg(test)]
 mod contract_tests;
 pub mod database;
+pub mod export_jobs;
+pub mod export_rows;
+#[cfg(test)]
+mod export_tests;
 pub mod fault;
 pub mod indexes;
 mod mapping;
@@ -27,6 +31,8 @@ mod testing;
 
 pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition};
 pub use database::{Access, Database};
+pub use export_jobs::{ExportFile, ExportJob, ExportStatus, Inserted, NewExport};
+pub use export_rows::{Moment, RowsAsked, UserRow, UsersPosition};
 pub use fault::{DatabaseFault, FaultKind};
 pub use indexes::{IndexReport, IndexState};
 pub use metrics::{Metrics, MetricsAsked};

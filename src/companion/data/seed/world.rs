@@ -7,6 +7,8 @@ use crate::companion::data::seed::tables::{Events, Made};
 
 pub(super) const SECOND_US: i64 = 1_000_000;
 pub(super) const DAY_US: i64 = 86_400 * SECOND_US;
+/// How long the file of an export is there.
+const EXPORT_US: i64 = 900 * SECOND_US;
 
 const ZONES: &[&str] = &["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Adelaide"];
 const PLANS: &[&str] = &["free", "pro", "enterprise"];
@@ -253,10 +255,11 @@ impl World {
             Cell::Id(tenant),
             Cell::Id(user.id),
             Cell::Word(self.random.word(&["csv", "json", "xlsx"])),
-            Cell::Word(if is_done { "done" } else { "queued" }),
+            // None is queued: somebody would begin to work at it.
+            Cell::Word(if is_done { "done" } else { "failed" }),
             Cell::Integer(if is_done { 100 } else { 0 }),
             Cell::Time(created_us),
-            Cell::time(is_done.then_some(created_us + DAY_US)),
+            Cell::time(is_done.then_some(created_us + EXPORT_US)),
         ])
     }
 
