@@ -1,7 +1,9 @@
 //! The companion: figures about an application's own database, for its dashboard.
 //!
 //! `data` is the only door to SQL: a tenant is the first argument of every question, and no question is asked without one.
+//! `service` answers over HTTP, to whoever has a verified token of that tenant.
 
 pub mod data;
+pub mod service;
 
 pub use data::*;

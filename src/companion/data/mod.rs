@@ -26,6 +26,7 @@ mod row;
 pub mod seed;
 pub mod sqlite;
 pub mod statistics;
+pub mod tenants;
 #[cfg(test)]
 mod testing;
 
@@ -40,3 +41,4 @@ pub use migrations::{Category, Due, Migrated, Migration, Outcome, Plan};
 pub use period::{Granularity, Period, PeriodFault, Zone, periods};
 pub use seed::{SeedAsked, Seeded};
 pub use statistics::{ContentCreated, Engagement, UserGrowth};
+pub use tenants::Tenant;
