@@ -1,9 +1,10 @@
 //! The companion: figures about an application's own database, for its dashboard.
 //!
 //! `data` is the only door to SQL: a tenant is the first argument of every question, and no question is asked without one.
-//! `service` answers over HTTP, to whoever has a verified token of that tenant.
+//! `exports` makes files of it; `service` answers over HTTP, to whoever has a verified token of that tenant.
 
 pub mod data;
+pub mod exports;
 pub mod service;
 
 pub use data::*;

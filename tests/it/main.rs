@@ -30,6 +30,8 @@ mod dashboard;
 mod dashboard_service;
 mod demo;
 mod edge;
+#[cfg(feature = "companion")]
+mod exports;
 mod failure;
 mod fleet;
 mod grpc;

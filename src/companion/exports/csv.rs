@@ -14,13 +14,13 @@ const FORMULA: &[char] = &['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '
 
 /// Writes a table.
 #[derive(Debug)]
-pub struct CsvWriter<W> {
+pub(super) struct CsvWriter<W> {
     out: W,
 }
 
 impl<W: Write> CsvWriter<W> {
     /// Begins a file, with a mark of its encoding if `bom`.
-    pub fn new(mut out: W, bom: bool) -> io::Result<Self> {
+    pub(super) fn new(mut out: W, bom: bool) -> io::Result<Self> {
         if bom {
             out.write_all(BOM)?;
         }
@@ -28,14 +28,14 @@ impl<W: Write> CsvWriter<W> {
     }
 
     /// The line of names.
-    pub fn table(&mut self, head: &Head) -> io::Result<()> {
+    pub(super) fn table(&mut self, head: &Head) -> io::Result<()> {
         let names: Vec<&str> = head.columns.iter().map(|column| column.name).collect();
         self.out.write_all(names.join(",").as_bytes())?;
         self.out.write_all(b"\r\n")
     }
 
     /// A line.
-    pub fn row(&mut self, cells: &Cells) -> io::Result<()> {
+    pub(super) fn row(&mut self, cells: &Cells) -> io::Result<()> {
         for (index, cell) in cells.iter().enumerate() {
             if index > 0 {
                 self.out.write_all(b",")?;
@@ -75,7 +75,7 @@ impl<W: Write> CsvWriter<W> {
     }
 
     /// What it was written to.
-    pub fn finish(self) -> W {
+    pub(super) fn finish(self) -> W {
         self.out
     }
 }
@@ -137,7 +137,9 @@ mod tests {
 
     #[test]
     fn words_that_look_like_a_formula_are_words() {
-        for odd in ["=1+1", "+49 30", "-2", "@SUM(A1)", "\tx", "\rx", "\nx", "=HYPERLINK(\"http://a\")", "＝1"] {
+        for odd in
+            ["=1+1", "+49 30", "-2", "@SUM(A1)", "\tx", "\rx", "\nx", "=HYPERLINK(\"http://a\")", "＝1"]
+        {
             let cell = &read(&written(&[vec![text(odd), Cell::Empty]], false))[1][0];
             assert_eq!(*cell, format!("'{odd}"));
         }

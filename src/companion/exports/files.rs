@@ -6,20 +6,20 @@
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const PART: &str = ".part";
 
 /// The folder.
 #[derive(Debug, Clone)]
-pub struct Files {
+pub(super) struct Files {
     folder: PathBuf,
 }
 
 /// A file that is being written. It goes when it is dropped, unless it was kept.
 #[derive(Debug)]
-pub struct Draft {
+pub(super) struct Draft {
     path: PathBuf,
     kept_as: PathBuf,
     is_kept: bool,
@@ -27,7 +27,7 @@ pub struct Draft {
 
 /// What a name says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub(super) struct Named {
     /// The export.
     pub id: String,
     /// The number of its attempt.
@@ -37,12 +37,12 @@ pub struct Named {
 }
 
 /// The name of an attempt's file.
-pub fn name(id: &str, tries: i64, format: &str) -> String {
+pub(super) fn name(id: &str, tries: i64, format: &str) -> String {
     format!("{id}-{tries}.{format}")
 }
 
 /// What a name of ours says; `None`: it is not ours.
-pub fn named(name: &str) -> Option<Named> {
+pub(super) fn named(name: &str) -> Option<Named> {
     let whole = name.strip_suffix(PART);
     let (stem, format) = whole.unwrap_or(name).split_once('.')?;
     let (id, tries) = stem.rsplit_once('-')?;
@@ -53,22 +53,37 @@ pub fn named(name: &str) -> Option<Named> {
 }
 
 impl Files {
-    /// Makes the folder if need be, for this user alone. One that is there stays as it is.
+    /// Makes the folder if need be, for this user alone. One that is there stays as it is: it may be shared with other
+    /// instances, under another user's name.
     ///
     /// # Errors
-    /// What the system says, also where nothing can be written there.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    /// What the system says.
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mode = fs::metadata(folder)?.permissions().mode();
-        if mode & 0o022 != 0 {
-            let says = format!("others may write to {} (mode {:o}): chmod 700", folder.display(), mode & 0o777);
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, says));
-        }
         Ok(Self { folder: folder.to_owned() })
     }
 
+    /// The folder of this user where nothing else is configured, among the system's temporary files. Anybody may make one
+    /// of its name there: it must be this user's, and nobody else's to write to.
+    ///
+    /// # Errors
+    /// What the system says, and where it is not.
+    pub(super) fn open_own(temporary: &Path) -> io::Result<Self> {
+        let user = nix::unistd::geteuid().as_raw();
+        let files = Self::open(&temporary.join(format!("tidegate-exports-{user}")))?;
+        let there = fs::symlink_metadata(&files.folder)?;
+        if there.is_dir() && there.uid() == user && there.permissions().mode() & 0o077 == 0 {
+            return Ok(files);
+        }
+        let says = format!(
+            "{} is not a folder of this user alone: remove it, or set `dashboard.export_dir`",
+            files.folder.display()
+        );
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, says))
+    }
+
     /// Where it is.
-    pub fn folder(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
@@ -76,7 +91,7 @@ impl Files {
     ///
     /// # Errors
     /// What the system says.
-    pub fn begin(&self, name: &str) -> io::Result<Draft> {
+    pub(super) fn begin(&self, name: &str) -> io::Result<Draft> {
         let path = self.folder.join(format!("{name}{PART}"));
         let draft = Draft { path, kept_as: self.folder.join(name), is_kept: false };
         // What an attempt of the same number has left belongs to nobody.
@@ -88,7 +103,7 @@ impl Files {
     ///
     /// # Errors
     /// What the system says; `NotFound` where another instance has it.
-    pub fn read(&self, name: &str) -> io::Result<File> {
+    pub(super) fn read(&self, name: &str) -> io::Result<File> {
         // The name comes from our own table; even so it never leads out of the folder.
         match named(name) {
             Some(named) if !named.is_part => File::open(self.folder.join(name)),
@@ -100,7 +115,7 @@ impl Files {
     ///
     /// # Errors
     /// What the system says.
-    pub fn remove(&self, name: &str) -> io::Result<()> {
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.folder.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -111,7 +126,7 @@ impl Files {
     ///
     /// # Errors
     /// What the system says.
-    pub fn list(&self) -> io::Result<Vec<(String, Named)>> {
+    pub(super) fn list(&self) -> io::Result<Vec<(String, Named)>> {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
@@ -128,7 +143,7 @@ impl Draft {
     ///
     /// # Errors
     /// What the system says.
-    pub fn file(&self) -> io::Result<File> {
+    pub(super) fn file(&self) -> io::Result<File> {
         OpenOptions::new().write(true).open(&self.path)
     }
 
@@ -136,7 +151,7 @@ impl Draft {
     ///
     /// # Errors
     /// What the system says.
-    pub fn keep(mut self) -> io::Result<(u64, String)> {
+    pub(super) fn keep(mut self) -> io::Result<(u64, String)> {
         let mut file = File::open(&self.path)?;
         let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
         let mut buffer = vec![0; 64 << 10];
@@ -190,7 +205,7 @@ mod tests {
         assert_eq!(mode(&files.folder().join(&name)), 0o600);
         drop(files.begin(&super::name(ID, 2, "csv")).expect("it begins"));
         let left: Vec<String> = files.list().expect("a list").into_iter().map(|(name, _)| name).collect();
-        assert_eq!(left, [name.clone()], "what was broken off is gone");
+        assert_eq!(left, [&*name], "what was broken off is gone");
         files.remove(&name).expect("gone");
         files.remove(&name).expect("still gone");
     }
@@ -199,16 +214,20 @@ mod tests {
     fn only_names_of_ours_are_looked_at() {
         let part = named(&format!("{ID}-3.xlsx.part")).expect("ours");
         assert_eq!(part, Named { id: ID.to_owned(), tries: 3, is_part: true });
-        for odd in ["notes.txt", "a-1.csv", "../../etc/passwd", &format!("{ID}-x.csv"), &format!("{ID}-1.exe"), ID] {
+        for odd in
+            ["notes.txt", "a-1.csv", "../../etc/passwd", &format!("{ID}-x.csv"), &format!("{ID}-1.exe"), ID]
+        {
             assert_eq!(named(odd), None, "{odd}");
         }
     }
 
     #[test]
-    fn a_folder_where_others_may_write_is_refused() {
+    fn a_folder_among_temporary_files_must_be_this_users_alone() {
         let place = tempfile::tempdir().expect("a folder");
-        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).expect("changed");
-        let says = Files::open(place.path()).expect_err("anybody may").to_string();
-        assert!(says.contains("chmod 700"), "{says}");
+        let files = Files::open_own(place.path()).expect("it is made");
+        Files::open_own(place.path()).expect("and is there the next time");
+        fs::set_permissions(files.folder(), fs::Permissions::from_mode(0o770)).expect("changed");
+        let says = Files::open_own(place.path()).expect_err("others may write").to_string();
+        assert!(says.contains("export_dir"), "{says}");
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 /// Writes an object.
 #[derive(Debug)]
-pub struct JsonWriter<W> {
+pub(super) struct JsonWriter<W> {
     out: W,
     /// What stands in front of the value, by column: `{"id":`, `,"name":`.
     keys: Vec<Vec<u8>>,
@@ -15,7 +15,7 @@ pub struct JsonWriter<W> {
 
 impl<W: Write> JsonWriter<W> {
     /// Begins the object with what is known of the whole.
-    pub fn new(mut out: W, facts: &Facts) -> io::Result<Self> {
+    pub(super) fn new(mut out: W, facts: &Facts) -> io::Result<Self> {
         let facts: serde_json::Map<String, Value> =
             facts.iter().map(|(name, cell)| ((*name).to_owned(), value(cell))).collect();
         write!(out, "{{\"metadata\":{}", Value::Object(facts))?;
@@ -23,7 +23,7 @@ impl<W: Write> JsonWriter<W> {
     }
 
     /// Begins an array; the one before is closed.
-    pub fn table(&mut self, head: &Head) -> io::Result<()> {
+    pub(super) fn table(&mut self, head: &Head) -> io::Result<()> {
         self.close()?;
         write!(self.out, ",\n{}:[", Value::from(head.name))?;
         let key = |(index, column): (usize, &crate::companion::exports::table::Column)| {
@@ -36,7 +36,7 @@ impl<W: Write> JsonWriter<W> {
     }
 
     /// An object of the array.
-    pub fn row(&mut self, cells: &Cells) -> io::Result<()> {
+    pub(super) fn row(&mut self, cells: &Cells) -> io::Result<()> {
         self.out.write_all(if self.is_first_row { b"\n" } else { b",\n" })?;
         self.is_first_row = false;
         for (key, cell) in self.keys.iter().zip(cells) {
@@ -51,7 +51,7 @@ impl<W: Write> JsonWriter<W> {
     }
 
     /// Closes everything; `rows` is how many there were.
-    pub fn finish(mut self, rows: u64) -> io::Result<W> {
+    pub(super) fn finish(mut self, rows: u64) -> io::Result<W> {
         self.close()?;
         writeln!(self.out, ",\n\"rows\":{rows}}}")?;
         Ok(self.out)

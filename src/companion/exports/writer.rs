@@ -10,7 +10,8 @@ use crate::companion::exports::xlsx::XlsxWriter;
 use rust_xlsxwriter::XlsxError;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::mpsc::Receiver;
 
 /// Bytes that are written at once.
@@ -18,7 +19,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 /// Why there is no file.
 #[derive(Debug, thiserror::Error)]
-pub enum WriteFault {
+pub(super) enum WriteFault {
     /// Whoever reads has broken off.
     #[error("it was broken off")]
     BrokenOff,
@@ -32,7 +33,7 @@ pub enum WriteFault {
 
 /// How a file is to be written.
 #[derive(Debug, Clone)]
-pub struct Manner {
+pub(super) struct Manner {
     /// Which format.
     pub format: Format,
     /// CSV begins with a mark of its encoding.
@@ -41,22 +42,51 @@ pub struct Manner {
     pub facts: Facts,
 }
 
+/// What whoever writes and whoever waits tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    rows: AtomicU64,
+    is_ended: AtomicBool,
+}
+
+/// Ends the writer when it is dropped.
+pub(super) struct Ending(Arc<Pulse>);
+
+impl Pulse {
+    /// Rows that have been written.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Nobody wants the file any longer once the result is dropped. A file that has its name by then stays.
+    pub(super) fn end_with_me(self: &Arc<Self>) -> Ending {
+        Ending(Arc::clone(self))
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.is_ended.store(true, Ordering::Release);
+    }
+}
+
 enum Writer {
     Csv(CsvWriter<BufWriter<File>>),
     Json(JsonWriter<BufWriter<File>>),
     Xlsx(Box<XlsxWriter>, File, usize),
 }
 
-/// Writes what comes until its end, under a name that nobody knows before everything is on the disk. `rows` is counted up.
+/// Writes what comes until its end, under a name that nobody knows before everything is on the disk. `pulse` is told how far it
+/// is, and tells whether anybody still wants it.
 ///
 /// # Errors
 /// [`WriteFault`]; nothing is left then.
-pub fn write(
+pub(super) fn write(
     files: &Files,
     name: &str,
     manner: &Manner,
     parts: &mut Receiver<Part>,
-    rows: &AtomicU64,
+    pulse: &Pulse,
 ) -> Result<ExportFile, WriteFault> {
     let draft = files.begin(name)?;
     let mut writer = Writer::begin(files, manner, &draft)?;
@@ -69,11 +99,14 @@ pub fn write(
             Some(Part::Rows(more)) => {
                 writer.rows(&more)?;
                 count += u64::try_from(more.len()).unwrap_or(u64::MAX);
-                rows.store(count, Ordering::Relaxed);
+                pulse.rows.store(count, Ordering::Relaxed);
             }
         }
     }
     writer.finish(count)?;
+    if pulse.is_ended.load(Ordering::Acquire) {
+        return Err(WriteFault::BrokenOff);
+    }
     let (bytes, sha256) = draft.keep()?;
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     Ok(ExportFile { name: name.to_owned(), rows: number(count), bytes: number(bytes), sha256 })

@@ -24,7 +24,7 @@ const FIRST_DAY: f64 = 61.0;
 const DAY_US: f64 = 86_400_000_000.0;
 
 /// Writes a workbook.
-pub struct XlsxWriter {
+pub(super) struct XlsxWriter {
     workbook: Workbook,
     looks: Looks,
     head: Option<Head>,
@@ -46,7 +46,7 @@ struct Looks {
 
 impl XlsxWriter {
     /// Begins a workbook; rows wait in files without a name in `folder`.
-    pub fn new(folder: &Path, facts: &Facts) -> Result<Self, XlsxError> {
+    pub(super) fn new(folder: &Path, facts: &Facts) -> Result<Self, XlsxError> {
         let mut workbook = Workbook::new();
         workbook.set_tempdir(folder)?;
         let looks = Looks {
@@ -54,7 +54,7 @@ impl XlsxWriter {
             time: Format::new().set_num_format("yyyy-mm-dd hh:mm:ss"),
             day: Format::new().set_num_format("yyyy-mm-dd"),
         };
-        let sheet = workbook.add_worksheet_with_constant_memory();
+        let sheet = workbook.add_worksheet_with_constant_memory()?;
         sheet.set_name("Summary")?.set_column_width(0, 24)?.set_column_width(1, 44)?;
         let mut row = 0;
         for (name, cell) in facts {
@@ -75,7 +75,7 @@ impl XlsxWriter {
     }
 
     /// Begins a sheet.
-    pub fn table(&mut self, head: &Head) -> Result<(), XlsxError> {
+    pub(super) fn table(&mut self, head: &Head) -> Result<(), XlsxError> {
         self.counted.push((head.name, 0));
         self.parts = 0;
         self.head = Some(head.clone());
@@ -86,7 +86,7 @@ impl XlsxWriter {
         let Some(head) = &self.head else { return Ok(()) };
         self.parts += 1;
         let part = if self.parts > 1 { format!(" {}", self.parts) } else { String::new() };
-        let sheet = self.workbook.add_worksheet_with_constant_memory();
+        let sheet = self.workbook.add_worksheet_with_constant_memory()?;
         sheet.set_name(title(head.name) + &part)?.set_freeze_panes(1, 0)?;
         for (place, column) in (0_u16..).zip(&head.columns) {
             sheet.set_column_width(place, width(*column))?;
@@ -99,7 +99,7 @@ impl XlsxWriter {
     }
 
     /// The next rows of the table. A table of more rows than a sheet has goes on in another sheet.
-    pub fn rows(&mut self, rows: &[Cells]) -> Result<(), XlsxError> {
+    pub(super) fn rows(&mut self, rows: &[Cells]) -> Result<(), XlsxError> {
         for cells in rows {
             if self.row >= self.rows_max {
                 self.next_sheet()?;
@@ -117,7 +117,7 @@ impl XlsxWriter {
     }
 
     /// Puts everything together; `facts` is how many lines the first sheet has.
-    pub fn finish(mut self, facts: usize, out: impl Write + Send) -> Result<(), XlsxError> {
+    pub(super) fn finish(mut self, facts: usize, out: impl Write + Send) -> Result<(), XlsxError> {
         let sheet = self.workbook.worksheet_from_index(0)?;
         let first = u32::try_from(facts).unwrap_or(SHEET_ROWS);
         for (row, (name, count)) in (first..).zip(&self.counted) {
@@ -223,7 +223,8 @@ mod tests {
     }
 
     fn writer(folder: &Path) -> XlsxWriter {
-        let facts = vec![("report", Cell::Text("users".to_owned())), ("since", Cell::Day("2026-01-31".to_owned()))];
+        let facts =
+            vec![("report", Cell::Text("users".to_owned())), ("since", Cell::Day("2026-01-31".to_owned()))];
         XlsxWriter::new(folder, &facts).expect("it begins")
     }
 
@@ -254,7 +255,10 @@ mod tests {
         assert!(book.worksheet_formula("Users").expect("a sheet").is_empty());
         let sheet = book.worksheet_range("Users").expect("a sheet");
         let cell = |row, place| sheet.get_value((row, place)).expect("a cell").clone();
-        assert_eq!((cell(0, 0), cell(1, 0)), (Data::String("name".to_owned()), Data::String("=1+1".to_owned())));
+        assert_eq!(
+            (cell(0, 0), cell(1, 0)),
+            (Data::String("name".to_owned()), Data::String("=1+1".to_owned()))
+        );
         let Data::DateTime(made) = cell(1, 1) else { panic!("{:?}", cell(1, 1)) };
         assert!((made.as_f64() - (20_619.0 + 25_569.0 + 45_296.0 / 86_400.0)).abs() < 1e-8, "{made:?}");
         assert_eq!(cell(2, 1), Data::String(i64::MAX.to_string()));

@@ -1,5 +1,6 @@
 //! Which path is answered by what, and what all answers have in common.
 
+use crate::companion::exports;
 use crate::companion::service::refusal::Refusal;
 use crate::companion::service::{ServiceState, health};
 use crate::web::typed;
@@ -34,6 +35,7 @@ pub(super) fn router(state: ServiceState) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi))
+        .merge(exports::routes::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(state.clone(), around))

@@ -83,7 +83,7 @@ CREATE TABLE IF NOT EXISTS user_activity_days (
   PRIMARY KEY (organization_id, day, user_id)
 );
 
--- migration 10 schema exports: exports stand alone, and enough is known of each to take it up again
+-- migration 6 schema exports: exports stand alone, and enough is known of each to take it up again
 -- Who asks is named by a token, and may be of a database that only can be read: ids are texts and refer to nothing.
 ALTER TABLE export_jobs
   DROP CONSTRAINT IF EXISTS export_jobs_organization_id_fkey,

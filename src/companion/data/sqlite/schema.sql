@@ -80,7 +80,7 @@ CREATE TABLE IF NOT EXISTS user_activity_days (
   PRIMARY KEY (organization_id, day, user_id)
 ) STRICT, WITHOUT ROWID;
 
--- migration 10 schema exports: exports stand alone, and enough is known of each to take it up again
+-- migration 6 schema exports: exports stand alone, and enough is known of each to take it up again
 -- Who asks is named by a token, and may be of a database that only can be read: ids are texts and refer to nothing.
 CREATE TABLE export_jobs_alone (
   id TEXT PRIMARY KEY, organization_id TEXT NOT NULL, requested_by TEXT NOT NULL, format TEXT NOT NULL, status TEXT NOT NULL,
