@@ -36,6 +36,17 @@ pub(super) struct Named {
     pub is_part: bool,
 }
 
+/// A file of the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Its name.
+    pub name: String,
+    /// What that says.
+    pub named: Named,
+    /// When it was last written to, in seconds since 1970.
+    pub changed_s: u64,
+}
+
 /// The name of an attempt's file.
 pub(super) fn name(id: &str, tries: i64, format: &str) -> String {
     format!("{id}-{tries}.{format}")
@@ -122,16 +133,19 @@ impl Files {
         }
     }
 
-    /// The names of our files. Others' are left alone.
+    /// Our files. Others' are left alone.
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn list(&self) -> io::Result<Vec<(String, Named)>> {
+    pub(super) fn list(&self) -> io::Result<Vec<Listed>> {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if let Some(named) = named(&name) {
-                all.push((name, named));
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // One that goes in this moment is no fault.
+            if let (Some(named), Ok(about)) = (named(&name), entry.metadata()) {
+                let changed_s = u64::try_from(about.mtime()).unwrap_or(0);
+                all.push(Listed { name, named, changed_s });
             }
         }
         Ok(all)
@@ -204,7 +218,7 @@ mod tests {
         assert_eq!(sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(mode(&files.folder().join(&name)), 0o600);
         drop(files.begin(&super::name(ID, 2, "csv")).expect("it begins"));
-        let left: Vec<String> = files.list().expect("a list").into_iter().map(|(name, _)| name).collect();
+        let left: Vec<String> = files.list().expect("a list").into_iter().map(|file| file.name).collect();
         assert_eq!(left, [&*name], "what was broken off is gone");
         files.remove(&name).expect("gone");
         files.remove(&name).expect("still gone");

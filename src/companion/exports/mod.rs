@@ -19,7 +19,7 @@ mod writer;
 mod xlsx;
 
 use crate::base::{Clock, Digester, ExportSettings, Tasks};
-use crate::companion::data::{Database, ExportJob, Inserted, NewExport, PeriodFault, Zone};
+use crate::companion::data::{Database, ExportJob, ExportStatus, Inserted, NewExport, PeriodFault, Zone};
 use crate::companion::exports::asked::Order;
 use crate::companion::exports::files::Files;
 use crate::companion::exports::link::Links;
@@ -135,8 +135,11 @@ impl Exports {
             self.inner.queued.notify_one();
             return Ok(self.standing(&job));
         };
-        let ended = self.attempt_waited_for(job.clone(), place).await;
-        Ok(self.standing(&ended.unwrap_or(job)))
+        match self.attempt_waited_for(job.clone(), place).await {
+            Some(ended) if ended.status == ExportStatus::Failed => Err(failed(ended)),
+            Some(ended) => Ok(self.standing(&ended)),
+            None => Ok(self.standing(&job)),
+        }
     }
 
     /// Where an export stands.
@@ -249,6 +252,11 @@ fn key_reused() -> Refusal {
 fn full(most: u32) -> Refusal {
     let detail = format!("the organisation has {most} exports under way: wait for one, or cancel it");
     Refusal::new(429, "too-many-exports", "Too many exports at once", detail).retry_after(FULL_RETRY)
+}
+
+/// A client that has waited is told so at once.
+fn failed(job: ExportJob) -> Refusal {
+    Refusal::new(500, "export-failed", "The export came to nothing", job.error.unwrap_or_default())
 }
 
 fn unknown_zone(fault: &PeriodFault) -> Refusal {

@@ -89,8 +89,8 @@ pub fn rfc3339(us: i64) -> String {
     use crate::base::calendar::civil;
     let (seconds, part) = (us.div_euclid(1_000_000), us.rem_euclid(1_000_000));
     let (year, month, day) = civil(seconds.div_euclid(86_400));
-    let (hour, minute, second) = (seconds.rem_euclid(86_400) / 3_600, seconds / 60, seconds.rem_euclid(60));
-    let minute = minute.rem_euclid(60);
+    let of_day = seconds.rem_euclid(86_400);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{part:06}Z")
 }
 

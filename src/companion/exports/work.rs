@@ -3,7 +3,7 @@
 use crate::companion::data::{DatabaseFault, ExportFile, ExportJob, ExportStatus};
 use crate::companion::exports::Exports;
 use crate::companion::exports::asked::Order;
-use crate::companion::exports::files;
+use crate::companion::exports::files::{self, Listed};
 use crate::companion::exports::report::{ReadFault, Source, facts};
 use crate::companion::exports::writer::{Manner, Pulse, WriteFault, write};
 use crate::companion::service::Refusal;
@@ -32,6 +32,9 @@ const TIDY: Duration = Duration::from_secs(60);
 
 /// How long what is over can still be asked after.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// A file that nobody knows is left alone for so long: more than the longest `exports.lifetime`.
+const FOREIGN: Duration = Duration::from_secs(8 * 86_400);
 
 /// Parts between whoever reads and whoever writes. When it is full, reading waits for the disk.
 const PIPE: usize = 2;
@@ -208,17 +211,20 @@ impl Exports {
     async fn tidy_folder(&self) -> Result<(), TidyFault> {
         let files = self.inner.files.clone();
         let listed = tokio::task::spawn_blocking(move || files.list()).await??;
+        let now_s = self.inner.parts.clock.wall_ms() / 1_000;
         for some in listed.chunks(500) {
-            let mut ids: Vec<String> = some.iter().map(|(_, named)| named.id.clone()).collect();
+            let mut ids: Vec<String> = some.iter().map(|file| file.named.id.clone()).collect();
             ids.dedup();
             let known = self.inner.parts.own.exports_among(ids).await?;
             let known: BTreeMap<&str, &ExportJob> = known.iter().map(|job| (job.id.as_str(), job)).collect();
-            let is_left = |(name, named): &&(String, files::Named)| match known.get(named.id.as_str()) {
-                Some(job) if job.status == ExportStatus::Done => job.file.as_ref() != Some(name),
-                Some(job) if job.status == ExportStatus::Running => job.tries != named.tries,
-                _ => true,
+            let is_left = |file: &&Listed| match known.get(file.named.id.as_str()) {
+                Some(job) if job.status == ExportStatus::Done => job.file.as_ref() != Some(&file.name),
+                Some(job) if job.status == ExportStatus::Running => job.tries != file.named.tries,
+                Some(_) => true,
+                // It may be of a service with another database, which shares the folder: until no file can be of use.
+                None => file.changed_s + FOREIGN.as_secs() < now_s,
             };
-            let left: Vec<String> = some.iter().filter(is_left).map(|(name, _)| name.clone()).collect();
+            let left: Vec<String> = some.iter().filter(is_left).map(|file| file.name.clone()).collect();
             let files = self.inner.files.clone();
             let removing = move || left.iter().try_for_each(|name| files.remove(name));
             tokio::task::spawn_blocking(removing).await??;
