@@ -10,7 +10,7 @@ mod progress;
 #[cfg(feature = "companion")]
 mod seed;
 #[cfg(feature = "companion")]
-mod serve;
+pub(crate) mod serve;
 
 use crate::app::dashboard::arguments::DashboardArgs;
 use crate::config::Env;

@@ -42,7 +42,6 @@ impl Companion {
         let metrics = Arc::new(Metrics::new(clock.wall_ms())?);
         let dropped = logging.dropped();
         metrics.add_source(move |readings| readings.push(Reading::LogLinesDropped(dropped())));
-        panics::install_hook(Arc::clone(&metrics));
         let tasks = Tasks::new();
         let stores = Stores::open(&snapshot.store, &clock, &metrics, &tasks)?;
         let read = Arc::downgrade(&stores);
@@ -94,8 +93,15 @@ impl Companion {
         self.address
     }
 
+    /// The same, which tells the health of these gateways.
+    pub(crate) fn of_gateways(mut self, gateways: Vec<String>) -> Self {
+        self.parts.settings.gateways = gateways;
+        self
+    }
+
     /// Answers until a signal says stop.
     pub(crate) async fn serve_until_signal(self) -> anyhow::Result<()> {
+        panics::install_hook(Arc::clone(&self.parts.metrics));
         let mut signals = Signals::install()?;
         let stop = CancellationToken::new();
         let mut serving = std::pin::pin!(self.serve(stop.clone()));

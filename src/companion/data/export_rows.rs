@@ -141,14 +141,14 @@ impl Moment<'_> {
     }
 }
 
-/// Every question behind the rows.
-#[cfg(test)]
-pub(super) fn asks(tenant: &str, asked: RowsAsked) -> Vec<Ask> {
+/// Every question behind the rows, by the name of its text.
+pub(super) fn asks(tenant: &str, asked: RowsAsked) -> Vec<(&'static str, Ask)> {
+    let far = FeedPosition { occurred_at_us: asked.until_us, id: i64::MAX };
     vec![
-        users(tenant, asked, None),
-        activities(tenant, asked, None),
-        users_count(tenant, asked, 10),
-        activity_count(tenant, asked, 10),
+        ("export_users", users(tenant, asked, None)),
+        ("activity, a chunk of an export", activities(tenant, asked, Some(far))),
+        ("export_users_count", users_count(tenant, asked, 5_001)),
+        ("export_activity_count", activity_count(tenant, asked, 5_001)),
     ]
 }
 

@@ -21,6 +21,8 @@ pub mod period;
 #[cfg(test)]
 mod plan_tests;
 pub mod postgres;
+#[doc(hidden)]
+pub mod questions;
 pub mod rollup;
 mod row;
 pub mod seed;

@@ -2,16 +2,10 @@
 
 use crate::companion::data::database::Database;
 use crate::companion::data::fault::{DatabaseFault, FaultKind};
-use crate::companion::data::period::{Granularity, Zone, periods, spans};
+use crate::companion::data::period::{Granularity, Period, Zone, periods, spans};
 use crate::companion::data::row::{Arg, Ask, dialects};
 
 impl Database {
-    /// Is there a tenant?
-    pub(super) async fn has_organizations(&self) -> Result<bool, DatabaseFault> {
-        let ask = Ask::new("looking for data", dialects!("any_organization"), Vec::new());
-        Ok(!self.rows(&ask).await?.is_empty())
-    }
-
     /// Counts the days from `from` to `to` anew (`YYYY-MM-DD`, both included), for all tenants, each by the days of its
     /// time zone. May be repeated: a day is replaced, all its figures at once. A tenant whose zone nobody knows goes by UTC.
     ///
@@ -25,16 +19,21 @@ impl Database {
             let days = zone.and_then(|zone| periods(from, to, Granularity::Day, &zone)).map_err(|fault| {
                 DatabaseFault::new(FaultKind::Refused, self.place(), "counting days", fault.to_string(), "")
             })?;
-            let args = || vec![Arg::Text(name.clone()), Arg::Text(spans(&days))];
-            let asks = [
-                dialects!("rollup_forget_users"),
-                dialects!("rollup_users"),
-                dialects!("rollup_forget_days"),
-                dialects!("rollup_days"),
-            ];
-            let asks: Vec<Ask> = asks.map(|texts| Ask::new("counting days", texts, args())).into();
+            let asks: Vec<Ask> = asks(&name, &days).into_iter().map(|(_, ask)| ask).collect();
             self.change(&asks).await?;
         }
         Ok(())
     }
+}
+
+/// The statements that count days anew for the tenants of a zone, by the name of their text, in their order.
+pub(super) fn asks(zone: &str, days: &[Period]) -> Vec<(&'static str, Ask)> {
+    let args = || vec![Arg::Text(zone.to_owned()), Arg::Text(spans(days))];
+    let ask = |texts| Ask::new("counting days", texts, args());
+    vec![
+        ("rollup_forget_users", ask(dialects!("rollup_forget_users"))),
+        ("rollup_users", ask(dialects!("rollup_users"))),
+        ("rollup_forget_days", ask(dialects!("rollup_forget_days"))),
+        ("rollup_days", ask(dialects!("rollup_days"))),
+    ]
 }

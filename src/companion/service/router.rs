@@ -1,6 +1,7 @@
 //! Which path is answered by what, and what all answers have in common.
 
 use crate::companion::exports;
+use crate::companion::page;
 use crate::companion::service::refusal::Refusal;
 use crate::companion::service::{ServiceState, health};
 use crate::web::typed;
@@ -36,6 +37,7 @@ pub(super) fn router(state: ServiceState) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi))
         .merge(exports::routes::routes())
+        .merge(page::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(state.clone(), around))

@@ -7,8 +7,6 @@ use crate::companion::data::seed::tables::{Events, Made};
 
 pub(super) const SECOND_US: i64 = 1_000_000;
 pub(super) const DAY_US: i64 = 86_400 * SECOND_US;
-/// How long the file of an export is there.
-const EXPORT_US: i64 = 900 * SECOND_US;
 
 const ZONES: &[&str] = &["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Adelaide"];
 const PLANS: &[&str] = &["free", "pro", "enterprise"];
@@ -250,16 +248,21 @@ impl World {
         let (_, tenant, user) = self.somebody()?;
         let created_us = self.some_time_ago(30);
         let is_done = self.random.percent(95);
+        let expires_us = created_us + DAY_US;
+        let status = match (is_done, expires_us < self.asked.now_us) {
+            (true, true) => "expired",
+            (true, false) => "done",
+            (false, _) => "queued",
+        };
         Some(vec![
             Cell::Id(self.random.uuid()),
             Cell::Id(tenant),
             Cell::Id(user.id),
             Cell::Word(self.random.word(&["csv", "json", "xlsx"])),
-            // None is queued: somebody would begin to work at it.
-            Cell::Word(if is_done { "done" } else { "failed" }),
+            Cell::Word(status),
             Cell::Integer(if is_done { 100 } else { 0 }),
             Cell::Time(created_us),
-            Cell::time(is_done.then_some(created_us + EXPORT_US)),
+            Cell::time(is_done.then_some(expires_us)),
         ])
     }
 
