@@ -291,6 +291,9 @@ async fn nobody_without_the_right_token_or_link_gets_anything() {
         let stolen = url.replace(&id, &text(&theirs["export_id"]));
         let (link, signature) = url.split_once("&sig=").expect("its form");
         let later = format!("{}9&sig={signature}", link);
+        let odd = format!("{PATH}/a%00b");
+        let asked = companion.get(&odd).bearer_auth(tenant.token()).send().await.expect("an answer");
+        assert_eq!(problem(asked).await, (404, "not-found".to_owned()));
         for forged in [stolen, later, format!("{link}&sig="), format!("{link}&sig=AAAA"), format!("{url}A")] {
             let answer = companion.get(&forged).send().await.expect("an answer");
             assert_eq!(problem(answer).await, (403, "invalid-link".to_owned()), "{forged}");

@@ -1,8 +1,8 @@
 //! A file on its way to whoever has a link: looked up, checked, and read from the disk as the client takes it.
 
 use crate::companion::data::{ExportJob, ExportStatus};
-use crate::companion::exports::Exports;
 use crate::companion::exports::asked::{Format, Order};
+use crate::companion::exports::{Exports, is_id};
 use crate::companion::service::Refusal;
 use std::io;
 use tokio::fs::File;
@@ -44,7 +44,10 @@ impl Exports {
     /// a range outside of it.
     pub(super) async fn fetch(&self, link: Link<'_>, range: Option<&str>) -> Result<Fetched, Refusal> {
         let parts = &self.inner.parts;
-        let job = parts.own.export_of_anybody(link.id).await?;
+        let job = match is_id(link.id) {
+            true => parts.own.export_of_anybody(link.id).await?,
+            false => None,
+        };
         // Whether there is such an export is not told to whoever has no link to it.
         let is_signed = |job: &ExportJob| {
             self.inner.links.is_signed(&job.id, &job.tenant, (link.expires, link.signature))

@@ -147,6 +147,9 @@ impl Exports {
     /// # Errors
     /// 404 for another tenant's, and for what there is not.
     pub async fn look(&self, who: &Principal, id: &str) -> Result<Standing, Refusal> {
+        if !is_id(id) {
+            return Err(unknown());
+        }
         let job = self.inner.parts.own.export(&who.tenant, id).await?;
         Ok(self.standing(&job.ok_or_else(unknown)?))
     }
@@ -156,6 +159,9 @@ impl Exports {
     /// # Errors
     /// As [`Exports::look`].
     pub async fn cancel(&self, who: &Principal, id: &str) -> Result<Standing, Refusal> {
+        if !is_id(id) {
+            return Err(unknown());
+        }
         match self.inner.parts.own.cancel_export(&who.tenant, id).await? {
             Some(job) => {
                 if let Some(file) = job.file.clone() {
@@ -227,6 +233,11 @@ impl Exports {
 /// An id that nobody guesses: 128 bits.
 fn id() -> String {
     Digester::new("tidegate export 1").part(&rand::random::<[u8; 16]>()).finish().short()
+}
+
+/// May it be an id? PostgreSQL fails where a text holds a NUL.
+fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// By what a body is known again, however its members are ordered and spaced.
