@@ -32,7 +32,7 @@ pub mod tenants;
 #[cfg(test)]
 mod testing;
 
-pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition};
+pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition, PAGE_MAX};
 pub use database::{Access, Database};
 pub use export_jobs::{ExportFile, ExportJob, ExportStatus, Inserted, NewExport};
 pub use export_rows::{Moment, RowsAsked, UserRow, UsersPosition};
@@ -40,7 +40,10 @@ pub use fault::{DatabaseFault, FaultKind};
 pub use indexes::{IndexReport, IndexState};
 pub use metrics::{Metrics, MetricsAsked};
 pub use migrations::{Category, Due, Migrated, Migration, Outcome, Plan};
-pub use period::{Granularity, Period, PeriodFault, Zone, periods};
+pub use period::{
+    DAYS_MAX, Granularity, Period, PeriodFault, Zone, days_before, format_us, is_day, parse_us, periods,
+    range_before,
+};
 pub use seed::{SeedAsked, Seeded};
 pub use statistics::{ContentCreated, Engagement, UserGrowth};
 pub use tenants::Tenant;

@@ -6,7 +6,7 @@ use crate::companion::data::export_rows::{self, RowsAsked};
 use crate::companion::data::fault::DatabaseFault;
 use crate::companion::data::metrics::{self, MetricsAsked};
 use crate::companion::data::period::{Granularity, Period, Zone, periods};
-use crate::companion::data::row::{Ask, PostgresQuery, bind_postgres, dialects};
+use crate::companion::data::row::{Arg, Ask, PostgresQuery, bind_postgres, dialects};
 use crate::companion::data::{rollup, statistics};
 
 const DAY_US: i64 = 86_400_000_000;
@@ -103,6 +103,14 @@ pub fn questions(asker: &Asker) -> Vec<Question> {
         vec![
             ("zones", none("reading time zones", dialects!("zones"))),
             ("any_organization", none("looking for data", dialects!("any_organization"))),
+            (
+                "tenant_zone",
+                Ask::new(
+                    "reading a time zone",
+                    dialects!("tenant_zone"),
+                    vec![Arg::Text(asker.tenant.clone())],
+                ),
+            ),
         ],
     );
     all

@@ -75,11 +75,6 @@ impl Postgres {
         self.mapping.id
     }
 
-    /// What the application calls its tables.
-    pub(super) fn mapping(&self) -> &Mapping {
-        &self.mapping
-    }
-
     pub(super) async fn changed(&self, asks: &[Ask]) -> Result<Vec<Row>, DatabaseFault> {
         let failed = |error: sqlx::Error| self.fault("changing it", &error);
         let mut transaction = self.pool.begin().await.map_err(failed)?;
