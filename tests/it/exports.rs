@@ -290,7 +290,7 @@ async fn nobody_without_the_right_token_or_link_gets_anything() {
         let theirs = told(ask(companion, other, &order).await).await;
         let stolen = url.replace(&id, &text(&theirs["export_id"]));
         let (link, signature) = url.split_once("&sig=").expect("its form");
-        let later = format!("{}9&sig={signature}", link);
+        let later = format!("{link}9&sig={signature}");
         let odd = format!("{PATH}/a%00b");
         let asked = companion.get(&odd).bearer_auth(tenant.token()).send().await.expect("an answer");
         assert_eq!(problem(asked).await, (404, "not-found".to_owned()));
@@ -438,7 +438,7 @@ async fn an_export_whose_worker_was_killed_is_made_by_the_next() {
             .count()
     };
     assert_eq!(left(".part"), 1, "it was in the middle of it");
-    let companion = Companion::start(&seeded.url, &settings).await;
+    let companion = Companion::start_in(companion.folder).await;
     let done = ended(&companion, tenant, &data).await;
     assert_eq!(done["status"], "done", "{done}");
     assert!(records(&bytes(&companion, &done).await).len() > 30);
@@ -472,8 +472,8 @@ async fn files_are_this_users_alone_and_go_when_their_time_is_over() {
     server.ask("app", "UPDATE export_jobs SET expires_at = now() WHERE status = 'done'");
     let standing = look(&companion, tenant, &text(&data["export_id"])).await;
     assert_eq!((&standing["status"], &standing["download_url"]), (&json!("expired"), &Value::Null));
-    drop(companion);
-    let companion = Companion::start(&seeded.url, &settings).await;
+    drop(companion.process);
+    let companion = Companion::start_in(companion.folder).await;
     eventually("the file is gone", async || files().is_empty()).await;
     let answer = companion.get(&text(&data["download_url"])).send().await.expect("an answer");
     assert_eq!(problem(answer).await, (410, "export-expired".to_owned()));
