@@ -374,6 +374,7 @@ mod tests {
         metrics.store_duration(StoreName::Redis, "admit", second);
         metrics.identity_rejection("expired");
         metrics.config_reload(ReloadResult::Success, 1_000);
+        metrics.export("csv", "done", second);
         metrics.add_source(move |out| {
             let upstream = Arc::clone(&upstream);
             out.extend([
