@@ -32,6 +32,8 @@ mod dashboard_page;
 mod dashboard_service;
 mod demo;
 mod edge;
+#[cfg(feature = "companion")]
+mod exports;
 mod failure;
 mod fleet;
 mod grpc;

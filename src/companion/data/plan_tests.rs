@@ -156,6 +156,20 @@ const WITHOUT: &[(&str, &str)] = &[
     ("largest_tenants", "it is asked by operators, of the whole of a seeded database"),
     ("indexes", "it reads the system's own tables"),
     ("standing", "it reads the system's own tables"),
+    ("export_by_id", "one row by its key"),
+    ("export_by_key", "one row by its key"),
+    ("export_known", "rows by their keys"),
+    ("export_forget_key", "it changes one row by its key"),
+    ("export_lock", "it reads no table"),
+    ("export_insert", "it adds a row; the catalogue has what it counts"),
+    ("export_claim", "it changes a row; the catalogue has how that is found"),
+    ("export_expire", "it changes rows; the catalogue has how those are found"),
+    ("export_beat", "it changes one row by its key"),
+    ("export_done", "it changes one row by its key"),
+    ("export_left", "it changes one row by its key"),
+    ("export_cancel", "it changes one row by its key"),
+    ("export_bury", "it changes rows; the catalogue has how those are found"),
+    ("export_forget", "once a minute, of the exports of a month"),
 ];
 
 #[test]

@@ -55,7 +55,7 @@ select t.lesson_id,l.title,t.n from (select lesson_id,count(*) n from lesson_pro
 -- X1 export chunk users keyset 1000
 select id,email,role,status,created_at,last_login_at from users where organization_id=:o and deleted_at is null order by created_at desc,id limit 1000;
 -- J1 claim queued export (skip locked)
-select id from export_jobs where status in ('queued','running') order by created_at limit 1 for update skip locked;
+select id from export_jobs where status in ('queued','running') and request is not null and tries<3 and not cancel_requested order by created_at limit 1 for update skip locked;
 -- J2 close stale sessions (select)
 select id from user_sessions where ended_at is null and last_seen_at<now()-interval '30 minutes' limit 1000;
 -- U1 members of one role, newest
@@ -81,7 +81,7 @@ select id from organizations where deleted_at is null and status<>'active' and s
 -- U11 export list
 select id,status from export_jobs where organization_id=:o order by created_at desc limit 20;
 -- U12 exports to expire
-select id from export_jobs where status='done' and expires_at<now()-interval '1 day';
+select id from export_jobs where status='done' and expires_at<=now();
 -- U13 online now
 select count(distinct user_id) from user_sessions where organization_id=:o and ended_at is null and last_seen_at>=now()-interval '5 minutes';
 -- U14 classes by status
