@@ -8,6 +8,7 @@
 #   make bench-dashboard         the dashboard's database: every question before and after the indexes, what writes cost
 #   make edge                    slow clients, HTTP/2 attacks, TLS and memory of the release binary, with outside tools
 #   make browser                 the dashboard's page of the release binary in Chromium; pictures in target/browser
+#   make api                     the dashboard's API of the release binary by its OpenAPI document
 #   make lint | make deny        format and clippy | licences, bans, sources and advisories of the dependencies
 
 UPSTREAM ?=
@@ -29,7 +30,10 @@ BENCH_DASHBOARD ?=
 # Options of tests/browser/dashboard.mjs, such as --only or --chromium.
 BROWSER ?=
 
-.PHONY: run test conformance fuzz edge bench-dashboard browser lint deny
+# Options of tests/api/run.py, such as --binary FILE or -- --seed 7.
+API ?=
+
+.PHONY: run test conformance fuzz edge bench-dashboard api browser lint deny
 
 run:
 	scripts/setup.sh build
@@ -68,6 +72,11 @@ browser:
 	scripts/setup.sh browser
 	cargo build --release --locked
 	node tests/browser/dashboard.mjs $(BROWSER)
+
+api:
+	scripts/setup.sh api
+	cargo build --release --locked
+	.venv-api/bin/python tests/api/run.py $(API)
 
 lint:
 	scripts/setup.sh build

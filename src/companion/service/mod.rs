@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use auth::{Exporter, Principal};
 pub use health::Ready;
 pub use refusal::{FieldFault, Refusal};
+pub use router::ROUTES;
 
 /// How much the service takes on.
 pub const SERVICE_BOUNDS: Bounds = Bounds {

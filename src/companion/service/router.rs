@@ -12,6 +12,18 @@ use axum::response::Response;
 use axum::routing::get;
 use http::{Method, StatusCode, Uri};
 
+/// Everything that is answered, as `openapi.json` says it too.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("GET", "/healthz"),
+    ("GET", "/livez"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/api/v1/dashboard/metrics"),
+    ("GET", "/api/v1/dashboard/activity"),
+    ("GET", "/api/v1/dashboard/statistics"),
+];
+
 /// All answers.
 pub(super) fn router(state: ServiceState) -> Router {
     Router::new()
