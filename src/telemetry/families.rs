@@ -214,6 +214,10 @@ families! {
         => "Attempts to reload the configuration: success, failure.";
     certificate_expiry: IntGaugeVec "tidegate_tls_certificate_expiry_timestamp_seconds" ["listener", "name"]
         => "Unix time at which a certificate of a listener expires, by its first host name; of several, the first to expire.";
+    dashboard_exports: IntCounterVec "tidegate_dashboard_exports_total" ["format", "outcome"]
+        => "Attempts at exports of the dashboard: done, failed, cancelled, retried (the database was away; it is tried again), lost (another instance has taken it up).";
+    dashboard_export_duration: HistogramVec "tidegate_dashboard_export_duration_seconds" ["format"] in REQUEST_SECONDS
+        => "Time of exports that were done, from their begin to the file on the disk.";
     panics: IntCounter "tidegate_panics_total"
         => "Panics that were caught; each is a bug worth reporting.";
     log_lines_dropped: IntCounter "tidegate_log_lines_dropped_total"

@@ -35,13 +35,19 @@ mod dashboard_feed;
 #[cfg(feature = "companion")]
 mod dashboard_openapi;
 #[cfg(feature = "companion")]
+mod dashboard_page;
+#[cfg(feature = "companion")]
 mod dashboard_service;
 #[cfg(feature = "companion")]
 mod dashboard_tenants;
 #[cfg(feature = "companion")]
+mod dashboard_through;
+#[cfg(feature = "companion")]
 mod dashboard_trouble;
 mod demo;
 mod edge;
+#[cfg(feature = "companion")]
+mod exports;
 mod failure;
 mod fleet;
 mod grpc;

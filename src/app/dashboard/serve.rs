@@ -13,6 +13,7 @@ use crate::app::bind::listen;
 use crate::app::panics;
 use crate::app::signals::{Order, Signals};
 use crate::base::{Clock, DatabaseSettings, Digester, SystemClock, Tasks};
+use crate::companion::exports::{ExportParts, Exports};
 use crate::companion::service::{FigureNamespaces, Ready, SERVICE_BOUNDS, ServiceParts, serve};
 use crate::companion::{Access, Database, Zone};
 use crate::config::{DashboardSettings, Snapshot};
@@ -54,6 +55,18 @@ impl Companion {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
+        let signing_key = signing_key(&snapshot.dashboard);
+        let exports = Exports::open(ExportParts {
+            database: Arc::clone(&database),
+            own: Arc::clone(&database),
+            settings: service.exports.clone(),
+            timezone: service.timezone.clone(),
+            signing_key: signing_key.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            tasks: tasks.clone(),
+        });
+        let exports = exports.context("dashboard.export_dir")?;
         let parts = ServiceParts {
             database,
             identifier: identifier.clone(),
@@ -67,9 +80,10 @@ impl Companion {
             metrics,
             clock,
             tasks,
-            signing_key: signing_key(&snapshot.dashboard),
+            signing_key,
             bounds: SERVICE_BOUNDS,
             ready: Ready::default(),
+            exports,
         };
         Ok(Self { listener, address, parts })
     }
@@ -112,6 +126,7 @@ impl Companion {
         );
         let (tasks, stores) = (parts.tasks.clone(), Arc::clone(&parts.stores));
         let database = Arc::clone(&parts.database);
+        parts.exports.start();
         serve(listener, parts, stop).await;
         stores.leave().await;
         tasks.drain(TASKS_BUDGET).await;

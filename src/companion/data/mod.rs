@@ -6,6 +6,10 @@ pub mod activity;
 #[cfg(test)]
 mod contract_tests;
 pub mod database;
+pub mod export_jobs;
+pub mod export_rows;
+#[cfg(test)]
+mod export_tests;
 pub mod fault;
 pub mod indexes;
 mod mapping;
@@ -30,6 +34,8 @@ mod testing;
 
 pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition, PAGE_MAX};
 pub use database::{Access, Database};
+pub use export_jobs::{ExportFile, ExportJob, ExportStatus, Inserted, NewExport};
+pub use export_rows::{Moment, RowsAsked, UserRow, UsersPosition};
 pub use fault::{DatabaseFault, FaultKind};
 pub use indexes::{IndexReport, IndexState};
 pub use metrics::{Metrics, MetricsAsked};

@@ -20,6 +20,7 @@ mod system;
 use crate::base::{Clock, ServiceSettings, Tasks};
 use crate::cache::Namespace;
 use crate::companion::Database;
+use crate::companion::exports::Exports;
 use crate::identity::Identifier;
 use crate::store::Stores;
 use crate::telemetry::Metrics;
@@ -78,6 +79,8 @@ pub struct ServiceParts {
     pub bounds: Bounds,
     /// Does the database answer?
     pub ready: Ready,
+    /// Exports.
+    pub exports: Exports,
 }
 
 /// What handlers get.

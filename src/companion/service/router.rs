@@ -1,5 +1,6 @@
 //! Which path is answered by what.
 
+use crate::companion::exports;
 use crate::companion::page;
 use crate::companion::service::around::around;
 use crate::companion::service::refusal::Refusal;
@@ -31,6 +32,7 @@ pub(super) fn router(state: ServiceState) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi))
+        .merge(exports::routes::routes())
         .merge(page::routes())
         .route("/api/v1/dashboard/metrics", get(metrics::metrics))
         .route("/api/v1/dashboard/activity", get(activity::activity))

@@ -82,3 +82,24 @@ CREATE TABLE IF NOT EXISTS user_activity_days (
   organization_id uuid NOT NULL REFERENCES organizations (id), day date NOT NULL, user_id uuid NOT NULL,
   PRIMARY KEY (organization_id, day, user_id)
 );
+
+-- migration 6 schema exports: exports stand alone, and enough is known of each to take it up again
+-- Who asks is named by a token, and may be of a database that only can be read: ids are texts and refer to nothing.
+ALTER TABLE export_jobs
+  DROP CONSTRAINT IF EXISTS export_jobs_organization_id_fkey,
+  DROP CONSTRAINT IF EXISTS export_jobs_requested_by_fkey,
+  ALTER COLUMN id DROP DEFAULT,
+  ALTER COLUMN id TYPE text,
+  ALTER COLUMN organization_id TYPE text,
+  ALTER COLUMN requested_by TYPE text,
+  ADD COLUMN request text,
+  ADD COLUMN request_digest text,
+  -- Of tenant, user and key. Taken back when the export is over: the key then makes another.
+  ADD COLUMN once text CONSTRAINT export_jobs_once UNIQUE,
+  ADD COLUMN sha256 text,
+  ADD COLUMN file text,
+  -- The number of the attempt, by which a worker knows that the job is still its own.
+  ADD COLUMN tries integer NOT NULL DEFAULT 0,
+  ADD COLUMN claimed_by text,
+  ADD COLUMN heartbeat_at timestamptz,
+  ADD COLUMN cancel_requested boolean NOT NULL DEFAULT false;
