@@ -269,7 +269,7 @@ async fn a_row_that_names_another_tenants_user_tells_nothing_about_them() {
         assert_eq!(told, ["crossed"], "of the stranger's own feed nothing");
     }
     let refused = postgres.metrics("acme' OR true --", &asked("UTC")).await.expect_err("no id");
-    assert_eq!(refused.kind, FaultKind::Refused, "{refused}");
+    assert_eq!(refused.kind, FaultKind::UnknownTenant, "{refused}");
     let told = sqlite.database.metrics("acme' OR true --", &asked("UTC")).await.expect("nobody");
     assert_eq!(told, Metrics::default());
     postgres.close().await;

@@ -115,7 +115,7 @@ impl Database {
         }
         let says = "the tenant cannot be an id of this database";
         let remedy = "tenants of tokens must be the ids of its organisations; `dashboard.mapping.id` says how they look";
-        Err(DatabaseFault::new(FaultKind::Refused, self.place(), "asking for a tenant", says, remedy))
+        Err(DatabaseFault::new(FaultKind::UnknownTenant, self.place(), "asking for a tenant", says, remedy))
     }
 
     /// All rows of an answer.
