@@ -1,7 +1,9 @@
 //! The companion: figures about an application's own database, for its dashboard.
 //!
 //! `data` is the only door to SQL: a tenant is the first argument of every question, and no question is asked without one.
+//! `gateways` asks the instances of the proxy how they do.
 
 pub mod data;
+pub mod gateways;
 
 pub use data::*;

@@ -9,7 +9,7 @@ use prometheus::{
 
 /// Upper bounds of request and upstream durations, in seconds. The lower end is fine because the time that Tidegate
 /// itself adds is below a millisecond.
-const REQUEST_SECONDS: &[f64] =
+pub(super) const REQUEST_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Upper bounds of limit decisions and store calls, in seconds.

@@ -3,6 +3,7 @@
 
 use crate::telemetry::cache_stats::{CacheEvent, CacheReport, CacheStats, CacheStatsBy};
 use crate::telemetry::families::Families;
+use crate::telemetry::instance::InstanceReport;
 use crate::telemetry::labels::{
     CacheResult, FlightResult, LimitDecision, ReloadResult, StoreName, method_label, status_label,
 };
@@ -241,6 +242,14 @@ impl Metrics {
     #[must_use]
     pub fn cache_report(&self, by: CacheStatsBy) -> CacheReport {
         self.cache_stats.report(&self.sources.read(), by)
+    }
+
+    /// The counters that tell how this instance does, for `/api/v1/stats`.
+    #[must_use]
+    pub fn instance_report(&self) -> InstanceReport {
+        let readings = self.sources.read();
+        let cache = self.cache_stats.report(&readings, CacheStatsBy::Total);
+        InstanceReport::of(&self.families, &cache, &readings)
     }
 
     /// Everything in Prometheus' text format 0.0.4.

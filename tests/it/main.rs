@@ -30,6 +30,8 @@ mod demo;
 mod edge;
 mod failure;
 mod fleet;
+#[cfg(feature = "companion")]
+mod gateways;
 mod grpc;
 mod harness;
 mod identity;
