@@ -214,6 +214,16 @@ families! {
         => "Attempts to reload the configuration: success, failure.";
     certificate_expiry: IntGaugeVec "tidegate_tls_certificate_expiry_timestamp_seconds" ["listener", "name"]
         => "Unix time at which a certificate of a listener expires, by its first host name; of several, the first to expire.";
+    rollup_runs: IntCounterVec "tidegate_dashboard_rollup_runs_total" ["result"]
+        => "Runs of the job that counts days for the dashboard: done, left (to another instance, which has the lease), failed.";
+    rollup_days: IntCounter "tidegate_dashboard_rollup_days_total"
+        => "Days that the job has counted, for all tenants each.";
+    rollup_duration: HistogramVec "tidegate_dashboard_rollup_duration_seconds" ["result"] in REQUEST_SECONDS
+        => "Time of runs of the job that were done or have failed.";
+    rollup_leader: IntGauge "tidegate_dashboard_rollup_leader"
+        => "1 while this instance is the one that counts days.";
+    rollup_last_success: IntGauge "tidegate_dashboard_rollup_last_success_timestamp_seconds"
+        => "Unix time of the last run of this instance that was done; 0 before the first.";
     panics: IntCounter "tidegate_panics_total"
         => "Panics that were caught; each is a bug worth reporting.";
     log_lines_dropped: IntCounter "tidegate_log_lines_dropped_total"

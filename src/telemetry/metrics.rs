@@ -5,7 +5,7 @@ use crate::telemetry::cache_stats::{CacheEvent, CacheReport, CacheStats, CacheSt
 use crate::telemetry::families::Families;
 use crate::telemetry::instance::InstanceReport;
 use crate::telemetry::labels::{
-    CacheResult, FlightResult, LimitDecision, ReloadResult, StoreName, method_label, status_label,
+    CacheResult, FlightResult, LimitDecision, ReloadResult, RollupRun, StoreName, method_label, status_label,
 };
 use crate::telemetry::readings::{Reading, Sources};
 use parking_lot::Mutex;
@@ -233,6 +233,24 @@ impl Metrics {
         }
     }
 
+    /// The job that counts days ended a run.
+    pub fn rollup(&self, run: RollupRun, duration: Duration, wall_ms: u64) {
+        let result = [run.as_str()];
+        self.families.rollup_runs.with_label_values(&result).inc();
+        self.families.rollup_leader.set(i64::from(run != RollupRun::Left));
+        if run != RollupRun::Left {
+            self.families.rollup_duration.with_label_values(&result).observe(duration.as_secs_f64());
+        }
+        if run == RollupRun::Done {
+            self.families.rollup_last_success.set(gauge_value(wall_ms / 1_000));
+        }
+    }
+
+    /// The job has counted so many days.
+    pub fn rollup_days(&self, days: u64) {
+        self.families.rollup_days.inc_by(days);
+    }
+
     /// A panic was caught.
     pub fn panic_caught(&self) {
         self.families.panics.inc();
@@ -374,6 +392,7 @@ mod tests {
         metrics.store_duration(StoreName::Redis, "admit", second);
         metrics.identity_rejection("expired");
         metrics.config_reload(ReloadResult::Success, 1_000);
+        metrics.rollup(RollupRun::Done, second, 1_000);
         metrics.add_source(move |out| {
             let upstream = Arc::clone(&upstream);
             out.extend([

@@ -19,7 +19,7 @@ pub use access::{AccessRecord, access};
 pub use cache_fleet::CacheShare;
 pub use cache_stats::{CacheReport, CacheStats, CacheStatsBy};
 pub use instance::InstanceReport;
-pub use labels::{CacheResult, FlightResult, LimitDecision, ReloadResult, StoreName, Tier};
+pub use labels::{CacheResult, FlightResult, LimitDecision, ReloadResult, RollupRun, StoreName, Tier};
 pub use log::{LogFormat, Logging, install};
 pub use metrics::{Held, METRICS_TYPE, Metrics, MetricsFault, RequestRecord};
 pub use readings::Reading;

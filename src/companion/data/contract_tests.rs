@@ -280,19 +280,23 @@ async fn counting_days_anew_changes_nothing_and_follows_what_was_deleted() {
     let all = "SELECT organization_id || ' ' || day || ' ' || sessions || ' ' || active_users || ' ' || session_seconds AS it \
         FROM metrics_daily ORDER BY it";
     let before = texts(&place.database, all, vec![]).await;
-    place.database.refresh_rollups("2026-05-01", "2026-06-15").await.expect("counted");
+    place.database.refresh_rollups("2026-05-01", "2026-06-15", "2026-06-13").await.expect("counted");
     assert_eq!(texts(&place.database, all, vec![]).await, before);
     let delete =
         Ask::new("a test", ("", "DELETE FROM user_sessions WHERE started_at >= ?1"), vec![Arg::Integer(0)]);
     place.database.change(&[delete]).await.expect("it is written");
-    place.database.refresh_rollups("2026-05-01", "2026-06-15").await.expect("counted");
+    place.database.refresh_rollups("2026-05-01", "2026-06-15", "2026-06-13").await.expect("counted");
     let left = "SELECT CAST(count(*) AS TEXT) AS it FROM metrics_daily WHERE day >= '2026-05-01' AND day <= '2026-06-15' AND \
         (sessions > 0 OR active_users > 0)";
     assert_eq!(texts(&place.database, left, vec![]).await, ["0"]);
     let outside =
         "SELECT CAST(count(*) AS TEXT) AS it FROM metrics_daily WHERE day < '2026-05-01' AND sessions > 0";
     assert_ne!(texts(&place.database, outside, vec![]).await, ["0"], "other days stay");
-    let fault = place.database.refresh_rollups("2026-06-15", "2026-05-01").await.expect_err("backwards");
+    let fault = place
+        .database
+        .refresh_rollups("2026-06-15", "2026-05-01", "2026-06-13")
+        .await
+        .expect_err("backwards");
     assert_eq!(fault.kind, FaultKind::Refused);
 }
 

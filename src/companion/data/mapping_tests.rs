@@ -116,7 +116,8 @@ async fn another_schema_with_other_ids_tells_the_same_to_somebody_who_may_only_r
     let asked = MetricsAsked { now_us: NOW_US, zone, compare_days: 14 };
     let refused = legacy.metrics(&tenant, &asked).await.expect_err("no number");
     assert!(refused.kind == FaultKind::Refused && refused.remedy.contains("mapping.id"), "{refused}");
-    let refused = legacy.refresh_rollups("2026-06-01", "2026-06-02").await.expect_err("read-only");
+    let refused =
+        legacy.refresh_rollups("2026-06-01", "2026-06-02", "2026-06-01").await.expect_err("read-only");
     assert_eq!(refused.kind, FaultKind::Refused, "{refused}");
     ours.close().await;
     legacy.close().await;

@@ -6,8 +6,10 @@ pub mod activity;
 #[cfg(test)]
 mod contract_tests;
 pub mod database;
+pub mod engagement;
 pub mod fault;
 pub mod indexes;
+pub mod lease;
 mod mapping;
 #[cfg(test)]
 mod mapping_tests;
@@ -27,10 +29,12 @@ mod testing;
 
 pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition};
 pub use database::{Access, Database};
+pub use engagement::Engagement;
 pub use fault::{DatabaseFault, FaultKind};
 pub use indexes::{IndexReport, IndexState};
 pub use metrics::{Metrics, MetricsAsked};
 pub use migrations::{Category, Due, Migrated, Migration, Outcome, Plan};
-pub use period::{Granularity, Period, PeriodFault, Zone, periods};
+pub use period::{DAYS_MAX, Granularity, Period, PeriodFault, Zone, periods, shifted};
+pub use rollup::RollupDays;
 pub use seed::{SeedAsked, Seeded};
-pub use statistics::{ContentCreated, Engagement, UserGrowth};
+pub use statistics::{ContentCreated, UserGrowth};

@@ -4,8 +4,8 @@ use crate::base::{Clock, SystemClock};
 use crate::companion::data::row::{Ask, bind_postgres};
 use crate::companion::data::testing::{NOW_US, Postgres, SEED, filled};
 use crate::companion::data::{
-    ActivityAsked, Database, Granularity, MetricsAsked, Migration, SeedAsked, Zone, activity, metrics,
-    periods, postgres, statistics,
+    ActivityAsked, Database, Granularity, MetricsAsked, Migration, SeedAsked, Zone, activity, engagement,
+    metrics, periods, postgres, statistics,
 };
 use serde_json::Value;
 use sqlx::pool::PoolConnection;
@@ -156,6 +156,7 @@ async fn the_companions_own_questions_read_no_large_table_as_a_whole() {
     let spans = periods("2026-05-01", "2026-06-15", Granularity::Day, &zone).expect("a range");
     let mut asks = metrics::asks(&tenant, &MetricsAsked { now_us: NOW_US, zone, compare_days: 30 });
     asks.extend(statistics::asks(&tenant, &spans));
+    asks.extend(engagement::asks(&tenant, &spans));
     let feed = ActivityAsked { limit: 20, ..ActivityAsked::default() };
     let types = vec!["login".to_owned(), "settings_changed".to_owned()];
     asks.push(activity::ask(&tenant, &feed));

@@ -2,8 +2,33 @@
 
 use crate::companion::data::database::Database;
 use crate::companion::data::fault::{DatabaseFault, FaultKind};
-use crate::companion::data::period::{Granularity, Zone, periods, spans};
+use crate::companion::data::period::{Granularity, PeriodFault, Zone, periods, shifted, spans};
 use crate::companion::data::row::{Arg, Ask, dialects};
+
+const HOUR_US: i64 = 3_600_000_000;
+
+/// What there is to count, as days (`YYYY-MM-DD`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollupDays {
+    /// What happened up to this day is told from roll-ups; later days may still change and are counted anew each time.
+    pub settled: String,
+    /// The day that it is where it is latest.
+    pub last: String,
+}
+
+impl RollupDays {
+    /// Those at `now_us`, where rows may come late by `days` days. A day is settled when it is over by that much everywhere:
+    /// the earliest zone is twelve hours behind UTC, the latest fourteen before it.
+    ///
+    /// # Errors
+    /// [`PeriodFault`] where there are no such days.
+    pub fn at(now_us: i64, days: u32) -> Result<Self, PeriodFault> {
+        let utc = Zone::parse("UTC")?;
+        let days = i32::try_from(days).unwrap_or(i32::MAX);
+        let settled = shifted(&utc.day(now_us - 12 * HOUR_US), days.saturating_neg())?;
+        Ok(Self { settled, last: utc.day(now_us + 14 * HOUR_US) })
+    }
+}
 
 impl Database {
     /// Is there a tenant?
@@ -12,27 +37,39 @@ impl Database {
         Ok(!self.rows(&ask).await?.is_empty())
     }
 
+    /// When the first tenant was made, in microseconds since 1970; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`DatabaseFault`].
+    pub async fn oldest_organization(&self) -> Result<Option<i64>, DatabaseFault> {
+        let ask = Ask::new("looking for data", dialects!("oldest_organization"), Vec::new());
+        self.rows(&ask).await?.first().map_or(Ok(None), |row| row.maybe_integer("made_us"))
+    }
+
     /// Counts the days from `from` to `to` anew (`YYYY-MM-DD`, both included), for all tenants, each by the days of its
     /// time zone. May be repeated: a day is replaced, all its figures at once. A tenant whose zone nobody knows goes by UTC.
+    /// Days up to `settled` are read instead of what they were counted from, from then on.
     ///
     /// # Errors
     /// [`DatabaseFault`]: also where the days are no range, or too many.
-    pub async fn refresh_rollups(&self, from: &str, to: &str) -> Result<(), DatabaseFault> {
+    pub async fn refresh_rollups(&self, from: &str, to: &str, settled: &str) -> Result<(), DatabaseFault> {
         let zones = self.rows(&Ask::new("reading time zones", dialects!("zones"), Vec::new())).await?;
         for row in zones {
             let name = row.text("timezone")?;
             let zone = Zone::parse(&name).or_else(|_unknown| Zone::parse("UTC"));
-            let days = zone.and_then(|zone| periods(from, to, Granularity::Day, &zone)).map_err(|fault| {
+            let days = zone.and_then(|zone| Ok((periods(from, to, Granularity::Day, &zone)?, zone)));
+            let (days, zone) = days.map_err(|fault| {
                 DatabaseFault::new(FaultKind::Refused, self.place(), "counting days", fault.to_string(), "")
             })?;
             let args = || vec![Arg::Text(name.clone()), Arg::Text(spans(&days))];
+            let mut counted = args();
+            counted.extend([Arg::Text(zone.name().to_owned()), Arg::Text(settled.to_owned())]);
             let asks = [
-                dialects!("rollup_forget_users"),
-                dialects!("rollup_users"),
-                dialects!("rollup_forget_days"),
-                dialects!("rollup_days"),
+                Ask::new("counting days", dialects!("rollup_forget_users"), args()),
+                Ask::new("counting days", dialects!("rollup_users"), args()),
+                Ask::new("counting days", dialects!("rollup_forget_days"), args()),
+                Ask::new("counting days", dialects!("rollup_days"), counted),
             ];
-            let asks: Vec<Ask> = asks.map(|texts| Ask::new("counting days", texts, args())).into();
             self.change(&asks).await?;
         }
         Ok(())

@@ -76,6 +76,11 @@ impl Postgres {
         self.mapping.id
     }
 
+    /// What the application calls its tables.
+    pub(super) fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
     pub(super) async fn change(&self, asks: &[Ask]) -> Result<(), DatabaseFault> {
         let failed = |error: sqlx::Error| self.fault("changing it", &error);
         let mut transaction = self.pool.begin().await.map_err(failed)?;

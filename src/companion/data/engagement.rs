@@ -1,0 +1,223 @@
+//! Sessions over time. Whole days that are settled come from roll-ups, everything else is counted now; the answer is the same.
+//!
+//! New users and new content are always counted: what is deleted later leaves all days, which a roll-up would not notice.
+
+use crate::companion::data::database::Database;
+use crate::companion::data::fault::{DatabaseFault, FaultKind};
+use crate::companion::data::period::{DaySpan, Period};
+use crate::companion::data::row::{Arg, Ask, Row, dialects};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Sessions of a span.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Engagement {
+    /// The span's first day.
+    pub date: String,
+    /// Begun in it.
+    pub sessions: i64,
+    /// Users who began one.
+    pub active_users: i64,
+    /// How long those took that have ended.
+    pub avg_session_seconds: Option<f64>,
+}
+
+/// What can be added up, and users, who cannot.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Counted {
+    sessions: i64,
+    users: i64,
+    ended: i64,
+    seconds: f64,
+}
+
+impl Counted {
+    fn of(row: &Row) -> Result<Self, DatabaseFault> {
+        Ok(Self {
+            sessions: row.integer("sessions")?,
+            users: row.integer("users")?,
+            ended: row.integer("ended")?,
+            seconds: row.maybe_real("seconds")?.unwrap_or_default(),
+        })
+    }
+
+    /// All but users.
+    fn add(&mut self, other: Self) {
+        self.sessions += other.sessions;
+        self.ended += other.ended;
+        self.seconds += other.seconds;
+    }
+
+    /// Of sums, so that it is the same whichever way they were counted: whole seconds below 2^53 have no order.
+    #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 for the next ages")]
+    fn average(&self) -> Option<f64> {
+        (self.ended > 0).then(|| self.seconds / self.ended as f64)
+    }
+}
+
+impl Database {
+    /// Sessions by span.
+    ///
+    /// # Errors
+    /// [`DatabaseFault`].
+    pub async fn engagement(
+        &self,
+        tenant: &str,
+        periods: &[Period],
+    ) -> Result<Vec<Engagement>, DatabaseFault> {
+        self.check_tenant(tenant)?;
+        let rolled = self.rolled_days(tenant, periods).await?;
+        let parts = Parts::of(periods, &rolled);
+        let mut counted = vec![Counted::default(); periods.len()];
+        for (number, day) in &parts.rolled {
+            if let Some(counted) = counted.get_mut(*number) {
+                counted.add(*day);
+                // Right where the day is the whole span; else counted below.
+                counted.users = day.users;
+            }
+        }
+        if !parts.live.is_empty() {
+            for row in self.figures(&live(tenant, &parts.live)).await? {
+                let number = parts.live.get(place(&row)?).map_or(usize::MAX, |span| span.number);
+                if let Some(counted) = counted.get_mut(number) {
+                    let begun = Counted::of(&row)?;
+                    counted.add(begun);
+                    counted.users = begun.users;
+                }
+            }
+        }
+        if !parts.days.is_empty() {
+            for row in self.figures(&rolled_users(tenant, &parts)).await? {
+                if let Some(counted) = counted.get_mut(place(&row)?) {
+                    counted.users = row.integer("users")?;
+                }
+            }
+        }
+        let told = |(period, counted): (&Period, Counted)| Engagement {
+            date: period.date.clone(),
+            sessions: counted.sessions,
+            active_users: counted.users,
+            avg_session_seconds: counted.average(),
+        };
+        Ok(periods.iter().zip(counted).map(told).collect())
+    }
+
+    /// The settled days of these spans. None of a database that has no roll-ups.
+    async fn rolled_days(
+        &self,
+        tenant: &str,
+        periods: &[Period],
+    ) -> Result<BTreeMap<String, Counted>, DatabaseFault> {
+        let (Some(first), Some(last)) = (periods.first(), periods.last()) else { return Ok(BTreeMap::new()) };
+        if self.is_mapped() {
+            return Ok(BTreeMap::new());
+        }
+        match self.figures(&rolled_days(tenant, first, last)).await {
+            Ok(rows) => rows.iter().map(|row| Ok((row.text("day")?, Counted::of(row)?))).collect(),
+            // An application's database that has our names, but not what we would keep beside them.
+            Err(fault) if fault.kind == FaultKind::NotMigrated => Ok(BTreeMap::new()),
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+/// A part of a span that is counted now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct LiveSpan {
+    /// The span's place.
+    number: usize,
+    begins_us: i64,
+    ends_us: i64,
+}
+
+/// Spans taken apart into days that were counted and the rest.
+#[derive(Debug, Default, PartialEq)]
+struct Parts {
+    /// Counted days by the place of their span.
+    rolled: Vec<(usize, Counted)>,
+    /// The rest, as few spans as can be.
+    live: Vec<LiveSpan>,
+    /// Runs of counted days (place, first, last) of spans whose users have to be put together from several parts.
+    days: Vec<(usize, String, String)>,
+}
+
+impl Parts {
+    fn of(periods: &[Period], rolled: &BTreeMap<String, Counted>) -> Self {
+        let mut parts = Self::default();
+        for (number, period) in periods.iter().enumerate() {
+            if rolled.is_empty() {
+                let (begins_us, ends_us) = (period.begins_us, period.ends_us);
+                parts.live.push(LiveSpan { number, begins_us, ends_us });
+            } else {
+                parts.take_apart(number, &period.days(), rolled);
+            }
+        }
+        parts
+    }
+
+    fn take_apart(&mut self, number: usize, days: &[DaySpan], rolled: &BTreeMap<String, Counted>) {
+        let (is_one, mut was_rolled) = (days.len() == 1, None);
+        for day in days {
+            let counted = rolled.get(&day.date);
+            let goes_on = was_rolled == Some(counted.is_some());
+            match (counted, goes_on) {
+                (Some(counted), goes_on) => {
+                    self.rolled.push((number, *counted));
+                    match self.days.last_mut().filter(|_| goes_on) {
+                        Some((_, _, last)) => day.date.clone_into(last),
+                        // Its users are known already.
+                        None if is_one => {}
+                        None => self.days.push((number, day.date.clone(), day.date.clone())),
+                    }
+                }
+                (None, goes_on) => match self.live.last_mut().filter(|_| goes_on) {
+                    Some(span) => span.ends_us = day.ends_us,
+                    None => {
+                        let (begins_us, ends_us) = (day.begins_us, day.ends_us);
+                        self.live.push(LiveSpan { number, begins_us, ends_us });
+                    }
+                },
+            }
+            was_rolled = Some(counted.is_some());
+        }
+    }
+}
+
+/// Every question behind the figures, with a roll-up for each day but the last.
+#[cfg(test)]
+pub(super) fn asks(tenant: &str, periods: &[Period]) -> Vec<Ask> {
+    let (Some(first), Some(last)) = (periods.first(), periods.last()) else { return Vec::new() };
+    let live_span = LiveSpan { number: 0, begins_us: last.begins_us, ends_us: last.ends_us };
+    let days = vec![(0, first.date.clone(), last.date.clone())];
+    let parts = Parts { rolled: Vec::new(), live: vec![live_span], days };
+    let all = Parts::of(periods, &BTreeMap::new());
+    vec![rolled_days(tenant, first, last), live(tenant, &all.live), rolled_users(tenant, &parts)]
+}
+
+fn rolled_days(tenant: &str, first: &Period, last: &Period) -> Ask {
+    let (from, to) = (first.first_day(), last.last_day());
+    let args = [tenant, first.zone_name(), &from, &to].map(|text| Arg::Text(text.to_owned()));
+    Ask::new("reading counted days", dialects!("rolled_days"), args.into())
+}
+
+fn live(tenant: &str, spans: &[LiveSpan]) -> Ask {
+    let spans: Vec<Value> = spans.iter().map(|span| json!([span.begins_us, span.ends_us])).collect();
+    let args = vec![Arg::Text(tenant.to_owned()), Arg::Text(Value::from(spans).to_string())];
+    Ask::new("counting sessions", dialects!("engagement"), args)
+}
+
+fn rolled_users(tenant: &str, parts: &Parts) -> Ask {
+    let is_mixed = |span: &&LiveSpan| parts.days.iter().any(|(number, ..)| *number == span.number);
+    let days: Vec<Value> =
+        parts.days.iter().map(|(number, first, last)| json!([number, first, last])).collect();
+    let live = parts.live.iter().filter(is_mixed);
+    let live: Vec<Value> = live.map(|span| json!([span.number, span.begins_us, span.ends_us])).collect();
+    let json = |values: Vec<Value>| Arg::Text(Value::from(values).to_string());
+    let args = vec![Arg::Text(tenant.to_owned()), json(days), json(live)];
+    Ask::new("counting users", dialects!("rolled_users"), args)
+}
+
+/// The place of a row's span among those that were asked for.
+fn place(row: &Row) -> Result<usize, DatabaseFault> {
+    Ok(usize::try_from(row.integer("number")?).unwrap_or(usize::MAX))
+}
