@@ -14,6 +14,7 @@ pub mod upstream;
 
 pub mod config;
 pub mod telemetry;
+pub mod web;
 
 pub mod store;
 

@@ -1,7 +1,7 @@
 //! Bodies of requests: JSON, bounded.
 
-use crate::admin::answer::wrong;
 use crate::base::Problem;
+use crate::web::answer::wrong;
 use axum::extract::Request;
 use bytes::Bytes;
 use http::{HeaderMap, header};

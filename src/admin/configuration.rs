@@ -1,11 +1,11 @@
 //! `GET /api/v1/config` and `POST /api/v1/config/reload`: what is in force, and the order to read it again.
 
-use crate::admin::answer::{typed, wrong};
+use crate::admin::body;
 use crate::admin::parts::AdminParts;
-use crate::admin::{answer, body};
 use crate::base::Problem;
 use crate::base::problem::PROBLEM_JSON;
 use crate::config::Faults;
+use crate::web::answer::{self, typed, wrong};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;

@@ -1,11 +1,11 @@
 //! `POST /api/v1/explain`: what would become of a request, and why. Nothing is consumed.
 
-use crate::admin::answer::{json, problem, wrong};
 use crate::admin::body;
 use crate::admin::cache;
 use crate::admin::parts::AdminParts;
 use crate::base::Problem;
 use crate::config::{Asked, AskedResponse, Explanation};
+use crate::web::answer::{json, problem, wrong};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;

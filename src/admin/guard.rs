@@ -3,9 +3,9 @@
 //!
 //! Every answer is bounded in time and carries the fields that keep it out of caches and frames.
 
-use crate::admin::answer::problem;
 use crate::admin::parts::AdminParts;
 use crate::base::{Digester, Problem, Secret};
+use crate::web::answer::problem;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;

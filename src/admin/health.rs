@@ -1,7 +1,7 @@
 //! Alive and ready, for probes: the only answers that never ask for a token.
 
-use crate::admin::answer::json;
 use crate::admin::parts::AdminParts;
+use crate::web::answer::json;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;

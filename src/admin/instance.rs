@@ -1,8 +1,8 @@
 //! `GET /api/v1/stats`: how this instance does, for whoever adds several up: the companion, a script.
 
-use crate::admin::answer::json;
 use crate::admin::parts::AdminParts;
 use crate::telemetry::{InstanceReport, rfc3339};
+use crate::web::answer::json;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;

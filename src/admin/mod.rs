@@ -3,7 +3,6 @@
 //! Never on the data listener's threads: a runtime of its own answers probes while the data plane is busy or drains.
 //! Decides nothing about traffic; whatever changes something is done by whoever owns it, over a channel.
 
-mod answer;
 mod body;
 mod cache;
 mod configuration;
@@ -28,4 +27,4 @@ pub use configuration::{ReloadOrder, Reloaded};
 pub use health::Readiness;
 pub use parts::AdminParts;
 pub use routes::ROUTES;
-pub use server::{AdminServer, serve};
+pub use server::serve;

@@ -1,8 +1,8 @@
 //! Which path is answered by what.
 
-use crate::admin::answer::typed;
 use crate::admin::guard::{Door, guard, method_not_allowed, not_found};
 use crate::admin::{cache, configuration, explain, health, instance, limits, warm};
+use crate::web::answer::typed;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;

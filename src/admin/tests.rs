@@ -1,11 +1,12 @@
 //! The admin listener over real sockets.
 
-use crate::admin::server::{BOUNDS, Bounds, serve_within};
-use crate::admin::{AdminParts, AdminServer, ROUTES, ReloadOrder, Reloaded};
+use crate::admin::server::serve_within;
+use crate::admin::{AdminParts, ROUTES, ReloadOrder, Reloaded};
 use crate::base::{Clock, SystemClock, Tasks};
 use crate::config::{Env, Fault, Faults, Position, Source, load};
 use crate::store::{Admission, Stores};
 use crate::telemetry::{CacheResult, Metrics, RequestRecord};
+use crate::web::{BOUNDS, Bounds, WebServer};
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -26,7 +27,7 @@ routes:
 
 /// A listener, what it answers from, and the end of the reload channel.
 pub(super) struct Admin {
-    server: AdminServer,
+    server: WebServer,
     pub(super) parts: AdminParts,
     reloads: mpsc::Receiver<ReloadOrder>,
     /// The stores' tasks run here.

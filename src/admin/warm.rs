@@ -1,6 +1,5 @@
 //! `/api/v1/cache/warm`: the order to fill the cache before clients ask, how far it is, what came of each request.
 
-use crate::admin::answer::{self, problem, wrong};
 use crate::admin::body;
 use crate::admin::parts::AdminParts;
 use crate::base::Problem;
@@ -8,6 +7,7 @@ use crate::base::clock::millis;
 use crate::cache::WarmItem;
 use crate::config::{WarmWanted, warm_order};
 use crate::store::warming::{NotTaken, Tally, WarmProgress, WarmResult};
+use crate::web::answer::{self, problem, wrong};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::StatusCode;

@@ -14,7 +14,7 @@ use crate::app::cli::{
     CheckArgs, Cli, Command, ExplainArgs, Global, HealthcheckArgs, LimitArgs, LogStyle, ReplayArgs, RunArgs,
 };
 use crate::app::client::Client;
-use crate::app::dashboard::arguments::DashboardArgs;
+use crate::app::dashboard::arguments::{DashboardAction, DashboardArgs};
 use crate::app::healthcheck::{Question, ask};
 use crate::app::origin::{Origin, Overrides, Refused};
 use crate::app::output::{complain, data};
@@ -59,7 +59,7 @@ fn execute(command: Command, global: &Global) -> anyhow::Result<()> {
         Command::Healthcheck(args) => healthcheck(args, env),
         Command::Limit(args) => limits(args, env),
         Command::Cache(args) => cached(args, env),
-        Command::Dashboard(args) => dashboard(&args, env),
+        Command::Dashboard(args) => dashboard(&args, env, global),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
@@ -191,7 +191,15 @@ fn cached(args: CacheArgs, env: Env) -> anyhow::Result<()> {
     Ok(data(&done?)?)
 }
 
-fn dashboard(args: &DashboardArgs, env: Env) -> anyhow::Result<()> {
+fn dashboard(args: &DashboardArgs, env: Env, global: &Global) -> anyhow::Result<()> {
+    if let DashboardAction::Serve { listen } = &args.action {
+        let announce = |at: std::net::SocketAddr| {
+            // A closed stdout is no reason not to serve.
+            drop(data(&format!("listening dashboard={at}\n")));
+        };
+        let logging = log(global)?;
+        return runtime()?.block_on(crate::app::dashboard::serve(args, *listen, env, &logging, announce));
+    }
     let printed = small_runtime()?.block_on(crate::app::dashboard::run(args, env))?;
     data(&printed.data)?;
     printed.failure.map_or(Ok(()), |says| Err(anyhow::anyhow!(says)))

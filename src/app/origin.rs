@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::cli::{CONFIG_VARIABLE, DEFAULT_CONFIG};
 use crate::base::DatabaseUrl;
-use crate::config::{Env, Fault, Faults, Listen, Loaded, Position, Snapshot, Source, load};
+use crate::config::{Env, Fault, Faults, Listen, Loaded, Position, Purpose, Snapshot, Source, load_for};
 
 /// Why no configuration is to be had from an origin.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +116,15 @@ impl Origin {
     /// # Errors
     /// [`Refused`], with every fault.
     pub fn load(&self, generation: u64) -> Result<Loaded, Refused> {
-        let mut loaded = load(&self.source, &self.env, generation)?;
+        self.load_for(Purpose::Proxy, generation)
+    }
+
+    /// Loads it for somebody.
+    ///
+    /// # Errors
+    /// [`Refused`], with every fault.
+    pub fn load_for(&self, purpose: Purpose, generation: u64) -> Result<Loaded, Refused> {
+        let mut loaded = load_for(purpose, &self.source, &self.env, generation)?;
         self.overrides.apply(&mut loaded.snapshot)?;
         Ok(loaded)
     }

@@ -9,6 +9,7 @@ pub mod database_settings;
 pub mod digest;
 pub mod problem;
 pub mod secret;
+pub mod service_settings;
 pub mod store_settings;
 pub mod tasks;
 #[cfg(test)]
@@ -21,5 +22,6 @@ pub use database_settings::{DatabaseSettings, DatabaseUrl, FIGURE_TABLES, IdType
 pub use digest::{Digest, Digester};
 pub use problem::Problem;
 pub use secret::Secret;
+pub use service_settings::{ExportSettings, RollupSettings, ServiceSettings};
 pub use store_settings::{StoreSettings, StoreUrl};
 pub use tasks::Tasks;

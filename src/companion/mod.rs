@@ -1,10 +1,12 @@
 //! The companion: figures about an application's own database, for its dashboard.
 //!
 //! `data` is the only door to SQL: a tenant is the first argument of every question, and no question is asked without one.
-//! `gateways` asks the instances of the proxy how they do; `upkeep` is what is done regularly, by one instance of several.
+//! `gateways` asks the instances of the proxy how they do; `upkeep` is what is done regularly, by one instance of several;
+//! `service` answers over HTTP, to whoever has a verified token of that tenant.
 
 pub mod data;
 pub mod gateways;
+pub mod service;
 pub mod upkeep;
 
 pub use data::*;

@@ -1,38 +1,44 @@
-//! The section `dashboard`: where the companion's database is. What serves it is not in force yet, and warned of.
+//! The section `dashboard`: the companion's database; its service is read beside it.
 
 use crate::base::{DatabaseSettings, DatabaseUrl, FIGURE_TABLES, IdType, Mapping, TableMapping};
+use crate::cache::Namespace;
+use crate::config::dashboard_service;
 use crate::config::fault::hint;
+use crate::config::identify::token_identifier;
 use crate::config::reader::{Reader, Section, Taken};
-use crate::config::server::not_in_force;
+use crate::config::snapshot::DashboardSettings;
 use crate::config::tree::{Kind, Node};
+use crate::identity::Identifier;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
-
-/// Keys of the service, which this version does not have.
-const OF_THE_SERVICE: &[&str] = &["listen", "gateways", "export_dir", "jwt"];
-
-/// Why these two are read, checked and warned of.
-const NO_FIGURES: &str =
-    "it is for figures, and the companion's service, which reads them, is not part of it";
 
 /// Connections at most; a PostgreSQL server takes 100 where nobody has changed it.
 const CONNECTIONS_MAX: u64 = 1_000;
 
 /// Reads `dashboard`. `DATABASE_URL` is not looked at here: beside an application of another kind it may be of any
 /// scheme, and the proxy must start none the less. The companion's commands put it in place of `database`.
-pub(super) fn dashboard(reader: &mut Reader<'_>, node: &Node) -> DatabaseSettings {
-    let mut settings = DatabaseSettings::default();
+pub(super) fn dashboard(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    identifier: &Identifier,
+    namespaces: &[Arc<Namespace>],
+) -> DashboardSettings {
     let mut section = reader.section(node, "dashboard");
-    let taken = section.take("database");
-    let text = taken.and_then(|taken| Some((reader.text(&taken)?, taken)));
-    if let Some((text, taken)) = text.filter(|(text, _)| !text.is_empty()) {
-        match DatabaseUrl::parse(&text) {
-            Some(url) => settings.url = url,
-            // The text may hold a password: it is not repeated.
-            None => {
-                reader.fault(taken.node.at, &taken.path, "this is no URL of a database", DatabaseUrl::FORMS);
-            }
-        }
+    let database = database(reader, &mut section);
+    let service = dashboard_service::service(reader, &mut section, &database);
+    let kept = dashboard_service::kept(reader, section.take("cache"), namespaces);
+    let own = section.take("jwt").map(|taken| token_identifier(reader, &taken));
+    reader.finish(&section);
+    DashboardSettings { database, service, identifier: own.unwrap_or_else(|| identifier.clone()), kept }
+}
+
+fn database(reader: &mut Reader<'_>, section: &mut Section) -> DatabaseSettings {
+    let mut settings = DatabaseSettings::default();
+    if let Some(taken) = section.take("database")
+        && let Some(url) = url(reader, &taken)
+    {
+        settings.url = url;
     }
     if let Some(read_only) = section.take("read_only").and_then(|taken| reader.flag(&taken)) {
         settings.read_only = read_only;
@@ -40,19 +46,22 @@ pub(super) fn dashboard(reader: &mut Reader<'_>, node: &Node) -> DatabaseSetting
     pool(reader, section.take("pool"), &mut settings);
     if let Some(taken) = section.take("replica_url") {
         settings.replica = replica(reader, &taken, &settings.url);
-        not_in_force(reader, &taken, NO_FIGURES);
     }
     if let Some(taken) = section.take("mapping") {
         settings.mapping = mapping(reader, &taken);
-        not_in_force(reader, &taken, NO_FIGURES);
     }
-    for name in OF_THE_SERVICE {
-        if let Some(taken) = section.take(name) {
-            not_in_force(reader, &taken, "the companion's service is not part of it");
-        }
-    }
-    reader.finish(&section);
     settings
+}
+
+/// A database by its URL; an empty text is none.
+pub(super) fn url(reader: &mut Reader<'_>, taken: &Taken) -> Option<DatabaseUrl> {
+    let text = reader.text(taken).filter(|text| !text.is_empty())?;
+    let url = DatabaseUrl::parse(&text);
+    if url.is_none() {
+        // The text may hold a password: it is not repeated.
+        reader.fault(taken.node.at, &taken.path, "this is no URL of a database", DatabaseUrl::FORMS);
+    }
+    url
 }
 
 /// A server that follows the one of `database`.
@@ -156,7 +165,7 @@ mod tests {
         let text = format!("upstreams: {{b: 127.0.0.1:1}}\nroutes: [{{path: /}}]\ndashboard: {dashboard}\n");
         let env = Env::of(&[("DATABASE_URL", "mysql://ada:hunter2@db.example/app")]);
         let loaded = load(&Source::Text { name: "t".to_owned(), text }, &env, 1).expect("sound");
-        (loaded.snapshot.database, loaded.warnings)
+        (loaded.snapshot.dashboard.database, loaded.warnings)
     }
 
     #[test]
@@ -177,13 +186,6 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_the_service_are_warned_of_one_by_one() {
-        let (_, warnings) = read("{listen: 127.0.0.1:8090, export_dir: /tmp}");
-        assert_eq!(warnings.len(), 2, "{warnings:?}");
-        assert!(warnings.iter().all(|warning| warning.contains("not in force")), "{warnings:?}");
-    }
-
-    #[test]
     fn an_applications_names_are_read_and_those_that_nobody_needs_refused() {
         let (settings, warnings) = read(
             "{database: 'postgres://a/b', replica_url: 'postgres://u:hunter2@c/b', mapping: {id: bigint, tables: \
@@ -198,7 +200,7 @@ mod tests {
             (&Some("school_id".to_owned()), &None)
         );
         assert_eq!(settings.mapping.tables["activity_log"].name, "events");
-        assert!(warnings.len() == 2 && !warnings.join("").contains("hunter2"), "{warnings:?}");
+        assert_eq!(warnings, Vec::<String>::new());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The configuration as it works: every default filled in, every secret left out.
 
+use crate::base::StoreUrl;
 use crate::base::units::{format_duration, format_size};
-use crate::base::{DatabaseSettings, StoreUrl, TableMapping};
 use crate::cache::{Compression, Namespace, Warm, WarmIdentity, WarmJob};
+use crate::config::effective_dashboard::dashboard_value;
 use crate::config::effective_tls::{certificate_facts_value, listener_value, upstream_tls_value};
 use crate::config::snapshot::{Connections, Http2Bounds, MemoryMark, Route, Snapshot, WebhookSettings};
 use crate::limit::{Cost, Override, Per, Policy, StatusSet, Window, Windows};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 #[must_use]
 pub fn effective(snapshot: &Snapshot) -> Value {
     let Snapshot { server, admin, store, upstreams, identifier, .. } = snapshot;
-    let Snapshot { policies, namespaces, cache, warm, database, routes, .. } = snapshot;
+    let Snapshot { policies, namespaces, cache, warm, dashboard, routes, .. } = snapshot;
     let listen: Vec<Value> = server.listen.iter().map(listener_value).collect();
     let limits = &server.request;
     json!({
@@ -60,27 +61,8 @@ pub fn effective(snapshot: &Snapshot) -> Value {
             "namespaces": named(namespaces, |space| (&space.name, namespace_value(space))),
             "warm": warm.as_ref().map(|warm| warm_value(warm)),
         },
-        "dashboard": database_value(database),
+        "dashboard": dashboard_value(dashboard),
         "routes": routes.iter().map(|(_, route)| route_value(route, upstreams)).collect::<Vec<Value>>(),
-    })
-}
-
-fn database_value(database: &DatabaseSettings) -> Value {
-    let DatabaseSettings { url, replica, read_only, mapping, .. } = database;
-    let DatabaseSettings { connections, acquire_timeout, statement_timeout, .. } = database;
-    let table = |(name, own): (&String, &TableMapping)| {
-        (name.clone(), json!({"name": own.name, "columns": own.columns}))
-    };
-    json!({
-        "database": url.to_string(),
-        "replica_url": replica.as_ref().map(ToString::to_string),
-        "read_only": read_only,
-        "mapping": {"id": mapping.id.as_str(), "tables": mapping.tables.iter().map(table).collect::<Map<String, Value>>()},
-        "pool": {
-            "connections": connections,
-            "acquire_timeout": format_duration(*acquire_timeout),
-            "statement_timeout": format_duration(*statement_timeout),
-        },
     })
 }
 

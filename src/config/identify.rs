@@ -49,6 +49,22 @@ pub(super) fn identity(
     })
 }
 
+/// Reads a `jwt` of somebody who believes tokens and nothing else.
+pub(super) fn token_identifier(reader: &mut Reader<'_>, taken: &Taken) -> Identifier {
+    let mut on_invalid = OnInvalid::Reject;
+    let jwt = jwt(reader, taken, Vec::new(), &mut on_invalid);
+    Identifier::new(IdentitySettings {
+        trusted_proxies: Vec::new(),
+        jwt,
+        on_invalid,
+        api_keys: None,
+        api_key_header: HeaderName::from_static("x-api-key"),
+        certificate: CertificateFacts::default(),
+        tenant_header: None,
+        forward: forward(reader, None),
+    })
+}
+
 /// Where user and tenant stand in the certificate of a client.
 fn certificate_facts(reader: &mut Reader<'_>, taken: &Taken) -> CertificateFacts {
     const WORDS: &[(&str, NameKind)] = &[

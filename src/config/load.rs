@@ -10,6 +10,7 @@ use crate::config::tree::{Kind, Node, parse};
 use crate::config::warm_order::Served;
 use crate::config::{dashboard, identify, namespaces, policies, server, upstreams, warm};
 use crate::identity::{CertificateFacts, Identifier};
+use crate::route::Table;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,16 +43,33 @@ pub struct Loaded {
     pub files: Vec<FileSeen>,
 }
 
-/// Loads a configuration as generation `generation`.
+/// Who is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The proxy, which is nothing without routes.
+    Proxy,
+    /// The companion, whose file may hold `dashboard` alone, or nothing.
+    Companion,
+}
+
+/// Loads the proxy's configuration as generation `generation`.
 ///
 /// # Errors
 /// [`Faults`]: every one of them, with places and remedies.
 pub fn load(source: &Source, env: &Env, generation: u64) -> Result<Loaded, Faults> {
+    load_for(Purpose::Proxy, source, env, generation)
+}
+
+/// Loads a configuration for somebody.
+///
+/// # Errors
+/// [`Faults`]: every one of them, with places and remedies.
+pub fn load_for(purpose: Purpose, source: &Source, env: &Env, generation: u64) -> Result<Loaded, Faults> {
     let (name, text, dir) = text_of(source)?;
     let refuse = |list, files| Faults { file: name.clone(), text: text.clone(), list, files };
     let root = parse(&text).map_err(|fault| refuse(vec![fault], Vec::new()))?;
     let mut reader = Reader::new(env, &dir);
-    let snapshot = compile(&mut reader, &root, env, generation);
+    let snapshot = compile(&mut reader, &root, purpose, env, generation);
     if !reader.faults.is_empty() {
         let mut faults = reader.faults;
         faults.sort_by_key(|fault| fault.at);
@@ -95,8 +113,8 @@ fn without_file(address: &str) -> String {
     )
 }
 
-fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> Snapshot {
-    if root.kind == Kind::Null {
+fn compile(reader: &mut Reader<'_>, root: &Node, purpose: Purpose, env: &Env, generation: u64) -> Snapshot {
+    if root.kind == Kind::Null && purpose == Purpose::Proxy {
         let remedy = "begin with `upstreams` and `routes`; config/minimal.yaml shows how";
         reader.fault(root.at, "", "the configuration is empty", remedy);
     }
@@ -121,7 +139,11 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
         has_caching: switch(reader, env, "ENABLE_CACHING"),
         slash: server.request.encoded_slash,
     };
-    let routes = routes(reader, section.take("routes").as_ref(), root, &named);
+    let taken = section.take("routes");
+    let routes = match (&taken, purpose) {
+        (None, Purpose::Companion) => Table::default(),
+        _ => routes(reader, taken.as_ref(), root, &named),
+    };
     let served = Served { routes: &routes, slash: named.slash, has_caching: named.has_caching };
     let warm = cache.warm.as_ref().and_then(|taken| warm::warm(reader, taken, &served)).map(Arc::new);
     let inline = routes.iter().filter_map(|(_, route)| route.namespace.clone());
@@ -131,7 +153,7 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
     check_keyed(reader, &identifier);
     check_edited(reader, &identifier);
     let dashboard_node = section_node(&mut section, "dashboard", root);
-    let database = dashboard::dashboard(reader, &dashboard_node);
+    let dashboard = dashboard::dashboard(reader, &dashboard_node, &identifier, &cache.namespaces);
     reader.finish(&section);
     check_certificates(reader, &server.listen, &identifier, &identity_node);
     let namespaces::CacheSection { namespaces, settings: cache, .. } = cache;
@@ -146,7 +168,7 @@ fn compile(reader: &mut Reader<'_>, root: &Node, env: &Env, generation: u64) -> 
         namespaces,
         cache,
         warm,
-        database,
+        dashboard,
         routes,
     }
 }

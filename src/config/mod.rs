@@ -4,8 +4,10 @@ mod certificates;
 mod compression;
 mod counting;
 mod dashboard;
+mod dashboard_service;
 mod edge;
 mod effective;
+mod effective_dashboard;
 mod effective_tls;
 pub mod env;
 pub mod explain;
@@ -52,10 +54,10 @@ pub use explain_limits::LimitExplained;
 pub use fault::{Fault, Faults, Position};
 pub use files::FileSeen;
 pub use listen_tls::{ClientCertificates, ListenTls};
-pub use load::{Loaded, Source, load};
+pub use load::{Loaded, Purpose, Source, load, load_for};
 pub use snapshot::{
-    AdminSettings, CacheSettings, Connections, Current, Http2Bounds, Listen, MemoryMark, OverloadSettings,
-    RequestLimits, Route, ServerSettings, Snapshot, Target, WebhookSettings,
+    AdminSettings, CacheSettings, Connections, Current, DashboardSettings, Http2Bounds, KeptFigures, Listen,
+    MemoryMark, OverloadSettings, RequestLimits, Route, ServerSettings, Snapshot, Target, WebhookSettings,
 };
 pub use standing::{LimitNow, RequestNow, WindowNow};
 pub use warm_order::{WarmWanted, warm_order};

@@ -89,13 +89,7 @@ fn listener(reader: &mut Reader<'_>, item: &Taken) -> Option<Listen> {
     Some(Listen { address: address?, tls, http2, proxy_protocol })
 }
 
-/// Warns that a key of the contract does nothing yet.
-pub(super) fn not_in_force(reader: &mut Reader<'_>, taken: &Taken, what: &str) {
-    let says = format!("accepted, but not in force in this version: {what}");
-    reader.warn(taken.key_at, &taken.path, says, "do not rely on it yet");
-}
-
-fn address(reader: &mut Reader<'_>, taken: &Taken) -> Option<SocketAddr> {
+pub(super) fn address(reader: &mut Reader<'_>, taken: &Taken) -> Option<SocketAddr> {
     let text = reader.name(taken)?;
     if let Ok(address) = text.parse() {
         return Some(address);

@@ -1,6 +1,6 @@
 //! One compiled configuration. Immutable; a request takes it once and keeps it to its end.
 
-use crate::base::{DatabaseSettings, Secret, StoreSettings};
+use crate::base::{DatabaseSettings, Secret, ServiceSettings, StoreSettings};
 use crate::cache::{Compression, Invalidates, Mode, Namespace, Warm};
 use crate::config::listen_tls::ListenTls;
 use crate::identity::Identifier;
@@ -40,10 +40,34 @@ pub struct Snapshot {
     pub warm: Option<Arc<Warm>>,
     /// Who else may purge what is stored.
     pub cache: CacheSettings,
-    /// The database of the companion; the proxy has no use for it.
-    pub database: DatabaseSettings,
+    /// The companion; the proxy has no use for it.
+    pub dashboard: DashboardSettings,
     /// The routes.
     pub routes: Table<Arc<Route>>,
+}
+
+/// The companion: its database, its service, and what the service knows of the rest of the file.
+#[derive(Debug, Clone)]
+pub struct DashboardSettings {
+    /// The application's database.
+    pub database: DatabaseSettings,
+    /// The service.
+    pub service: ServiceSettings,
+    /// Whose tokens the service believes: those of `dashboard.jwt`, or else those of `identity`.
+    pub identifier: Identifier,
+    /// How its answers are kept.
+    pub kept: KeptFigures,
+}
+
+/// The namespaces of the companion's figures; `None`: they are not kept.
+#[derive(Debug, Clone)]
+pub struct KeptFigures {
+    /// Those of the first page.
+    pub metrics: Option<Arc<Namespace>>,
+    /// The feed.
+    pub activity: Option<Arc<Namespace>>,
+    /// Those over time.
+    pub statistics: Option<Arc<Namespace>>,
 }
 
 /// Where a route leads.

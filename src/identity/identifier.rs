@@ -7,6 +7,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use crate::base::Digest;
+
 use super::address::{Trail, trail};
 use super::api_keys::{ApiKeys, KnownKey};
 use super::caller::Caller;
@@ -190,6 +192,12 @@ impl Identifier {
     /// [`TokenFault`] says why the token is not believed.
     pub fn verify(&self, token: &str, now_s: u64) -> Result<VerifiedToken, TokenFault> {
         self.settings.jwt.as_ref().ok_or(TokenFault::NotConfigured)?.verify(token, now_s)
+    }
+
+    /// See [`JwtVerifier::derived_key`].
+    #[must_use]
+    pub fn derived_key(&self) -> Option<&Digest> {
+        self.settings.jwt.as_ref()?.derived_key()
     }
 
     /// Puts the evidence together. Fact by fact a token goes before an API key, that before the verified certificate of

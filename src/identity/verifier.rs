@@ -9,6 +9,8 @@ use jsonwebtoken::Header;
 use jsonwebtoken::errors::ErrorKind;
 use serde_json::{Map, Value};
 
+use crate::base::{Digest, Digester};
+
 use super::algorithm::Algorithm;
 use super::claims::{fact, numeric_date, text};
 use super::keys::{JwtFault, Key, KeySource, keys};
@@ -55,6 +57,7 @@ pub struct JwtVerifier {
     keys: Vec<Key>,
     rules: Rules,
     weak_secret: Option<Algorithm>,
+    derived: Option<Digest>,
 }
 
 /// The settings without key material.
@@ -80,7 +83,14 @@ impl JwtVerifier {
             }
             _ => None,
         };
+        let derived = match &settings.key {
+            KeySource::Secret(secret) if !secret.is_empty() => {
+                Some(Digester::new("tidegate derived key 1").part(secret.expose().as_bytes()).finish())
+            }
+            _ => None,
+        };
         Ok(Self {
+            derived,
             keys: keys(&settings.key, &settings.algorithms)?,
             rules: Rules {
                 algorithms: settings.algorithms,
@@ -99,7 +109,14 @@ impl JwtVerifier {
     /// [`JwtFault`] when the document is no key set or holds no usable key; the old verifier stays as it is.
     pub fn with_key_set(&self, document: &[u8]) -> Result<Self, JwtFault> {
         let keys = keys(&KeySource::KeySet(document.to_vec()), &self.rules.algorithms)?;
-        Ok(Self { keys, rules: self.rules.clone(), weak_secret: None })
+        Ok(Self { keys, rules: self.rules.clone(), weak_secret: None, derived: None })
+    }
+
+    /// A key for other purposes that nobody has who does not know the secret, and that tells nothing about it. `None` where
+    /// tokens are verified with public keys: from those anybody could make it.
+    #[must_use]
+    pub fn derived_key(&self) -> Option<&Digest> {
+        self.derived.as_ref()
     }
 
     /// What works but is weak, in words for the operator.

@@ -4,7 +4,7 @@ use crate::support::{Fetch, Gate, Origin, Setup, eventually};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate::base::{ManualClock, Tasks};
-use tidegate::companion::gateways::{GatewayUrl, Gateways, HealthStatus, Instances, SystemHealth};
+use tidegate::companion::gateways::{Gateways, HealthStatus, Instances, SystemHealth};
 
 const LIMITED: &str = "limits: {default: {windows: {1h: 8}}}\nroutes: [{path: /}]";
 
@@ -24,8 +24,8 @@ async fn health_is_that_of_all_gates_and_says_so_when_some_or_all_are_gone() {
     let setup = Setup::new(origin.address()).with(LIMITED);
     let (one, mut two) = (Gate::start(&setup).await, Gate::start(&setup).await);
     let (clock, tasks) = (Arc::new(ManualClock::at(1_000)), Tasks::new());
-    let url = |gate: &Gate| GatewayUrl::parse(&format!("http://{}", gate.admin)).expect("a URL");
-    let gateways = Gateways::new(vec![url(&one), url(&two)], None, clock.clone(), tasks.clone());
+    let places = [one.admin.to_string(), two.admin.to_string()];
+    let gateways = Gateways::new(&places, None, clock.clone(), tasks.clone());
     let next = async || -> SystemHealth {
         clock.advance(Duration::from_secs(10));
         gateways.health().await

@@ -26,6 +26,8 @@ mod compression;
 mod counting;
 #[cfg(feature = "companion")]
 mod dashboard;
+#[cfg(feature = "companion")]
+mod dashboard_service;
 mod demo;
 mod edge;
 mod failure;

@@ -1,12 +1,12 @@
 //! `GET /api/v1/cache/entry`: what is stored for one request, never its body.
 
-use crate::admin::answer::{json, problem, wrong};
 use crate::admin::parts::AdminParts;
 use crate::base::Problem;
 use crate::cache::Standing;
 use crate::config::{Asked, NoPlace, Place};
 use crate::identity::Caller;
 use crate::store::{Inspection, Seen};
+use crate::web::answer::{json, problem, wrong};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;

@@ -1,12 +1,12 @@
 //! `POST /api/v1/cache/purge`.
 
-use crate::admin::answer::{problem, typed, wrong};
 use crate::admin::body;
 use crate::admin::cache::selectors::Wanted;
 use crate::admin::parts::AdminParts;
 use crate::base::Problem;
 use crate::cache::{Mode, Purge};
 use crate::store::Receipt;
+use crate::web::answer::{problem, typed, wrong};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;

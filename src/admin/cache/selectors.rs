@@ -1,12 +1,12 @@
 //! What a body of a purge selects, checked against the configuration and made canonical as requests are.
 
-use crate::admin::answer::wrong;
 use crate::base::Problem;
 use crate::cache::label::TAG_BYTES_MAX;
 use crate::cache::{Mode, Purge, What, Whose};
 use crate::config::Snapshot;
 use crate::config::fault::hint;
 use crate::route::{EncodedSlash, canonical_path};
+use crate::web::answer::wrong;
 use serde::Deserialize;
 
 /// Tags and paths of one purge, each.

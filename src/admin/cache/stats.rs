@@ -1,8 +1,8 @@
 //! `GET /metrics` and `GET /api/v1/cache/stats`: what was counted.
 
-use crate::admin::answer::{json, problem, typed, wrong};
 use crate::admin::parts::AdminParts;
 use crate::telemetry::{CacheShare, CacheStatsBy, METRICS_TYPE};
+use crate::web::answer::{json, problem, typed, wrong};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;

@@ -7,7 +7,6 @@
 //! What is wrong with a message that is not believed is never told. A delivery that was carried out is remembered for as long
 //! as its message could be sent again.
 
-use crate::admin::answer::{json, problem, wrong};
 use crate::admin::body;
 use crate::admin::cache::purge::{BODY_BYTES_MAX, carry_out, receipt_answer};
 use crate::admin::cache::selectors::Wanted;
@@ -15,6 +14,7 @@ use crate::admin::parts::AdminParts;
 use crate::base::clock::millis;
 use crate::base::{BoundedMap, Problem, Secret};
 use crate::config::WebhookSettings;
+use crate::web::answer::{json, problem, wrong};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use hmac::{Hmac, Mac};

@@ -1,10 +1,10 @@
 //! Who is asked about: `/{policy}/{identity}` and `?tier=`, checked against the configuration in force.
 
-use crate::admin::answer::wrong;
 use crate::admin::parts::AdminParts;
 use crate::base::Problem;
 use crate::config::fault::hint;
 use crate::limit::{Applied, Charge, LimitKey, Per, Policy, Subject, applied, caller_of, charge};
+use crate::web::answer::wrong;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query};
 use serde::Deserialize;

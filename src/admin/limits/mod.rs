@@ -9,11 +9,11 @@ pub(super) use overrides::{list as overrides, remove as remove_override, set as 
 pub(super) use standing::{refund, reset, standing};
 pub(super) use top::top;
 
-use crate::admin::answer::{self, problem, wrong};
 use crate::admin::parts::AdminParts;
 use crate::base::units::format_duration;
 use crate::limit::{Override, Per, Policy, Window, Windows};
 use crate::store::StoreFailure;
+use crate::web::answer::{self, problem, wrong};
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;

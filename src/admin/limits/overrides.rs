@@ -1,6 +1,5 @@
 //! Limits of their own for single identities, set while running.
 
-use crate::admin::answer::{self, problem, wrong};
 use crate::admin::body;
 use crate::admin::limits::asked::{Asked, Names};
 use crate::admin::limits::standing::stands;
@@ -12,6 +11,7 @@ use crate::base::units::parse_duration;
 use crate::config::windows::length_ms;
 use crate::limit::{LimitKey, Override, Policy, Window, Windows};
 use crate::store::{LiveOverride, NotSet};
+use crate::web::answer::{self, problem, wrong};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::StatusCode;

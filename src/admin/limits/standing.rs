@@ -1,6 +1,5 @@
 //! Where somebody stands, and what is forgiven them.
 
-use crate::admin::answer::{self, problem, wrong};
 use crate::admin::body;
 use crate::admin::limits::asked::{Asked, Names, Tier};
 use crate::admin::limits::overrides::LiveView;
@@ -9,6 +8,7 @@ use crate::admin::parts::AdminParts;
 use crate::base::Problem;
 use crate::config::LimitNow;
 use crate::limit::{Applied, Charge, LIMIT_MAX};
+use crate::web::answer::{self, problem, wrong};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::response::Response;

@@ -1,9 +1,9 @@
 //! Who asks most and who is denied most on this instance.
 
-use crate::admin::answer::{self, problem, wrong};
 use crate::admin::parts::AdminParts;
 use crate::store::Ranking;
 use crate::store::top::PLACES;
+use crate::web::answer::{self, problem, wrong};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;

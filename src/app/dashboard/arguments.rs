@@ -1,5 +1,6 @@
 //! What can be typed after `dashboard`, and which database is meant.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -7,7 +8,7 @@ use clap::{Args, Subcommand};
 use crate::app::cli::{CONFIG_HELP, CONFIG_VARIABLE, DEFAULT_CONFIG};
 use crate::app::origin::{Origin, Refused};
 use crate::base::{DatabaseSettings, DatabaseUrl};
-use crate::config::Env;
+use crate::config::{Env, Loaded, Purpose};
 
 /// The environment variable that comes before `dashboard.database`.
 const DATABASE_VARIABLE: &str = "DATABASE_URL";
@@ -29,6 +30,12 @@ pub struct DashboardArgs {
 /// The commands of `dashboard`.
 #[derive(Debug, Subcommand)]
 pub enum DashboardAction {
+    /// Answer: the dashboard's API and its page
+    Serve {
+        /// Listen there instead of where `dashboard.listen` says
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+    },
     /// Bring the database's tables and indexes up to date, while it is in use
     Migrate {
         /// Only say what would be done
@@ -62,23 +69,33 @@ pub struct SeedArgs {
 }
 
 impl DashboardArgs {
-    /// The database that is meant: by `DATABASE_URL`, else by the configuration, else the file in the working directory.
-    /// No configuration is needed where none is named.
+    /// The companion that is meant: its database by `DATABASE_URL`, else by the configuration, else the file in the working
+    /// directory. No configuration is needed where none is named.
     ///
     /// # Errors
     /// A refused configuration, or a `DATABASE_URL` that is none.
-    pub fn database(&self, env: Env) -> anyhow::Result<DatabaseSettings> {
+    pub fn settings(&self, env: Env) -> anyhow::Result<Loaded> {
         let variable = env.get(DATABASE_VARIABLE).map(str::to_owned);
         let is_named = self.config.is_some() || env.get(CONFIG_VARIABLE).is_some();
-        let mut settings = if is_named || Path::new(DEFAULT_CONFIG).exists() {
-            Origin::file(self.config.clone(), env)?.load(1)?.snapshot.database
+        let origin = if is_named || Path::new(DEFAULT_CONFIG).exists() {
+            Origin::file(self.config.clone(), env)?
         } else {
-            DatabaseSettings::default()
+            Origin::text("no configuration", String::new())
         };
+        let mut loaded = origin.load_for(Purpose::Companion, 1)?;
         if let Some(text) = variable {
-            settings.url = DatabaseUrl::parse(&text).ok_or(Refused::Database(DATABASE_VARIABLE))?;
+            loaded.snapshot.dashboard.database.url =
+                DatabaseUrl::parse(&text).ok_or(Refused::Database(DATABASE_VARIABLE))?;
         }
-        Ok(settings)
+        Ok(loaded)
+    }
+
+    /// The database alone.
+    ///
+    /// # Errors
+    /// As [`DashboardArgs::settings`].
+    pub fn database(&self, env: Env) -> anyhow::Result<DatabaseSettings> {
+        Ok(self.settings(env)?.snapshot.dashboard.database)
     }
 }
 

@@ -7,7 +7,10 @@ use crate::app::dashboard::arguments::SeedArgs;
 use crate::app::dashboard::progress::Steps;
 use crate::app::table::table;
 use crate::base::{Clock, DatabaseSettings, SystemClock};
-use crate::companion::{Access, Database, SeedAsked};
+use crate::companion::{Access, Database, SeedAsked, Tenant};
+
+/// Whom tokens may name, so that there is something to see.
+const TENANTS_SHOWN: u32 = 10;
 
 pub(super) async fn run(settings: &DatabaseSettings, args: &SeedArgs, json: bool) -> anyhow::Result<Printed> {
     let clock = SystemClock::new();
@@ -27,18 +30,43 @@ pub(super) async fn run(settings: &DatabaseSettings, args: &SeedArgs, json: bool
     };
     let seeded = database.seed(&asked, &mut told).await;
     drop(bar);
+    let tenants = database.largest_tenants(TENANTS_SHOWN).await;
     database.close().await;
     let (place, seeded, took_ms) = (database.place().to_owned(), seeded?, clock.monotonic_ms());
+    let tenants = tenants?;
     let total: u64 = seeded.tables.iter().map(|(_, rows)| rows).sum();
     let data = if json {
         let tables: Map<String, Value> =
             seeded.tables.iter().map(|(table, rows)| ((*table).to_owned(), Value::from(*rows))).collect();
-        let told = json!({"database": place, "seed": asked.seed, "rows": total, "took_ms": took_ms, "tables": tables});
+        let tenants: Vec<Value> = tenants.iter().map(tenant_json).collect();
+        let told = json!({
+            "database": place,
+            "seed": asked.seed,
+            "rows": total,
+            "took_ms": took_ms,
+            "tables": tables,
+            "tenants": tenants,
+        });
         format!("{told:#}\n")
     } else {
         let rows: Vec<Vec<String>> =
             seeded.tables.iter().map(|(table, rows)| vec![(*table).to_owned(), rows.to_string()]).collect();
-        format!("{place}: {total} rows in {took_ms} ms\n{}", table(&["TABLE", "ROWS"], &rows))
+        let tenants: Vec<Vec<String>> = tenants.iter().map(tenant_cells).collect();
+        format!(
+            "{place}: {total} rows in {took_ms} ms\n{}\nthe largest tenants\n{}",
+            table(&["TABLE", "ROWS"], &rows),
+            table(&["TENANT", "NAME", "TIME ZONE", "USERS", "AN ADMINISTRATOR"], &tenants)
+        )
     };
     Ok(Printed { data, failure: None })
+}
+
+fn tenant_cells(tenant: &Tenant) -> Vec<String> {
+    let admin = tenant.admin.clone().unwrap_or_default();
+    vec![tenant.id.clone(), tenant.name.clone(), tenant.timezone.clone(), tenant.users.to_string(), admin]
+}
+
+fn tenant_json(tenant: &Tenant) -> Value {
+    let Tenant { id, name, timezone, users, admin } = tenant;
+    json!({"id": id, "name": name, "timezone": timezone, "users": users, "admin": admin})
 }

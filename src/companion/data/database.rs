@@ -83,6 +83,15 @@ impl Database {
         }
     }
 
+    /// Does it answer?
+    ///
+    /// # Errors
+    /// [`DatabaseFault`].
+    pub async fn ping(&self) -> Result<(), DatabaseFault> {
+        const PING: &str = "SELECT 1";
+        self.figures(&Ask::new("looking whether it answers", (PING, PING), Vec::new())).await.map(drop)
+    }
+
     /// May `text` be the id of a row? PostgreSQL fails where it is none (RFC 9562 section 4), SQLite takes any text.
     pub(super) fn is_id(&self, text: &str) -> bool {
         let is_part = |(index, byte): (usize, u8)| match index {

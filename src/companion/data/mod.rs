@@ -24,8 +24,9 @@ mod row;
 pub mod seed;
 pub mod sqlite;
 pub mod statistics;
+pub mod tenants;
 #[cfg(test)]
-mod testing;
+pub(in crate::companion) mod testing;
 
 pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition};
 pub use database::{Access, Database};
@@ -38,3 +39,4 @@ pub use period::{DAYS_MAX, Granularity, Period, PeriodFault, Zone, periods, shif
 pub use rollup::RollupDays;
 pub use seed::{SeedAsked, Seeded};
 pub use statistics::{ContentCreated, UserGrowth};
+pub use tenants::Tenant;

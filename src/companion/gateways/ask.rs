@@ -26,32 +26,27 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// Addresses of one name.
 const ADDRESSES_MAX: usize = 256;
 
-/// Where an admin listener is: `http://HOST:PORT`.
+/// Where an admin listener is: `HOST:PORT`, as the configuration has checked it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GatewayUrl {
+pub(super) struct Place {
     host: String,
     port: u16,
 }
 
-impl GatewayUrl {
-    /// What can be written, for messages.
-    pub const FORMS: &str = "write http://HOST:PORT, the address of an admin listener";
-
-    /// Reads one; `None` for another scheme, a path, a user, or no host.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix("http://")?;
-        let authority: http::uri::Authority = rest.strip_suffix('/').unwrap_or(rest).parse().ok()?;
+impl Place {
+    /// Reads one; `None` for what is none.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let authority: http::uri::Authority = text.parse().ok()?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let is_plain = !authority.as_str().contains('@') && !host.is_empty();
-        is_plain.then(|| Self { host, port: authority.port_u16().unwrap_or(80) })
+        let port = authority.port_u16()?;
+        (!text.contains('@') && !host.is_empty()).then_some(Self { host, port })
     }
 }
 
-impl fmt::Display for GatewayUrl {
+impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        write!(f, "http://{open}{}{close}:{}", self.host, self.port)
+        write!(f, "{open}{}{close}:{}", self.host, self.port)
     }
 }
 
@@ -60,14 +55,15 @@ impl fmt::Display for GatewayUrl {
 /// A name of several instances (a headless Service of Kubernetes) leads to all of them. One that has addresses of both
 /// families has each instance twice: IPv6 is asked where nobody answers by IPv4.
 pub(super) async fn ask(
-    url: &GatewayUrl,
+    place: &Place,
     token: Option<&Secret>,
 ) -> BTreeMap<SocketAddr, Option<InstanceStats>> {
-    let found = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((url.host.as_str(), url.port))).await;
+    let found =
+        tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((place.host.as_str(), place.port))).await;
     let found: Vec<SocketAddr> = match found {
         Ok(Ok(addresses)) => addresses.take(ADDRESSES_MAX).collect(),
         Ok(Err(error)) => {
-            tracing::debug!(gateway = %url, %error, "the name leads nowhere");
+            tracing::debug!(gateway = %place, %error, "the name leads nowhere");
             Vec::new()
         }
         Err(_elapsed) => Vec::new(),
@@ -147,13 +143,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_admin_listener_is_named_by_scheme_host_and_port() {
-        let shown = |text: &str| GatewayUrl::parse(text).map(|url| url.to_string());
-        assert_eq!(shown("http://127.0.0.1:9901").as_deref(), Some("http://127.0.0.1:9901"));
-        assert_eq!(shown("http://gate.svc:9901/").as_deref(), Some("http://gate.svc:9901"));
-        assert_eq!(shown("http://[::1]:9901").as_deref(), Some("http://[::1]:9901"));
-        assert_eq!(shown("http://gate").as_deref(), Some("http://gate:80"));
-        for odd in ["https://a:1", "a:1", "http://", "http://u@a:1", "http://a:1/b", "http://a b:1", ""] {
+    fn an_admin_listener_is_named_by_host_and_port() {
+        let shown = |text: &str| Place::parse(text).map(|place| place.to_string());
+        for place in ["127.0.0.1:9901", "gate.svc:9901", "[::1]:9901"] {
+            assert_eq!(shown(place).as_deref(), Some(place));
+        }
+        for odd in ["http://a:1", "a", ":1", "u@a:1", "a:1/b", "a b:1", ""] {
             assert_eq!(shown(odd), None, "{odd}");
         }
     }

@@ -9,10 +9,10 @@ mod history;
 mod quantile;
 mod stats;
 
-pub use ask::GatewayUrl;
 pub use health::{HealthStatus, Instances, ResponseTimes, SystemHealth};
 
 use crate::base::{Clock, Secret, Tasks};
+use crate::companion::gateways::ask::Place;
 use crate::companion::gateways::history::Histories;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ pub struct Gateways {
 }
 
 struct Inner {
-    urls: Vec<GatewayUrl>,
+    places: Vec<Place>,
     token: Option<Secret>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
@@ -53,17 +53,18 @@ struct Inner {
 }
 
 impl Gateways {
-    /// Those behind `urls`; `token` is that of their admin listeners.
+    /// Those whose admin listeners are at `places` (`HOST:PORT`); `token` is what these ask for.
     #[must_use]
-    pub fn new(urls: Vec<GatewayUrl>, token: Option<Secret>, clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
+    pub fn new(places: &[String], token: Option<Secret>, clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
+        let places = places.iter().filter_map(|place| Place::parse(place)).collect();
         let (told, _) = watch::channel(None);
         let (histories, polling) = (Mutex::default(), Mutex::new(false));
-        Self { inner: Arc::new(Inner { urls, token, clock, tasks, histories, polling, told }) }
+        Self { inner: Arc::new(Inner { places, token, clock, tasks, histories, polling, told }) }
     }
 
     /// Asks them again and again until the tasks stop, so that rates are those of the last minutes whoever looks when.
     pub fn keep_sampling(&self) {
-        if self.inner.urls.is_empty() {
+        if self.inner.places.is_empty() {
             return;
         }
         let gateways = self.clone();
@@ -89,7 +90,7 @@ impl Gateways {
         }
         let known = tokio::time::timeout(WAIT_MAX, told.wait_for(is_fresh)).await;
         let known = known.ok().and_then(Result::ok).and_then(|told| told.as_ref().map(|(_, it)| it.clone()));
-        known.unwrap_or_else(|| SystemHealth::unknown(self.inner.urls.len(), self.inner.clock.wall_ms()))
+        known.unwrap_or_else(|| SystemHealth::unknown(self.inner.places.len(), self.inner.clock.wall_ms()))
     }
 
     /// Has them asked, unless somebody is at it.
@@ -110,9 +111,9 @@ impl Gateways {
 impl Inner {
     async fn poll(&self) -> SystemHealth {
         let mut asking = JoinSet::new();
-        for url in self.urls.clone() {
+        for place in self.places.clone() {
             let token = self.token.clone();
-            asking.spawn(async move { ask::ask(&url, token.as_ref()).await });
+            asking.spawn(async move { ask::ask(&place, token.as_ref()).await });
         }
         // Two names may lead to one instance.
         let mut answers: BTreeMap<SocketAddr, Option<stats::InstanceStats>> = BTreeMap::new();

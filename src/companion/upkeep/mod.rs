@@ -4,4 +4,4 @@ mod rollups;
 #[cfg(test)]
 mod rollups_tests;
 
-pub use rollups::{RollupSettings, Rollups};
+pub use rollups::Rollups;

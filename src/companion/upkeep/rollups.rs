@@ -5,6 +5,7 @@
 //! counted a few at a time, each within a statement's time. Besides, each run counts one older day once more: what was changed
 //! long after its day, or belongs to a tenant that is new or has another time zone, is right when all had their turn.
 
+use crate::base::RollupSettings;
 use crate::base::{Clock, Tasks};
 use crate::companion::data::{
     DAYS_MAX, Database, DatabaseFault, FaultKind, PeriodFault, RollupDays, Zone, shifted,
@@ -24,21 +25,6 @@ const SLICE_DAYS: i32 = 7;
 
 /// A lease is kept for at least that long: a slice takes several statements.
 const LEASE_MIN: Duration = Duration::from_secs(30);
-
-/// How often, and how much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RollupSettings {
-    /// From one run to the next.
-    pub every: Duration,
-    /// Rows may come so many days late: these days are counted each time.
-    pub days: u32,
-}
-
-impl Default for RollupSettings {
-    fn default() -> Self {
-        Self { every: Duration::from_secs(60), days: 2 }
-    }
-}
 
 /// The job.
 pub struct Rollups {

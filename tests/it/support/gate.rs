@@ -150,7 +150,7 @@ fn ready_line(line: &str) -> Option<(SocketAddr, SocketAddr)> {
 }
 
 /// The binary under test, with nothing in its environment that could change what it does.
-fn tidegate(folder: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn tidegate(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = command(env!("CARGO_BIN_EXE_tidegate"));
     command.args(arguments).current_dir(folder).env_clear();
     for name in ["PATH", "RUST_BACKTRACE"] {

@@ -3,6 +3,8 @@
 pub(crate) mod certificates;
 pub(crate) mod cli;
 pub(crate) mod cluster;
+#[cfg(feature = "companion")]
+pub(crate) mod companion;
 pub(crate) mod gate;
 pub(crate) mod grpc;
 pub(crate) mod http2;
@@ -22,6 +24,8 @@ pub(crate) mod wire;
 
 pub(crate) use certificates::{Authority, Files, Pair, TlsClient, TlsFront};
 pub(crate) use cluster::Cluster;
+#[cfg(feature = "companion")]
+pub(crate) use companion::{Companion, Seeded, Tenant};
 pub(crate) use gate::Gate;
 pub(crate) use legacy::Legacy;
 pub(crate) use origin::{Origin, Reply, Seen};

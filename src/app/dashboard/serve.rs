@@ -1,0 +1,137 @@
+//! `dashboard serve`: puts the companion's service together. Read top to bottom: metrics → stores → database → listener →
+//! service → signals.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::bind::listen;
+use crate::app::panics;
+use crate::app::signals::{Order, Signals};
+use crate::base::{Clock, DatabaseSettings, Digester, SystemClock, Tasks};
+use crate::companion::service::{FigureNamespaces, Ready, SERVICE_BOUNDS, ServiceParts, serve};
+use crate::companion::{Access, Database, Zone};
+use crate::config::{DashboardSettings, Snapshot};
+use crate::store::Stores;
+use crate::telemetry::{Logging, Metrics, Reading};
+
+/// How long background work may take at the end.
+const TASKS_BUDGET: Duration = Duration::from_secs(5);
+
+/// The service, ready to answer.
+pub(crate) struct Companion {
+    listener: TcpListener,
+    address: SocketAddr,
+    parts: ServiceParts,
+}
+
+impl Companion {
+    /// Opens everything that it needs. Needs a tokio runtime of several threads.
+    ///
+    /// # Errors
+    /// A taken port, a database that cannot be opened, a time zone that nobody knows.
+    pub(crate) async fn open(snapshot: &Snapshot, logging: &Logging) -> anyhow::Result<Self> {
+        let DashboardSettings { database, service, identifier, kept } = &snapshot.dashboard;
+        Zone::parse(&service.timezone).context("dashboard.timezone")?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let metrics = Arc::new(Metrics::new(clock.wall_ms())?);
+        let dropped = logging.dropped();
+        metrics.add_source(move |readings| readings.push(Reading::LogLinesDropped(dropped())));
+        panics::install_hook(Arc::clone(&metrics));
+        let tasks = Tasks::new();
+        let stores = Stores::open(&snapshot.store, &clock, &metrics, &tasks)?;
+        let read = Arc::downgrade(&stores);
+        metrics.add_source(move |readings| {
+            if let Some(stores) = read.upgrade() {
+                stores.readings(readings);
+            }
+        });
+        let database = Arc::new(Database::open(database, access(database)).await?);
+        let listener = listen(service.listen, "dashboard.listen")?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        let parts = ServiceParts {
+            database,
+            identifier: identifier.clone(),
+            settings: service.clone(),
+            namespaces: FigureNamespaces {
+                metrics: kept.metrics.clone(),
+                activity: kept.activity.clone(),
+                statistics: kept.statistics.clone(),
+            },
+            stores,
+            metrics,
+            clock,
+            tasks,
+            signing_key: signing_key(&snapshot.dashboard),
+            bounds: SERVICE_BOUNDS,
+            ready: Ready::default(),
+        };
+        Ok(Self { listener, address, parts })
+    }
+
+    /// Where it listens, with the port that was picked.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until a signal says stop.
+    pub(crate) async fn serve_until_signal(self) -> anyhow::Result<()> {
+        let mut signals = Signals::install()?;
+        let stop = CancellationToken::new();
+        let mut serving = std::pin::pin!(self.serve(stop.clone()));
+        loop {
+            tokio::select! {
+                () = &mut serving => return Ok(()),
+                order = signals.next() => match order {
+                    Order::Reload => tracing::warn!("the companion reads its configuration at its start only"),
+                    Order::Stop if stop.is_cancelled() => anyhow::bail!("a second signal ended it at once"),
+                    Order::Stop => stop.cancel(),
+                },
+            }
+        }
+    }
+
+    /// Answers until `stop`, then finishes what is under way.
+    pub(crate) async fn serve(self, stop: CancellationToken) {
+        let Self { listener, address, parts } = self;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            "the dashboard is at http://{address}/dashboard/"
+        );
+        let (tasks, stores) = (parts.tasks.clone(), Arc::clone(&parts.stores));
+        let database = Arc::clone(&parts.database);
+        serve(listener, parts, stop).await;
+        stores.leave().await;
+        tasks.drain(TASKS_BUDGET).await;
+        database.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+fn access(settings: &DatabaseSettings) -> Access {
+    if settings.read_only { Access::Read } else { Access::Write }
+}
+
+/// What cursors and links are signed with: the same in every instance that has the same configuration.
+fn signing_key(dashboard: &DashboardSettings) -> Vec<u8> {
+    if let Some(secret) = &dashboard.service.signing_secret {
+        return Digester::new("tidegate dashboard signing 1")
+            .part(secret.expose().as_bytes())
+            .finish()
+            .0
+            .into();
+    }
+    if let Some(derived) = dashboard.identifier.derived_key() {
+        return Digester::new("tidegate dashboard signing 1").part(&derived.0).finish().0.into();
+    }
+    tracing::warn!(
+        "`dashboard.signing_secret` is not set: links to downloads and cursors are good in this process only"
+    );
+    rand::random::<[u8; 32]>().into()
+}

@@ -1,0 +1,80 @@
+//! The companion over HTTP: the dashboard's API and its page.
+//!
+//! Tenant, user and role come from the verified token and from nowhere else; no handler is without a [`Principal`] that
+//! answers with a tenant's data.
+
+pub mod auth;
+mod health;
+pub mod refusal;
+mod router;
+
+use crate::base::{Clock, ServiceSettings, Tasks};
+use crate::cache::Namespace;
+use crate::companion::Database;
+use crate::identity::Identifier;
+use crate::store::Stores;
+use crate::telemetry::Metrics;
+use crate::web::{self, Bounds};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use auth::{Exporter, Principal};
+pub use health::Ready;
+pub use refusal::{FieldFault, Refusal};
+
+/// How much the service takes on.
+pub const SERVICE_BOUNDS: Bounds = Bounds {
+    connections: 1_024,
+    head_timeout: Duration::from_secs(60),
+    answer_timeout: Duration::from_secs(30),
+    head_bytes: 32 << 10,
+    stop_timeout: Duration::from_secs(5),
+};
+
+/// The namespaces in which figures are kept, each of scope tenant; `None`: they are not kept.
+#[derive(Debug, Clone)]
+pub struct FigureNamespaces {
+    /// Those of the first page.
+    pub metrics: Option<Arc<Namespace>>,
+    /// The feed.
+    pub activity: Option<Arc<Namespace>>,
+    /// Those over time.
+    pub statistics: Option<Arc<Namespace>>,
+}
+
+/// What the service is made of.
+pub struct ServiceParts {
+    /// The application's database.
+    pub database: Arc<Database>,
+    /// Whose tokens are believed.
+    pub identifier: Identifier,
+    /// Its settings.
+    pub settings: ServiceSettings,
+    /// How figures are kept.
+    pub namespaces: FigureNamespaces,
+    /// Where they are kept.
+    pub stores: Arc<Stores>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Background work.
+    pub tasks: Tasks,
+    /// What cursors and links are signed with, 32 bytes or more.
+    pub signing_key: Vec<u8>,
+    /// How much it takes on.
+    pub bounds: Bounds,
+    /// Does the database answer?
+    pub ready: Ready,
+}
+
+/// What handlers get.
+pub(in crate::companion) type ServiceState = Arc<ServiceParts>;
+
+/// Answers on `listener` until `stop`, then for a few seconds what is under way.
+pub async fn serve(listener: TcpListener, parts: ServiceParts, stop: CancellationToken) {
+    let bounds = parts.bounds;
+    web::serve(bounds, listener, router::router(Arc::new(parts)), stop).await;
+}

@@ -1,0 +1,9 @@
+//! What the admin listener and the companion's share: a bounded HTTP/1 server around a router, and the forms of answers.
+//!
+//! Knows nothing of what is answered.
+
+pub mod answer;
+pub mod server;
+
+pub use answer::{json, problem, typed, wrong};
+pub use server::{BOUNDS, Bounds, WebServer, serve};
