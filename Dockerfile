@@ -38,7 +38,7 @@ LABEL org.opencontainers.image.title="tidegate" \
 COPY --from=build /out/ /
 ENV TIDEGATE_CONFIG=/etc/tidegate/tidegate.yaml
 USER 65532:65532
-EXPOSE 8080 9901
+EXPOSE 8080 8090 9901
 STOPSIGNAL SIGTERM
 # The image has no curl: the binary asks its own admin listener, which it finds in the configuration. The OCI format
 # drops this line; Kubernetes has probes of its own.

@@ -1,7 +1,7 @@
 //! The JSON Schema against what ships and what is read: it accepts the one and refuses what the reader refuses.
 
 use crate::config::tree::{Kind, Node, parse};
-use crate::config::{Env, SCHEMA, Source, load};
+use crate::config::{Env, Purpose, SCHEMA, Source, load, load_for};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,11 +42,15 @@ fn shipped() -> Vec<(PathBuf, String)> {
     let folder = fs::read_dir(root().join("config")).expect("config").filter_map(Result::ok);
     let mut paths: Vec<PathBuf> = folder.map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|ext| ext == "yaml"));
-    paths.push(root().join("src/app/demo/demo.yaml"));
+    paths.extend(["demo", "dashboard"].map(|name| root().join(format!("src/app/demo/{name}.yaml"))));
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).expect("readable");
-        let addresses =
-            [("listen", "127.0.0.1:8080"), ("admin", "127.0.0.1:9901"), ("backend", "127.0.0.1:8000")];
+        let addresses = [
+            ("listen", "127.0.0.1:8080"),
+            ("admin", "127.0.0.1:9901"),
+            ("backend", "127.0.0.1:8000"),
+            ("dashboard", "127.0.0.1:8090"),
+        ];
         let filled =
             addresses.iter().fold(text, |text, (name, value)| text.replace(&format!("@{name}@"), value));
         (path, filled.replace("@secret@", "0123456789abcdef0123456789abcdef"))
@@ -60,6 +64,8 @@ fn deployed() -> Vec<(PathBuf, String)> {
         ("${TIDEGATE_ADMIN_TOKEN}", "a-token-of-the-operator"),
         ("${JWT_SECRET}", "0123456789abcdef0123456789abcdef"),
         ("${REDIS_URL}", "redis://127.0.0.1:6379"),
+        ("${DATABASE_URL}", "postgres://tidegate@127.0.0.1/app"),
+        ("${SIGNING_SECRET}", "0123456789abcdef0123456789abcdef"),
     ];
     let read = |file: &str| {
         let path = root().join("deploy").join(file);
@@ -70,7 +76,9 @@ fn deployed() -> Vec<(PathBuf, String)> {
         });
         (path, variables.iter().fold(text, |text, (variable, value)| text.replace(variable, value)))
     };
-    ["compose/tidegate.yaml", "kubernetes/edge.yaml", "kubernetes/sidecar.yaml"].map(read).into()
+    ["compose/tidegate.yaml", "kubernetes/dashboard.yaml", "kubernetes/edge.yaml", "kubernetes/sidecar.yaml"]
+        .map(read)
+        .into()
 }
 
 /// Every object of the schema that lists properties, with the path to it.
@@ -98,7 +106,9 @@ fn what_ships_is_valid_by_schema_and_by_reader() {
     for (path, text) in shipped {
         let name = path.display().to_string();
         assert_eq!(refusals(&text), Vec::<String>::new(), "{name}");
-        let loaded = load(&Source::Text { name: name.clone(), text }, &Env::default(), 1);
+        let is_companions = name.ends_with("dashboard.yaml");
+        let purpose = if is_companions { Purpose::Companion } else { Purpose::Proxy };
+        let loaded = load_for(purpose, &Source::Text { name: name.clone(), text }, &Env::default(), 1);
         let warnings = loaded.unwrap_or_else(|faults| panic!("{faults}")).warnings;
         let expected = usize::from(name.ends_with("config/tidegate.yaml"));
         assert_eq!(warnings.len(), expected, "{name}: {warnings:?}");

@@ -28,6 +28,8 @@ mod counting;
 mod dashboard;
 #[cfg(feature = "companion")]
 mod dashboard_service;
+#[cfg(feature = "companion")]
+mod dashboard_upkeep;
 mod demo;
 mod edge;
 mod failure;

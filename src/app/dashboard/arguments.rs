@@ -66,6 +66,9 @@ pub struct SeedArgs {
     /// Add to the data that is there; takes another seed than before
     #[arg(long)]
     pub append: bool,
+    /// Do nothing where there is data already
+    #[arg(long, conflicts_with = "append")]
+    pub if_empty: bool,
 }
 
 impl DashboardArgs {

@@ -2,6 +2,8 @@
 
 pub mod arguments;
 #[cfg(feature = "companion")]
+mod databases;
+#[cfg(feature = "companion")]
 mod indexes;
 #[cfg(feature = "companion")]
 mod migrate;
@@ -10,7 +12,7 @@ mod progress;
 #[cfg(feature = "companion")]
 mod seed;
 #[cfg(feature = "companion")]
-mod serve;
+pub(crate) mod serve;
 
 use crate::app::dashboard::arguments::DashboardArgs;
 use crate::config::Env;

@@ -23,6 +23,16 @@ pub(super) async fn run(settings: &DatabaseSettings, args: &SeedArgs, json: bool
         now_us: i64::try_from(clock.wall_ms().saturating_mul(1_000)).unwrap_or(i64::MAX),
     };
     let database = Database::open(settings, Access::Change).await?;
+    if args.if_empty && !database.is_empty().await? {
+        let place = database.place().to_owned();
+        database.close().await;
+        let data = if json {
+            format!("{:#}\n", json!({"database": place, "seed": Value::Null, "rows": 0}))
+        } else {
+            format!("{place}: there is data in it, nothing was added\n")
+        };
+        return Ok(Printed { data, failure: None });
+    }
     let bar = Steps::new(usize::try_from(asked.rows()).unwrap_or(usize::MAX));
     let mut told = |table: &'static str, rows: usize| {
         bar.say(table);

@@ -10,11 +10,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::bind::listen;
+use crate::app::dashboard::databases::Databases;
 use crate::app::panics;
 use crate::app::signals::{Order, Signals};
-use crate::base::{Clock, DatabaseSettings, Digester, SystemClock, Tasks};
+use crate::base::{Clock, Digester, SystemClock, Tasks};
+use crate::companion::Zone;
+use crate::companion::gateways::Gateways;
 use crate::companion::service::{FigureNamespaces, Ready, SERVICE_BOUNDS, ServiceParts, serve};
-use crate::companion::{Access, Database, Zone};
+use crate::companion::upkeep::Rollups;
 use crate::config::{DashboardSettings, Snapshot};
 use crate::store::Stores;
 use crate::telemetry::{Logging, Metrics, Reading};
@@ -41,7 +44,6 @@ impl Companion {
         let metrics = Arc::new(Metrics::new(clock.wall_ms())?);
         let dropped = logging.dropped();
         metrics.add_source(move |readings| readings.push(Reading::LogLinesDropped(dropped())));
-        panics::install_hook(Arc::clone(&metrics));
         let tasks = Tasks::new();
         let stores = Stores::open(&snapshot.store, &clock, &metrics, &tasks)?;
         let read = Arc::downgrade(&stores);
@@ -50,13 +52,21 @@ impl Companion {
                 stores.readings(readings);
             }
         });
-        let database = Arc::new(Database::open(database, access(database)).await?);
+        let Databases { figures, own } = Databases::open(database, service).await?;
         let listener = listen(service.listen, "dashboard.listen")?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
+        let gateways = Gateways::new(
+            &service.gateways,
+            service.gateway_token.clone(),
+            Arc::clone(&clock),
+            tasks.clone(),
+        );
         let parts = ServiceParts {
-            database,
+            database: figures,
+            own,
+            gateways,
             identifier: identifier.clone(),
             settings: service.clone(),
             namespaces: FigureNamespaces {
@@ -80,8 +90,18 @@ impl Companion {
         self.address
     }
 
+    /// The same, which tells the health of these gateways.
+    pub(crate) fn of_gateways(mut self, gateways: Vec<String>) -> Self {
+        let (clock, tasks) = (Arc::clone(&self.parts.clock), self.parts.tasks.clone());
+        self.parts.gateways =
+            Gateways::new(&gateways, self.parts.settings.gateway_token.clone(), clock, tasks);
+        self.parts.settings.gateways = gateways;
+        self
+    }
+
     /// Answers until a signal says stop.
     pub(crate) async fn serve_until_signal(self) -> anyhow::Result<()> {
+        panics::install_hook(Arc::clone(&self.parts.metrics));
         let mut signals = Signals::install()?;
         let stop = CancellationToken::new();
         let mut serving = std::pin::pin!(self.serve(stop.clone()));
@@ -105,17 +125,30 @@ impl Companion {
             "the dashboard is at http://{address}/dashboard/"
         );
         let (tasks, stores) = (parts.tasks.clone(), Arc::clone(&parts.stores));
-        let database = Arc::clone(&parts.database);
+        let (database, own) = (Arc::clone(&parts.database), Arc::clone(&parts.own));
+        keep_up(&parts);
         serve(listener, parts, stop).await;
         stores.leave().await;
         tasks.drain(TASKS_BUDGET).await;
         database.close().await;
+        own.close().await;
         tracing::info!("stopped");
     }
 }
 
-fn access(settings: &DatabaseSettings) -> Access {
-    if settings.read_only { Access::Read } else { Access::Write }
+/// What goes on whether anybody asks or not. Days are counted where they can be written down beside what they are counted from.
+fn keep_up(parts: &ServiceParts) {
+    parts.gateways.keep_sampling();
+    if Arc::ptr_eq(&parts.database, &parts.own) {
+        let (clock, metrics) = (Arc::clone(&parts.clock), Arc::clone(&parts.metrics));
+        let rollups = Rollups::new(Arc::clone(&parts.own), parts.settings.rollups, clock, metrics);
+        rollups.start(&parts.tasks);
+    } else {
+        tracing::info!(
+            own = parts.own.place(),
+            "figures over time are counted each time: docs/dashboard.md, Roll-ups"
+        );
+    }
 }
 
 /// What cursors and links are signed with: the same in every instance that has the same configuration.

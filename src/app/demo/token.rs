@@ -13,13 +13,13 @@ pub const LIFETIME_S: u64 = 86_400;
 
 /// Who a token speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Person {
+pub struct Person<'a> {
     /// Claim `sub`.
-    pub user: &'static str,
+    pub user: &'a str,
     /// Claim `organization_id`.
-    pub tenant: &'static str,
+    pub tenant: &'a str,
     /// Claim `role`.
-    pub role: &'static str,
+    pub role: &'a str,
 }
 
 /// A fresh signing key: 256 random bits in base64url, so that it can stand in YAML as it is.
@@ -30,7 +30,7 @@ pub fn random_secret() -> Secret {
 
 /// A token for `person`, valid from `now_s` (Unix seconds) for [`LIFETIME_S`].
 #[must_use]
-pub fn sign(person: Person, secret: &Secret, now_s: u64) -> String {
+pub fn sign(person: Person<'_>, secret: &Secret, now_s: u64) -> String {
     let claims = json!({
         "sub": person.user,
         "organization_id": person.tenant,

@@ -31,12 +31,6 @@ impl RollupDays {
 }
 
 impl Database {
-    /// Is there a tenant?
-    pub(super) async fn has_organizations(&self) -> Result<bool, DatabaseFault> {
-        let ask = Ask::new("looking for data", dialects!("any_organization"), Vec::new());
-        Ok(!self.rows(&ask).await?.is_empty())
-    }
-
     /// When the first tenant was made, in microseconds since 1970; `None` where there is none.
     ///
     /// # Errors

@@ -20,6 +20,15 @@ pub struct Tenant {
 }
 
 impl Database {
+    /// Is there no tenant?
+    ///
+    /// # Errors
+    /// [`DatabaseFault`].
+    pub async fn is_empty(&self) -> Result<bool, DatabaseFault> {
+        let ask = Ask::new("looking for data", dialects!("any_organization"), Vec::new());
+        Ok(self.rows(&ask).await?.is_empty())
+    }
+
     /// The tenants with most users. For operators: no answer to a tenant's request is made of it.
     ///
     /// # Errors

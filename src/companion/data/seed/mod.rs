@@ -66,7 +66,7 @@ impl Database {
         asked: &SeedAsked,
         told: &mut (dyn FnMut(&'static str, usize) + Send),
     ) -> Result<Seeded, DatabaseFault> {
-        if !asked.append && self.has_organizations().await? {
+        if !asked.append && !self.is_empty().await? {
             let remedy = "name an empty database, or add to it with `--append` and another `--seed`";
             let says = "there is data in it";
             return Err(DatabaseFault::new(FaultKind::Refused, self.place(), "seeding", says, remedy));
