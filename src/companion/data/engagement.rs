@@ -221,3 +221,40 @@ fn rolled_users(tenant: &str, parts: &Parts) -> Ask {
 fn place(row: &Row) -> Result<usize, DatabaseFault> {
     Ok(usize::try_from(row.integer("number")?).unwrap_or(usize::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::companion::data::{Granularity, Zone, periods};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_day_is_in_one_part_whichever_days_are_counted(
+            counted in proptest::collection::vec(any::<bool>(), 60), which in 0_usize..3, skip in 0_usize..28,
+        ) {
+            let zone = Zone::parse("Europe/Berlin").expect("a zone");
+            let granularity = [Granularity::Day, Granularity::Week, Granularity::Month][which];
+            let from = format!("2026-03-{:02}", skip + 1);
+            let spans = periods(&from, "2026-04-20", granularity, &zone).expect("a range");
+            let days: Vec<(usize, DaySpan)> =
+                spans.iter().enumerate().flat_map(|(number, span)| span.days().into_iter().map(move |day| (number, day))).collect();
+            let is_counted = |index: usize| counted[index % counted.len()];
+            let sum = |sessions| Counted { sessions, ..Counted::default() };
+            let rolled: BTreeMap<String, Counted> = days.iter().enumerate()
+                .filter(|(index, _)| is_counted(*index)).map(|(_, (_, day))| (day.date.clone(), sum(1))).collect();
+            let parts = Parts::of(&spans, &rolled);
+            prop_assert_eq!(parts.rolled.iter().map(|(_, day)| day.sessions).sum::<i64>(), i64::try_from(rolled.len()).expect("few"));
+            for (number, day) in &days {
+                let is_rolled = rolled.contains_key(&day.date);
+                let inside = |span: &&LiveSpan| span.begins_us <= day.begins_us && day.ends_us <= span.ends_us;
+                let live: Vec<&LiveSpan> = parts.live.iter().filter(inside).collect();
+                prop_assert_eq!(live.len(), usize::from(!is_rolled), "{}", day.date);
+                prop_assert!(live.iter().all(|span| span.number == *number));
+                let runs = parts.days.iter().filter(|(_, first, last)| *first <= day.date && day.date <= *last).count();
+                let is_alone = spans[*number].days().len() == 1;
+                prop_assert_eq!(runs, usize::from(is_rolled && !is_alone), "{}", day.date);
+            }
+        }
+    }
+}
