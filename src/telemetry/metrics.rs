@@ -237,13 +237,17 @@ impl Metrics {
     pub fn rollup(&self, run: RollupRun, duration: Duration, wall_ms: u64) {
         let result = [run.as_str()];
         self.families.rollup_runs.with_label_values(&result).inc();
-        self.families.rollup_leader.set(i64::from(run != RollupRun::Left));
         if run != RollupRun::Left {
             self.families.rollup_duration.with_label_values(&result).observe(duration.as_secs_f64());
         }
         if run == RollupRun::Done {
             self.families.rollup_last_success.set(gauge_value(wall_ms / 1_000));
         }
+    }
+
+    /// Is this instance the one that counts days?
+    pub fn rollup_leads(&self, leads: bool) {
+        self.families.rollup_leader.set(i64::from(leads));
     }
 
     /// The job has counted so many days.

@@ -86,9 +86,11 @@ impl Database {
                 }
             }
         }
-        if !parts.days.is_empty() {
-            for row in self.figures(&rolled_users(tenant, &parts)).await? {
-                if let Some(counted) = counted.get_mut(place(&row)?) {
+        let mixed = parts.mixed();
+        if !mixed.is_empty() {
+            for row in self.figures(&rolled_users(tenant, &mixed)).await? {
+                let number = mixed.get(place(&row)?).map_or(usize::MAX, |mixed| mixed.number);
+                if let Some(counted) = counted.get_mut(number) {
                     counted.users = row.integer("users")?;
                 }
             }
@@ -183,6 +185,38 @@ impl Parts {
     }
 }
 
+/// A span whose users are put together from counted days and live parts.
+#[derive(Debug, PartialEq)]
+struct Mixed {
+    /// The span's place.
+    number: usize,
+    /// Runs of counted days as `[first, last]`.
+    days: Vec<Value>,
+    /// The rest as `[begins_us, ends_us]`.
+    live: Vec<Value>,
+}
+
+impl Parts {
+    fn mixed(&self) -> Vec<Mixed> {
+        let mut all: Vec<Mixed> = Vec::new();
+        for (number, first, last) in &self.days {
+            let run = json!([first, last]);
+            match all.last_mut().filter(|last| last.number == *number) {
+                Some(mixed) => mixed.days.push(run),
+                None => all.push(Mixed { number: *number, days: vec![run], live: Vec::new() }),
+            }
+        }
+        for span in &self.live {
+            if let Ok(at) = all.binary_search_by_key(&span.number, |mixed| mixed.number)
+                && let Some(mixed) = all.get_mut(at)
+            {
+                mixed.live.push(json!([span.begins_us, span.ends_us]));
+            }
+        }
+        all
+    }
+}
+
 /// Every question behind the figures, with a roll-up for each day but the last.
 #[cfg(test)]
 pub(super) fn asks(tenant: &str, periods: &[Period]) -> Vec<Ask> {
@@ -191,7 +225,7 @@ pub(super) fn asks(tenant: &str, periods: &[Period]) -> Vec<Ask> {
     let days = vec![(0, first.date.clone(), last.date.clone())];
     let parts = Parts { rolled: Vec::new(), live: vec![live_span], days };
     let all = Parts::of(periods, &BTreeMap::new());
-    vec![rolled_days(tenant, first, last), live(tenant, &all.live), rolled_users(tenant, &parts)]
+    vec![rolled_days(tenant, first, last), live(tenant, &all.live), rolled_users(tenant, &parts.mixed())]
 }
 
 fn rolled_days(tenant: &str, first: &Period, last: &Period) -> Ask {
@@ -206,14 +240,9 @@ fn live(tenant: &str, spans: &[LiveSpan]) -> Ask {
     Ask::new("counting sessions", dialects!("engagement"), args)
 }
 
-fn rolled_users(tenant: &str, parts: &Parts) -> Ask {
-    let is_mixed = |span: &&LiveSpan| parts.days.iter().any(|(number, ..)| *number == span.number);
-    let days: Vec<Value> =
-        parts.days.iter().map(|(number, first, last)| json!([number, first, last])).collect();
-    let live = parts.live.iter().filter(is_mixed);
-    let live: Vec<Value> = live.map(|span| json!([span.number, span.begins_us, span.ends_us])).collect();
-    let json = |values: Vec<Value>| Arg::Text(Value::from(values).to_string());
-    let args = vec![Arg::Text(tenant.to_owned()), json(days), json(live)];
+fn rolled_users(tenant: &str, mixed: &[Mixed]) -> Ask {
+    let spans: Vec<Value> = mixed.iter().map(|mixed| json!([mixed.days, mixed.live])).collect();
+    let args = vec![Arg::Text(tenant.to_owned()), Arg::Text(Value::from(spans).to_string())];
     Ask::new("counting users", dialects!("rolled_users"), args)
 }
 

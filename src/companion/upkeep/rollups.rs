@@ -134,7 +134,9 @@ impl Rollups {
 
     async fn is_ours(&self) -> Result<bool, DatabaseFault> {
         let ttl = self.settings.every.saturating_mul(3).max(LEASE_MIN);
-        self.database.take_lease(WORK, &self.holder, ttl).await
+        let is_ours = self.database.take_lease(WORK, &self.holder, ttl).await;
+        self.metrics.rollup_leads(*is_ours.as_ref().unwrap_or(&false));
+        is_ours
     }
 
     /// Days from `from` to before `end`, a slice at most.

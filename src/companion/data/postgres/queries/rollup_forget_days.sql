@@ -1,3 +1,3 @@
 DELETE FROM metrics_daily
-WHERE organization_id IN (SELECT id FROM organizations WHERE timezone = $1)
-  AND day IN (SELECT (it ->> 2)::date FROM json_array_elements($2::json) AS it)
+WHERE organization_id = ANY (ARRAY(SELECT id FROM organizations WHERE timezone = $1))
+  AND day = ANY (ARRAY(SELECT (it ->> 2)::date FROM json_array_elements($2::json) AS it))
