@@ -6,6 +6,7 @@
 #   make conformance             the HTTP cache suite against the release binary, compared with what is stored
 #   make fuzz FUZZ_SECONDS=60    every fuzz target for so long, on inputs made by chance from its corpus
 #   make edge                    slow clients, HTTP/2 attacks, TLS and memory of the release binary, with outside tools
+#   make browser                 the dashboard's page of the release binary in Chromium; pictures in target/browser
 #   make lint | make deny        format and clippy | licences, bans, sources and advisories of the dependencies
 
 UPSTREAM ?=
@@ -21,7 +22,10 @@ FUZZ_SECONDS ?= 60
 # Options of tests/edge/run.py, such as --only or --json.
 EDGE ?=
 
-.PHONY: run test conformance fuzz edge lint deny
+# Options of tests/browser/dashboard.mjs, such as --only or --chromium.
+BROWSER ?=
+
+.PHONY: run test conformance fuzz edge browser lint deny
 
 run:
 	scripts/setup.sh build
@@ -50,6 +54,11 @@ edge:
 	scripts/setup.sh edge
 	cargo build --release --locked
 	.venv-edge/bin/python tests/edge/run.py $(EDGE)
+
+browser:
+	scripts/setup.sh browser
+	cargo build --release --locked
+	node tests/browser/dashboard.mjs $(BROWSER)
 
 lint:
 	scripts/setup.sh build

@@ -6,6 +6,7 @@
 #   scripts/setup.sh deny    cargo-deny, unless it is installed
 #   scripts/setup.sh edge    what the build needs, slowhttptest, h2load, openssl, and Python packages in .venv-edge
 #   scripts/setup.sh conformance   what the build needs, redis-server, node 18 or later, npm, and the suite itself
+#   scripts/setup.sh browser what the build needs, chromium, node 18 or later, npm, python3, playwright-core and axe-core
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -94,18 +95,15 @@ edge() {
     environment .venv-edge tests/edge/requirements.txt
 }
 
-# The suite and its packages, exactly as the lock file lists them, without running any script of theirs.
-conformance() {
-    build
-    local missing=()
-    have redis-server || missing+=(redis-server)
+# Packages of that folder, exactly as its lock file lists them, without running any script of theirs.
+packages() {
+    local folder=$1 missing=()
     have node || missing+=(nodejs)
     have npm || missing+=(npm)
     have setpriv || ! have apt-get || missing+=(util-linux)
     install "${missing[@]}"
     node --eval 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' ||
         { echo "setup: node $(node --version) is too old; 18 or later is needed" >&2; exit 1; }
-    local folder=tests/conformance
     if cmp -s "$folder/package-lock.json" "$folder/node_modules/.listed"; then
         return 0
     fi
@@ -113,11 +111,29 @@ conformance() {
     cp "$folder/package-lock.json" "$folder/node_modules/.listed"
 }
 
+conformance() {
+    build
+    local missing=()
+    have redis-server || missing+=(redis-server)
+    install "${missing[@]}"
+    packages tests/conformance
+}
+
+browser() {
+    build
+    local missing=()
+    have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
+    have python3 || missing+=(python3)
+    install "${missing[@]}"
+    packages tests/browser
+}
+
 case "${1:-}" in
 build) build ;;
 test) test_tools ;;
 deny) deny ;;
 conformance) conformance ;;
+browser) browser ;;
 edge) edge ;;
-*) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -6,4 +6,4 @@ pub mod answer;
 pub mod server;
 
 pub use answer::{json, problem, typed, wrong};
-pub use server::{BOUNDS, Bounds, WebServer, serve};
+pub use server::{BOUNDS, Bounds, Peer, WebServer, serve};

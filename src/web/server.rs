@@ -3,7 +3,10 @@
 
 use crate::base::Tasks;
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
@@ -29,6 +32,10 @@ pub struct Bounds {
     /// How long the end waits for answers under way.
     pub stop_timeout: Duration,
 }
+
+/// Whose connection a request came on; among the extensions of every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
 
 /// Those of a listener for few clients.
 pub const BOUNDS: Bounds = Bounds {
@@ -125,10 +132,10 @@ impl Accepting {
             // The semaphore is never closed.
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _peer)) => {
+                Ok((stream, peer)) => {
                     let (router, bounds, stop) = (self.router.clone(), self.bounds, self.stop.clone());
                     tasks.spawn("connection", async move {
-                        answer(stream, router, bounds, stop).await;
+                        answer(stream, Peer(peer), router, bounds, stop).await;
                         drop(permit);
                     });
                 }
@@ -142,12 +149,17 @@ impl Accepting {
 }
 
 /// Answers one connection to its end; on `stop` it ends with the answer under way.
-async fn answer(stream: TcpStream, router: Router, bounds: Bounds, stop: CancellationToken) {
+async fn answer(stream: TcpStream, peer: Peer, router: Router, bounds: Bounds, stop: CancellationToken) {
+    let routed = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        routed.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_timeout)
         .max_buf_size(bounds.head_bytes)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -35,7 +35,8 @@ function keep(child) {
   return child;
 }
 
-function within(ms, what, promise) {
+/** `promise`, or an error after so long. */
+export function within(ms, what, promise) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what}: nothing after ${ms / 1000} s`)), ms);
@@ -52,7 +53,7 @@ export async function stop(child) {
 }
 
 /** Starts a program and waits for a line of its standard output that `ready` makes something of. */
-async function start(program, args, env, ready) {
+export async function start(program, args, env, ready) {
   const guarded = fs.existsSync(SETPRIV);
   const words = guarded ? [SETPRIV, '--pdeathsig', 'KILL', '--', program, ...args] : [program, ...args];
   const options = { env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] };
@@ -105,7 +106,8 @@ export async function startRedis() {
   }
 }
 
-async function freePort() {
+/** A port that nobody listens on now. */
+export async function freePort() {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address();

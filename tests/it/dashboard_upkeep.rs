@@ -1,6 +1,7 @@
 //! What the companion's service does whether anybody asks or not, and what it leaves alone.
 
-use crate::support::{Companion, Postgres, Seeded, eventually};
+use crate::support::{Companion, Gate, Origin, Postgres, Seeded, Setup, eventually};
+use serde_json::Value;
 use std::fs;
 
 const FEW: &[&str] = &["--tenants", "2", "--users-per-tenant", "10", "--days", "10"];
@@ -55,6 +56,39 @@ async fn a_service_over_an_applications_own_tables_writes_nothing_there() {
     let own = companion.folder.path().join("tidegate-dashboard-own.db");
     assert!(fs::metadata(&own).is_ok(), "what is its own stands beside");
     assert_eq!(metric(&companion, "tidegate_dashboard_rollup_leader").await, 0);
+    let tenant = &seeded.tenants[0];
+    let told = async |path: &str| -> Value {
+        let request = companion.get(&format!("/api/v1/dashboard/{path}")).bearer_auth(tenant.token());
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.expect("JSON")
+    };
+    assert_eq!(told("metrics").await["data"]["users"]["total"], tenant.users);
+    let feed = told("activity").await;
+    assert!(feed["data"]["items"].as_array().is_some_and(|items| !items.is_empty()), "{feed}");
+    let statistics = told("statistics").await;
+    let engagement = statistics["data"]["series"]["engagement"].as_array().expect("a series");
+    assert!(engagement.iter().any(|day| day["sessions"].as_i64() > Some(0)), "{statistics}");
     assert_eq!(server.ask("app", written), before);
-    assert!(!seeded.tenants.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_page_tells_how_the_gateways_do_and_that_one_is_gone() {
+    let seeded = Seeded::sqlite(FEW).await;
+    let origin = Origin::counting().await;
+    let setup = Setup::new(origin.address()).with("routes: [{path: /}]");
+    let (one, two) = (Gate::start(&setup).await, Gate::start(&setup).await);
+    let gateways = format!("gateways: ['http://{}', 'http://{}'], ", one.admin, two.admin);
+    let companion = Companion::start(&seeded.url, &gateways).await;
+    let system = async || -> Value {
+        let request = companion.get("/api/v1/dashboard/metrics").bearer_auth(seeded.tenants[0].token());
+        let told: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+        told["data"]["system"].clone()
+    };
+    let health = system().await;
+    assert_eq!((&health["status"], &health["source"]), (&"ok".into(), &"proxy".into()), "{health}");
+    drop(two);
+    // An answer of the gateways serves everybody for five seconds.
+    eventually("one of them is missed", async || system().await["status"] == "degraded").await;
+    assert_eq!(system().await["instances"]["reachable"], 1);
 }

@@ -154,11 +154,12 @@ async fn figures_are_what_counting_row_by_row_gives() {
             count(&|_| true),
             count(&|user| number(&user[2]) >= midnight_us),
             count(&|user| number(&user[2]) >= NOW_US - 7 * DAY_US),
+            count(&|user| number(&user[1]) >= NOW_US - 30 * DAY_US),
             count(&|user| number(&user[1]) >= NOW_US - 14 * DAY_US),
             count(&|user| within(number(&user[1]), NOW_US - 28 * DAY_US, NOW_US - 14 * DAY_US)),
         ];
         let told = &metrics.users;
-        let told = [told.total, told.active_today, told.active_week, told.new, told.new_before];
+        let told = [told.total, told.active_today, told.active_week, told.new_30d, told.new, told.new_before];
         assert_eq!(told, expected.map(|count| count.expect("small")));
         assert!(told[0] > 0 && metrics.users.by_role.values().sum::<i64>() == told[0]);
 

@@ -14,9 +14,7 @@ impl Database {
     ///
     /// Cancel safety: a dropped call may have taken it all the same.
     pub async fn take_lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<bool, DatabaseFault> {
-        let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX / 2_000);
-        let args = vec![Arg::Text(name.to_owned()), Arg::Text(holder.to_owned()), Arg::Integer(ttl_ms)];
-        Ok(!self.rows(&Ask::new("taking a lease", dialects!("lease"), args)).await?.is_empty())
+        Ok(!self.rows(&lease(name, holder, ttl)).await?.is_empty())
     }
 
     /// The day up to which the work `name` is done, as `YYYY-MM-DD`; `None` before its first.
@@ -24,8 +22,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseFault`].
     pub async fn mark(&self, name: &str) -> Result<Option<String>, DatabaseFault> {
-        let ask = Ask::new("reading a mark", dialects!("mark"), vec![Arg::Text(name.to_owned())]);
-        self.rows(&ask).await?.first().map_or(Ok(None), |row| row.maybe_text("day"))
+        self.rows(&mark(name)).await?.first().map_or(Ok(None), |row| row.maybe_text("day"))
     }
 
     /// The work `name` is done up to `day` (`YYYY-MM-DD`).
@@ -33,7 +30,27 @@ impl Database {
     /// # Errors
     /// [`DatabaseFault`].
     pub async fn set_mark(&self, name: &str, day: &str) -> Result<(), DatabaseFault> {
-        let args = vec![Arg::Text(name.to_owned()), Arg::Text(day.to_owned())];
-        self.change(&[Ask::new("setting a mark", dialects!("mark_set"), args)]).await
+        self.change(&[mark_set(name, day)]).await
     }
+}
+
+/// Every question, by the name of its text.
+pub(super) fn asks(day: &str) -> Vec<(&'static str, Ask)> {
+    let lease = lease("questions", "nobody", Duration::ZERO);
+    vec![("lease", lease), ("mark", mark("questions")), ("mark_set", mark_set("questions", day))]
+}
+
+fn lease(name: &str, holder: &str, ttl: Duration) -> Ask {
+    let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX / 2_000);
+    let args = vec![Arg::Text(name.to_owned()), Arg::Text(holder.to_owned()), Arg::Integer(ttl_ms)];
+    Ask::new("taking a lease", dialects!("lease"), args)
+}
+
+fn mark(name: &str) -> Ask {
+    Ask::new("reading a mark", dialects!("mark"), vec![Arg::Text(name.to_owned())])
+}
+
+fn mark_set(name: &str, day: &str) -> Ask {
+    let args = vec![Arg::Text(name.to_owned()), Arg::Text(day.to_owned())];
+    Ask::new("setting a mark", dialects!("mark_set"), args)
 }

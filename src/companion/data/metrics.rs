@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 const DAY_US: i64 = 86_400_000_000;
 /// Who was seen within this time is online.
 const ONLINE_US: i64 = 300_000_000;
-/// Completions and scores are those of so many days.
-const COMPLETIONS_DAYS: i64 = 30;
+/// New users, completions and scores are those of so many days.
+const RECENT_DAYS: i64 = 30;
 
 /// What the figures depend on besides the tenant.
 #[derive(Debug, Clone)]
@@ -43,6 +43,8 @@ pub struct UserFigures {
     pub active_today: i64,
     /// Logged in within seven times 24 hours.
     pub active_week: i64,
+    /// Made within thirty times 24 hours.
+    pub new_30d: i64,
     /// Made within the days that are compared.
     pub new: i64,
     /// Made within as many days before them.
@@ -105,6 +107,7 @@ impl Database {
             users.total += total;
             users.active_today += row.integer("active_today")?;
             users.active_week += row.integer("active_week")?;
+            users.new_30d += row.integer("new_30d")?;
             users.new += row.integer("new")?;
             users.new_before += row.integer("new_before")?;
             users.by_role.insert(row.text("role")?, total);
@@ -144,16 +147,15 @@ impl Database {
     }
 }
 
-/// Every question behind the figures.
-#[cfg(test)]
-pub(super) fn asks(tenant: &str, asked: &MetricsAsked) -> Vec<Ask> {
+/// Every question behind the figures, by the name of its text.
+pub(super) fn asks(tenant: &str, asked: &MetricsAsked) -> Vec<(&'static str, Ask)> {
     vec![
-        users(tenant, asked),
-        content_by_status(tenant),
-        content_by_type(tenant),
-        sessions(tenant, asked),
-        online(tenant, asked),
-        completions(tenant, asked),
+        ("users", users(tenant, asked)),
+        ("content_by_status", content_by_status(tenant)),
+        ("content_by_type", content_by_type(tenant)),
+        ("sessions", sessions(tenant, asked)),
+        ("online", online(tenant, asked)),
+        ("completions", completions(tenant, asked)),
     ]
 }
 
@@ -165,6 +167,7 @@ fn users(tenant: &str, asked: &MetricsAsked) -> Ask {
         Arg::Integer(asked.now_us - 7 * DAY_US),
         Arg::Integer(asked.now_us - length),
         Arg::Integer(asked.now_us - 2 * length),
+        Arg::Integer(asked.now_us - RECENT_DAYS * DAY_US),
     ];
     Ask::new("counting users", dialects!("users"), args)
 }
@@ -192,7 +195,7 @@ fn online(tenant: &str, asked: &MetricsAsked) -> Ask {
 }
 
 fn completions(tenant: &str, asked: &MetricsAsked) -> Ask {
-    let since = asked.now_us - COMPLETIONS_DAYS * DAY_US;
+    let since = asked.now_us - RECENT_DAYS * DAY_US;
     Ask::new(
         "counting completions",
         dialects!("completions"),

@@ -19,6 +19,8 @@ pub mod period;
 #[cfg(test)]
 mod plan_tests;
 pub mod postgres;
+#[doc(hidden)]
+pub mod questions;
 pub mod rollup;
 mod row;
 pub mod seed;
@@ -28,14 +30,17 @@ pub mod tenants;
 #[cfg(test)]
 pub(in crate::companion) mod testing;
 
-pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition};
+pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition, PAGE_MAX};
 pub use database::{Access, Database};
 pub use engagement::Engagement;
 pub use fault::{DatabaseFault, FaultKind};
 pub use indexes::{IndexReport, IndexState};
 pub use metrics::{Metrics, MetricsAsked};
 pub use migrations::{Category, Due, Migrated, Migration, Outcome, Plan};
-pub use period::{DAYS_MAX, Granularity, Period, PeriodFault, Zone, periods, shifted};
+pub use period::{
+    DAYS_MAX, Granularity, Period, PeriodFault, Zone, days_before, format_us, is_day, parse_us, periods,
+    range_before, shifted,
+};
 pub use rollup::RollupDays;
 pub use seed::{SeedAsked, Seeded};
 pub use statistics::{ContentCreated, UserGrowth};

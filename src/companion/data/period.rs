@@ -47,6 +47,13 @@ pub(super) struct DaySpan {
 }
 
 impl Period {
+    /// Spans that follow each other as one, which is called as the first; `None` of none.
+    #[must_use]
+    pub fn together(spans: &[Self]) -> Option<Self> {
+        let (first, last) = (spans.first()?, spans.last()?);
+        Some(Self { ends_us: last.ends_us, ..first.clone() })
+    }
+
     /// Its days. None where there is no such day, as when a zone skips one.
     pub(super) fn days(&self) -> Vec<DaySpan> {
         let mut days = Vec::new();
@@ -103,7 +110,7 @@ impl Zone {
         TimeZone::get(name).map(Self).map_err(|_unknown| PeriodFault::Zone(name.to_owned()))
     }
 
-    /// Its name in the database, whatever it was written as; `UTC` for one that has none.
+    /// Its name as the database of zones writes it.
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.iana_name().unwrap_or("UTC")
@@ -130,6 +137,54 @@ impl Zone {
             .map(|begins| begins.timestamp().as_microsecond())
             .map_err(|_far| PeriodFault::Day(day.to_string()))
     }
+}
+
+/// Is it a day, `YYYY-MM-DD`?
+#[must_use]
+pub fn is_day(text: &str) -> bool {
+    day(text).is_ok()
+}
+
+/// The day so many days before another.
+///
+/// # Errors
+/// [`PeriodFault::Day`] for what is no day, or has none so far before it.
+pub fn days_before(text: &str, days: i32) -> Result<String, PeriodFault> {
+    let before = day(text)?.checked_sub(i64::from(days).days());
+    before.map(|day| day.to_string()).map_err(|_far| PeriodFault::Day(text.to_owned()))
+}
+
+/// The first and the last day of the range before one, which has as many days.
+///
+/// # Errors
+/// [`PeriodFault`].
+pub fn range_before(from: &str, to: &str) -> Result<(String, String), PeriodFault> {
+    let length = (day(to)? - day(from)?).get_days();
+    Ok((days_before(from, length + 1)?, days_before(from, 1)?))
+}
+
+/// A moment as RFC 3339 text in UTC, as finely as it is known.
+#[must_use]
+pub fn format_us(moment_us: i64) -> String {
+    Timestamp::from_microsecond(moment_us).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// The microseconds since 1970 of an RFC 3339 text (section 5.6), cut to whole ones; `None` for any other text.
+#[must_use]
+pub fn parse_us(text: &str) -> Option<i64> {
+    let (date, time) = text.split_at_checked(10)?;
+    let is_strict = |(index, byte): (usize, u8)| match index {
+        0 => byte.eq_ignore_ascii_case(&b'T'),
+        3 | 6 => byte == b':',
+        1 | 2 | 4 | 5 | 7 | 8 => byte.is_ascii_digit(),
+        _ => byte.is_ascii_digit() || b".+-:Zz".contains(&byte),
+    };
+    let is_rfc3339 = time.len() >= 10 && time.bytes().enumerate().all(is_strict);
+    // The reader takes more than that: offsets with seconds, or without a colon.
+    let offset = time.get(9..)?.trim_start_matches(|letter: char| letter == '.' || letter.is_ascii_digit());
+    let is_offset = offset.eq_ignore_ascii_case("z") || (offset.len() == 6 && offset.get(3..4) == Some(":"));
+    let moment: Timestamp = (is_rfc3339 && is_offset && is_day(date)).then(|| text.parse().ok())??;
+    Some(moment.as_microsecond())
 }
 
 /// The spans from the day `from` to the day `to`, both included. The first and the last may be parts of a week or month.
@@ -265,6 +320,44 @@ mod tests {
         assert_eq!(fault("2024-01-01", "2026-01-01"), PeriodFault::TooLong);
         assert_eq!(dates("2024-01-01", "2025-12-31", Granularity::Day).len(), 731);
         assert!(Zone::parse("Mars/Base").is_err() && Zone::parse("").is_err());
+    }
+
+    #[test]
+    fn a_moment_is_read_as_rfc_3339_has_it_and_in_no_other_way() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:01Z", 1),
+            ("1970-01-01t02:00:01.000000999+02:00", 1),
+            ("1969-12-31T23:59:59.5z", -1),
+        ] {
+            let moment = parse_us(text).expect("a moment");
+            assert_eq!(moment.div_euclid(1_000_000), seconds, "{text}");
+            assert_eq!(parse_us(&format_us(moment)), Some(moment));
+        }
+        for text in [
+            "",
+            "1970-01-01",
+            "1970-01-01T00:00Z",
+            "1970-01-01 00:00:01Z",
+            "1970-01-01T00:00:01",
+            "1970-01-01T00:00:01+0200",
+            "1970-01-01T00:00:01+02:00:00",
+            "1970-01-01T00:00:01Z[UTC]",
+            "1970-02-30T00:00:01Z",
+            "1970-01-01T25:00:01Z",
+            "1970-01-01T00:00:01.Z",
+            "-001970-01-01T00:00:01Z",
+            "1970-01-01T00:00:0\u{661}Z",
+        ] {
+            assert_eq!(parse_us(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_range_before_has_as_many_days() {
+        let before = |from, to| range_before(from, to).expect("a range");
+        assert_eq!(before("2026-03-01", "2026-03-31"), ("2026-01-29".to_owned(), "2026-02-28".to_owned()));
+        assert_eq!(before("2026-03-01", "2026-03-01"), ("2026-02-28".to_owned(), "2026-02-28".to_owned()));
+        assert!(days_before("-009999-01-01", 1).is_err() && range_before("2026-03-01", "soon").is_err());
     }
 
     proptest! {

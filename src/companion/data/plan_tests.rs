@@ -1,61 +1,60 @@
 //! What PostgreSQL's planner makes of the questions: an index for each of them, and a question for each index.
 
 use crate::base::{Clock, SystemClock};
-use crate::companion::data::row::{Ask, bind_postgres};
-use crate::companion::data::testing::{NOW_US, Postgres, SEED, filled};
-use crate::companion::data::{
-    ActivityAsked, Database, Granularity, MetricsAsked, Migration, SeedAsked, Zone, activity, engagement,
-    metrics, periods, postgres, statistics,
-};
-use serde_json::Value;
+use crate::companion::data::questions::{Asker, Question, questions};
+use crate::companion::data::testing::{NOW_US, Postgres, SEED, filled, sqlite};
+use crate::companion::data::{Database, Migration, SeedAsked, postgres};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
-/// Tables that stay small whatever happens.
-const SMALL: &[&str] = &["organizations"];
+#[path = "../../../benches/dashboard/plan.rs"]
+#[expect(dead_code, reason = "times and blocks are for `benches/dashboard`")]
+mod plan;
 
-/// Relation scans and indexes of a plan.
-#[derive(Default)]
-struct Seen {
-    scanned: BTreeSet<String>,
-    indexes: BTreeSet<String>,
+use plan::{Entry, PLACES, Plan, catalogue};
+
+/// Smaller tables are read as a whole for good reasons, in blocks of 8 KiB. `benches/dashboard` has large ones only.
+const BLOCKS: i64 = 50;
+
+/// Whether the planner may read tables as a whole: among few rows an index is then often not the cheapest.
+async fn scans(connection: &mut PgConnection, allowed: &str) {
+    let set = format!("SET enable_seqscan = {allowed}");
+    sqlx::raw_sql(&set).execute(connection).await.expect("it is set");
 }
 
-impl Seen {
-    fn of(plan: &Value) -> Self {
-        let mut seen = Self::default();
-        seen.walk(plan);
-        seen
-    }
-
-    fn walk(&mut self, node: &Value) {
-        match node {
-            Value::Object(map) => {
-                let word = |key: &str| map.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-                if word("Node Type") == "Seq Scan" {
-                    self.scanned.insert(word("Relation Name"));
-                }
-                if map.contains_key("Index Name") {
-                    self.indexes.insert(word("Index Name"));
-                }
-                map.values().for_each(|inner| self.walk(inner));
-            }
-            Value::Array(items) => items.iter().for_each(|inner| self.walk(inner)),
-            _ => {}
-        }
-    }
-}
-
-/// Plans as they are where tables are large: a few thousand rows would be read as a whole.
-async fn explain(connection: &mut PgConnection, ask: &Ask, sql: &str) -> Seen {
-    sqlx::raw_sql("SET enable_seqscan = off").execute(&mut *connection).await.expect("it is set");
+async fn explain(connection: &mut PgConnection, question: &Asked<'_>) -> Plan {
+    let sql = match question {
+        Asked::Own(question) => question.postgres(),
+        Asked::Catalogue(entry) => &entry.sql,
+    };
     let text = format!("EXPLAIN (FORMAT JSON) {sql}");
-    let row = bind_postgres(sqlx::query(&text), &ask.args).fetch_one(&mut *connection).await;
+    let query = match question {
+        Asked::Own(question) => question.bind(sqlx::query(&text)),
+        Asked::Catalogue(_) => sqlx::query(&text),
+    };
+    let row = query.fetch_one(connection).await;
     // JSON in the binary format is its text.
     let plan: String = row.unwrap_or_else(|error| panic!("{sql}: {error}")).get_unchecked(0);
-    Seen::of(&serde_json::from_str(&plan).expect("JSON"))
+    Plan::of(&serde_json::from_str(&plan).expect("JSON"))
+}
+
+/// A question of the companion or of the catalogue.
+enum Asked<'a> {
+    Own(&'a Question),
+    Catalogue(&'a Entry),
+}
+
+impl Asked<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Own(question) => question.name,
+            Self::Catalogue(entry) => entry.name,
+        }
+    }
 }
 
 async fn connection(database: &Database) -> PoolConnection<sqlx::Postgres> {
@@ -64,11 +63,7 @@ async fn connection(database: &Database) -> PoolConnection<sqlx::Postgres> {
 }
 
 /// Does a question use the index where it is the only one of its table? Among few rows another may be cheaper by a hair.
-async fn is_used_alone(
-    connection: &mut PgConnection,
-    step: &Migration,
-    catalogue: &[(String, String)],
-) -> bool {
+async fn is_used_alone(connection: &mut PgConnection, step: &Migration, asked: &[Asked<'_>]) -> bool {
     let mut transaction = connection.begin().await.expect("begun");
     for other in postgres::steps() {
         if other.is_index() && other.table() == step.table() && other.name != step.name {
@@ -76,105 +71,147 @@ async fn is_used_alone(
             sqlx::raw_sql(&drop_it).execute(&mut *transaction).await.expect("it is there");
         }
     }
-    for (_, sql) in catalogue {
-        if explain(&mut transaction, &plain("a test"), sql).await.indexes.contains(step.name) {
+    for question in asked {
+        if explain(&mut transaction, question).await.indexes.contains(step.name) {
             return true;
         }
     }
     false
 }
 
-fn one(server: &Postgres, sql: &str) -> String {
-    server.ask("app", sql)
+/// A tenant by its place among them, by users, and what the catalogue wants of it.
+fn tenant(server: &Postgres, rank: u32) -> (Asker, Vec<Entry>) {
+    let by_users = "SELECT organization_id FROM users GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1 OFFSET";
+    let tenant = server.ask("app", &format!("{by_users} {rank}"));
+    let of = |finding: &str| server.ask("app", &finding.replace("{}", &format!("'{tenant}'")));
+    let values: Vec<String> = PLACES.iter().map(|(_, finding)| of(finding)).collect();
+    let user = of("SELECT id FROM users WHERE organization_id = {} AND deleted_at IS NULL LIMIT 1");
+    (Asker { tenant, user, zone: "Europe/Berlin".to_owned(), now_us: now_us() }, catalogue(&values))
 }
 
-/// The catalogue with somebody's ids in it: name and text.
-fn catalogue(server: &Postgres) -> Vec<(String, String)> {
-    let tenant = one(server, "SELECT organization_id FROM users GROUP BY 1 ORDER BY count(*) DESC LIMIT 1");
-    let of = |table: &str| {
-        format!("SELECT id FROM {table} WHERE organization_id = '{tenant}' AND deleted_at IS NULL LIMIT 1")
-    };
-    let (user, content) = (one(server, &of("users")), one(server, &of("educational_content")));
-    let (lesson, class) = (one(server, &of("lessons")), one(server, &of("classes")));
-    let values = [
-        (":cl", class.as_str()),
-        (":o", &tenant),
-        (":u", &user),
-        (":e", "user1.1@example1.test"),
-        (":k", "\\x00"),
-        (":c", &content),
-        (":l", &lesson),
-    ];
-    let text = include_str!("postgres/catalogue.sql");
-    let lines: Vec<&str> = text.lines().skip(2).collect();
-    let fill = |sql: &str| {
-        values.iter().fold(sql.to_owned(), |sql, (name, value)| sql.replace(name, &format!("'{value}'")))
-    };
-    lines.chunks(2).map(|pair| (pair[0].to_owned(), fill(pair[1].trim_end_matches(';')))).collect()
+fn now_us() -> i64 {
+    i64::try_from(SystemClock::new().wall_ms()).expect("small") * 1_000
 }
 
-fn plain(doing: &'static str) -> Ask {
-    Ask::new(doing, ("", ""), Vec::new())
+/// Tables that are read as a whole though they are large.
+async fn large(connection: &mut PgConnection) -> BTreeSet<String> {
+    let sql = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relpages > $1";
+    let rows = sqlx::query(sql).bind(BLOCKS).fetch_all(connection).await.expect("there are tables");
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 #[tokio::test]
 async fn every_index_is_used_by_a_named_question_and_no_large_table_is_read_as_a_whole() {
     let server = Postgres::start().await;
-    let now_us = i64::try_from(SystemClock::new().wall_ms()).expect("small") * 1_000;
-    let seed = SeedAsked { tenants: 20, users_per_tenant: 100, days: 60, now_us, ..SEED };
+    let seed = SeedAsked { tenants: 40, users_per_tenant: 75, days: 200, now_us: now_us(), ..SEED };
     let database = filled(&server.database("app"), &seed).await;
-    let catalogue = catalogue(&server);
-    assert!(catalogue.len() > 60, "{}", catalogue.len());
+    let (asker, entries) = tenant(&server, 20);
+    let own = questions(&asker);
+    assert!(entries.len() > 60 && own.len() > 20, "{} and {}", entries.len(), own.len());
+    let asked: Vec<Asked<'_>> =
+        own.iter().map(Asked::Own).chain(entries.iter().map(Asked::Catalogue)).collect();
     let mut connection = connection(&database).await;
-    let mut used = BTreeSet::new();
+    sqlx::raw_sql("VACUUM ANALYZE").execute(&mut *connection).await.expect("vacuumed");
+    let large = large(&mut connection).await;
+    assert!(large.len() >= 6, "{large:?}");
+
+    // With the planner as it is: whoever reads a large table as a whole would do so in production.
     let mut faults = Vec::new();
-    for (name, sql) in &catalogue {
-        let seen = explain(&mut connection, &plain("a test"), sql).await;
-        faults.extend(whole(name, &seen));
-        used.extend(seen.indexes);
+    for question in &asked {
+        let plan = explain(&mut connection, question).await;
+        let whole: Vec<&String> = plan.scanned.intersection(&large).collect();
+        if !whole.is_empty() {
+            faults.push(format!("{}: {whole:?} is read as a whole", question.name()));
+        }
     }
-    let mut rivals = 0;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+
+    // As if the small tables were large too.
+    scans(&mut connection, "off").await;
+    let mut used = BTreeSet::new();
+    for question in &asked {
+        let plan = explain(&mut connection, question).await;
+        let whole = plan.large();
+        assert!(whole.is_empty(), "{}: {whole:?} can only be read as a whole", question.name());
+        used.extend(plan.indexes);
+    }
+    let steps = postgres::steps();
+    let rivals: Vec<&Migration> =
+        steps.iter().filter(|step| step.is_index() && !used.contains(step.name)).collect();
+    assert!(rivals.len() < 10, "not chosen even among few rows: {rivals:?}");
     let mut unused = Vec::new();
-    for step in postgres::steps().iter().filter(|step| step.is_index() && !used.contains(step.name)) {
-        rivals += 1;
-        if !is_used_alone(&mut connection, step, &catalogue).await {
+    for step in rivals {
+        if !is_used_alone(&mut connection, step, &asked).await {
             unused.push(step.name);
         }
     }
-    assert!(rivals < 10, "{rivals} of the indexes are not chosen even among few rows");
-    assert!(unused.is_empty() && faults.is_empty(), "unused: {unused:?}\n{}", faults.join("\n"));
+    assert!(unused.is_empty(), "unused: {unused:?}");
     drop(connection);
     database.close().await;
+}
+
+/// Texts that no plan is looked at of, and why.
+const WITHOUT: &[(&str, &str)] = &[
+    ("largest_tenants", "it is asked by operators, of the whole of a seeded database"),
+    ("indexes", "it reads the system's own tables"),
+    ("standing", "it reads the system's own tables"),
+];
+
+#[test]
+fn every_text_is_among_the_questions_whose_plans_are_looked_at() {
+    let asker = Asker { tenant: String::new(), user: String::new(), zone: "UTC".to_owned(), now_us: 0 };
+    let all = questions(&asker);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/companion/data");
+    for dialect in ["postgres", "sqlite"] {
+        for entry in fs::read_dir(folder.join(dialect).join("queries")).expect("texts").flatten() {
+            let path = entry.path();
+            let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+            let text = fs::read_to_string(&path).expect("a text");
+            let is_it = |question: &Question| {
+                let own = if dialect == "postgres" { question.postgres() } else { question.sqlite() };
+                question.name.split(',').next() == Some(name) && own == text
+            };
+            let is_known = all.iter().any(is_it) || WITHOUT.iter().any(|(without, _)| *without == name);
+            assert!(is_known, "{}: name it in data/questions.rs", path.display());
+        }
+    }
 }
 
 #[tokio::test]
-async fn the_companions_own_questions_read_no_large_table_as_a_whole() {
-    let server = Postgres::start().await;
-    let database = filled(&server.database("app"), &SEED).await;
-    let tenant = one(&server, "SELECT id FROM organizations ORDER BY slug LIMIT 1");
-    let zone = Zone::parse("Europe/Berlin").expect("a zone");
-    let spans = periods("2026-05-01", "2026-06-15", Granularity::Day, &zone).expect("a range");
-    let mut asks = metrics::asks(&tenant, &MetricsAsked { now_us: NOW_US, zone, compare_days: 30 });
-    asks.extend(statistics::asks(&tenant, &spans));
-    asks.extend(engagement::asks(&tenant, &spans));
-    let feed = ActivityAsked { limit: 20, ..ActivityAsked::default() };
-    let types = vec!["login".to_owned(), "settings_changed".to_owned()];
-    asks.push(activity::ask(&tenant, &feed));
-    asks.push(activity::ask(&tenant, &ActivityAsked { types, ..feed.clone() }));
-    asks.push(activity::ask(&tenant, &ActivityAsked { user: Some(tenant.clone()), ..feed }));
+async fn sqlite_reads_no_large_table_as_a_whole_for_the_companions_own_questions() {
+    let place = sqlite(&SeedAsked { tenants: 10, users_per_tenant: 60, days: 60, ..SEED }).await;
+    let Database::Sqlite(file) = &place.database else { panic!("not SQLite") };
+    let tenant = "SELECT organization_id, id FROM users WHERE deleted_at IS NULL LIMIT 1";
+    let row = sqlx::query(tenant).fetch_one(&file.pool).await.expect("a user");
+    let asker =
+        Asker { tenant: row.get(0), user: row.get(1), zone: "Europe/Berlin".to_owned(), now_us: NOW_US };
     let mut faults = Vec::new();
-    let mut connection = connection(&database).await;
-    for ask in &asks {
-        let seen = explain(&mut connection, ask, ask.postgres).await;
-        assert!(!seen.indexes.is_empty(), "{ask:?}");
-        faults.extend(whole(ask.postgres, &seen));
+    for question in questions(&asker) {
+        let text = format!("EXPLAIN QUERY PLAN {}", question.sqlite());
+        // The plan is made before there are arguments.
+        let steps = sqlx::query(&text).fetch_all(&file.pool).await;
+        for step in steps.unwrap_or_else(|error| panic!("{}: {error}", question.name)) {
+            let step: String = step.get("detail");
+            if step.starts_with("SCAN ") && is_large(&step, question.sqlite()) {
+                faults.push(format!("{}: {step}", question.name));
+            }
+        }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    drop(connection);
-    database.close().await;
+    place.database.close().await;
 }
 
-fn whole(name: &str, seen: &Seen) -> Option<String> {
-    let large: Vec<&String> = seen.scanned.iter().filter(|table| !SMALL.contains(&table.as_str())).collect();
-    (!large.is_empty()).then(|| format!("{name}: {large:?} is read as a whole"))
+/// Is what a step of SQLite's reads a table that grows? Steps tell aliases.
+fn is_large(step: &str, sql: &str) -> bool {
+    let name = step.split(' ').nth(1).unwrap_or_default();
+    const LARGE: &[&str] = &[
+        "users",
+        "educational_content",
+        "lessons",
+        "lesson_progress",
+        "user_sessions",
+        "activity_log",
+        "user_activity_days",
+    ];
+    LARGE.iter().any(|table| *table == name || sql.contains(&format!("{table} {name}")))
 }

@@ -2,7 +2,7 @@
 
 use crate::companion::data::database::Database;
 use crate::companion::data::fault::{DatabaseFault, FaultKind};
-use crate::companion::data::period::{Granularity, PeriodFault, Zone, periods, shifted, spans};
+use crate::companion::data::period::{Granularity, Period, PeriodFault, Zone, periods, shifted, spans};
 use crate::companion::data::row::{Arg, Ask, dialects};
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -36,8 +36,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseFault`].
     pub async fn oldest_organization(&self) -> Result<Option<i64>, DatabaseFault> {
-        let ask = Ask::new("looking for data", dialects!("oldest_organization"), Vec::new());
-        self.rows(&ask).await?.first().map_or(Ok(None), |row| row.maybe_integer("made_us"))
+        self.rows(&oldest_organization()).await?.first().map_or(Ok(None), |row| row.maybe_integer("made_us"))
     }
 
     /// Counts the days from `from` to `to` anew (`YYYY-MM-DD`, both included), for all tenants, each by the days of its
@@ -51,21 +50,32 @@ impl Database {
         for row in zones {
             let name = row.text("timezone")?;
             let zone = Zone::parse(&name).or_else(|_unknown| Zone::parse("UTC"));
-            let days = zone.and_then(|zone| Ok((periods(from, to, Granularity::Day, &zone)?, zone)));
-            let (days, zone) = days.map_err(|fault| {
+            let days = zone.and_then(|zone| periods(from, to, Granularity::Day, &zone)).map_err(|fault| {
                 DatabaseFault::new(FaultKind::Refused, self.place(), "counting days", fault.to_string(), "")
             })?;
-            let args = || vec![Arg::Text(name.clone()), Arg::Text(spans(&days))];
-            let mut counted = args();
-            counted.extend([Arg::Text(zone.name().to_owned()), Arg::Text(settled.to_owned())]);
-            let asks = [
-                Ask::new("counting days", dialects!("rollup_forget_users"), args()),
-                Ask::new("counting days", dialects!("rollup_users"), args()),
-                Ask::new("counting days", dialects!("rollup_forget_days"), args()),
-                Ask::new("counting days", dialects!("rollup_days"), counted),
-            ];
+            let asks: Vec<Ask> = asks(&name, &days, settled).into_iter().map(|(_, ask)| ask).collect();
             self.change(&asks).await?;
         }
         Ok(())
     }
+}
+
+pub(super) fn oldest_organization() -> Ask {
+    Ask::new("looking for data", dialects!("oldest_organization"), Vec::new())
+}
+
+/// The statements that count days anew for the tenants of a zone, by the name of their text, in their order. `zone` is what
+/// their rows call it.
+pub(super) fn asks(zone: &str, days: &[Period], settled: &str) -> Vec<(&'static str, Ask)> {
+    let args = || vec![Arg::Text(zone.to_owned()), Arg::Text(spans(days))];
+    let ask = |texts| Ask::new("counting days", texts, args());
+    let mut counted = args();
+    let name = days.first().map_or("UTC", Period::zone_name);
+    counted.extend([name, settled].map(|text| Arg::Text(text.to_owned())));
+    vec![
+        ("rollup_forget_users", ask(dialects!("rollup_forget_users"))),
+        ("rollup_users", ask(dialects!("rollup_users"))),
+        ("rollup_forget_days", ask(dialects!("rollup_forget_days"))),
+        ("rollup_days", Ask::new("counting days", dialects!("rollup_days"), counted)),
+    ]
 }

@@ -79,23 +79,16 @@ impl Database {
     }
 }
 
-/// Every question behind the figures.
-#[cfg(test)]
-pub(super) fn asks(tenant: &str, periods: &[Period]) -> Vec<Ask> {
-    let begins_us = periods.first().map_or(0, |first| first.begins_us);
-    vec![users_before(tenant, begins_us), user_growth(tenant, periods), content_created(tenant, periods)]
-}
-
-fn users_before(tenant: &str, begins_us: i64) -> Ask {
+pub(super) fn users_before(tenant: &str, begins_us: i64) -> Ask {
     let args = vec![Arg::Text(tenant.to_owned()), Arg::Integer(begins_us)];
     Ask::new("counting users", dialects!("users_before"), args)
 }
 
-fn user_growth(tenant: &str, periods: &[Period]) -> Ask {
+pub(super) fn user_growth(tenant: &str, periods: &[Period]) -> Ask {
     Ask::new("counting new users", dialects!("user_growth"), args(tenant, periods))
 }
 
-fn content_created(tenant: &str, periods: &[Period]) -> Ask {
+pub(super) fn content_created(tenant: &str, periods: &[Period]) -> Ask {
     Ask::new("counting new content", dialects!("content_created"), args(tenant, periods))
 }
 

@@ -1,6 +1,7 @@
 //! Who asks: by the verified bearer token, and by nothing else.
 
 use crate::companion::service::ServiceState;
+use crate::companion::service::around::Noted;
 use crate::companion::service::refusal::Refusal;
 use crate::identity::VerifiedToken;
 use axum::extract::FromRequestParts;
@@ -64,7 +65,11 @@ fn principal(parts: &Parts, state: &ServiceState) -> Result<Principal, Refusal> 
     let (Some(user), Some(tenant)) = (verified.user, verified.tenant) else {
         return Err(Refusal::forbidden("it names no user or no organisation"));
     };
-    Ok(Principal { user: user.to_string(), tenant: tenant.to_string(), roles })
+    let principal = Principal { user: user.to_string(), tenant: tenant.to_string(), roles };
+    if let Some(noted) = parts.extensions.get::<Noted>() {
+        noted.note(&principal);
+    }
+    Ok(principal)
 }
 
 /// One role, or a list of them, which the verifier hands on as JSON.

@@ -3,10 +3,18 @@
 //! Tenant, user and role come from the verified token and from nowhere else; no handler is without a [`Principal`] that
 //! answers with a tenant's data.
 
+mod activity;
+mod around;
 pub mod auth;
+mod cursor;
+mod figures;
 mod health;
+mod metrics;
+mod openapi;
+mod query;
 pub mod refusal;
 mod router;
+mod statistics;
 
 use crate::base::{Clock, ServiceSettings, Tasks};
 use crate::cache::Namespace;

@@ -20,6 +20,12 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Makes a cluster, which takes half a second, starts it and waits until it takes connections.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&["fsync=off", "full_page_writes=off", "autovacuum=off", "shared_buffers=64MB"])
+            .await
+    }
+
+    /// The same with settings of its own.
+    pub(crate) async fn start_with(settings: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder");
         let user = other_user();
         if let Some(user) = &user {
@@ -33,7 +39,7 @@ impl Postgres {
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let mut server = program("postgres", user.as_ref());
         server.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-h", ""]);
-        for setting in ["fsync=off", "full_page_writes=off", "autovacuum=off", "shared_buffers=64MB"] {
+        for setting in settings {
             server.args(["-c", setting]);
         }
         let process = Process::start(server);

@@ -1,5 +1,5 @@
 -- Named questions of an application and of the companion: what the indexes are for. Tests run each through EXPLAIN.
--- :o organisation, :u user, :e e-mail address, :k hash of a key, :c content, :l lesson, :cl class.
+-- :o organisation, :s its short name, :u user, :n their name for logging in, :e e-mail address, :k hash of a key, :c content, :l lesson, :cl class.
 -- M1 users one-pass (total, active d/w, growth, by role)
 select role,count(*),count(*) filter (where last_login_at>=date_trunc('day',now())),count(*) filter (where last_login_at>=now()-interval '7 days'),count(*) filter (where created_at>=now()-interval '30 days'),count(*) filter (where created_at>=now()-interval '60 days' and created_at<now()-interval '30 days') from users where organization_id=:o and deleted_at is null group by role;
 -- M2 content by status
@@ -53,7 +53,7 @@ select id,email,last_login_at from users where organization_id=:o and deleted_at
 -- T1 top 10 lessons by completions 30 d
 select p.lesson_id,l.title,count(*) n from lesson_progress p join lessons l on l.id=p.lesson_id where p.organization_id=:o and p.completed_at>=now()-interval '30 days' group by 1,2 order by n desc limit 10;
 -- X1 export chunk users keyset 5000
-select id,email,role,status,created_at,last_login_at from users where organization_id=:o and deleted_at is null order by created_at,id limit 5000;
+select id,email,role,status,created_at,last_login_at from users where organization_id=:o and deleted_at is null order by created_at desc,id limit 5000;
 -- J1 claim queued export (skip locked)
 select id from export_jobs where status in ('queued','running') order by created_at limit 1 for update skip locked;
 -- J2 close stale sessions (select)
@@ -115,9 +115,9 @@ select id,title from lessons where organization_id=:o and deleted_at is null and
 -- U27 class name search
 select id from classes where organization_id=:o and deleted_at is null and lower(name) like '%s 299%' limit 20;
 -- U28 username taken?
-select 1 from users where organization_id=:o and lower(username)='user77' and deleted_at is null;
+select 1 from users where organization_id=:o and lower(username)=:n and deleted_at is null;
 -- U29 tenant by slug
-select id from organizations where lower(slug)='org-7' and deleted_at is null;
+select id from organizations where lower(slug)=:s and deleted_at is null;
 -- U30 already enrolled?
 select 1 from enrollments where class_id=:cl and user_id=:u;
 -- U31 purge users

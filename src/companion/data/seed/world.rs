@@ -248,15 +248,21 @@ impl World {
         let (_, tenant, user) = self.somebody()?;
         let created_us = self.some_time_ago(30);
         let is_done = self.random.percent(95);
+        let expires_us = created_us + DAY_US;
+        let status = match (is_done, expires_us < self.asked.now_us) {
+            (true, true) => "expired",
+            (true, false) => "done",
+            (false, _) => "queued",
+        };
         Some(vec![
             Cell::Id(self.random.uuid()),
             Cell::Id(tenant),
             Cell::Id(user.id),
             Cell::Word(self.random.word(&["csv", "json", "xlsx"])),
-            Cell::Word(if is_done { "done" } else { "queued" }),
+            Cell::Word(status),
             Cell::Integer(if is_done { 100 } else { 0 }),
             Cell::Time(created_us),
-            Cell::time(is_done.then_some(created_us + DAY_US)),
+            Cell::time(is_done.then_some(expires_us)),
         ])
     }
 

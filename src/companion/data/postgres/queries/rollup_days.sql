@@ -20,9 +20,10 @@ WITH span AS MATERIALIZED (
     AND s.started_at >= span.begins AND s.started_at < span.ends
   GROUP BY 1, 2
 ), active AS (
-  SELECT span.organization_id, span.day, count(*) AS users
-  FROM span JOIN user_activity_days d ON d.organization_id = span.organization_id AND d.day = span.day
-  GROUP BY 1, 2
+  SELECT span.organization_id, span.day, day.users
+  FROM span CROSS JOIN LATERAL (
+    SELECT count(*) AS users FROM user_activity_days d WHERE d.organization_id = span.organization_id AND d.day = span.day
+  ) AS day
 )
 INSERT INTO metrics_daily (organization_id, day, new_users, content_created, content_published, sessions, active_users, session_seconds,
   ended_sessions, timezone, settled)

@@ -1,10 +1,9 @@
--- A span at a time, so that each is a short piece of the index, whatever the planner thinks of the whole.
-SELECT span.number - 1 AS number, made.new
-FROM json_array_elements($2::json) WITH ORDINALITY AS span (it, number)
-CROSS JOIN LATERAL (
-  SELECT count(*) AS new
-  FROM users
-  WHERE organization_id = $1::uuid AND deleted_at IS NULL
-    AND created_at >= to_timestamp((span.it ->> 0)::bigint / 1000000.0)
-    AND created_at < to_timestamp((span.it ->> 1)::bigint / 1000000.0)
-) AS made
+-- One pass over the tenant's rows, whether there is an index or not. Spans touch: each ends where the next begins.
+SELECT width_bucket(created_at, span.begins) - 1 AS number, count(*) AS new
+FROM (
+  SELECT array_agg(to_timestamp((it ->> 0)::bigint / 1000000.0) ORDER BY number) AS begins,
+    to_timestamp(min((it ->> 0)::bigint) / 1000000.0) AS first, to_timestamp(max((it ->> 1)::bigint) / 1000000.0) AS ends
+  FROM json_array_elements($2::json) WITH ORDINALITY AS them (it, number)
+) AS span
+JOIN users ON organization_id = $1::uuid AND deleted_at IS NULL AND created_at >= span.first AND created_at < span.ends
+GROUP BY 1
