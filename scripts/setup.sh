@@ -5,6 +5,7 @@
 #   scripts/setup.sh test    the above, redis-server, postgresql, openssl, and Python with the sample backend in .venv
 #   scripts/setup.sh deny    cargo-deny, unless it is installed
 #   scripts/setup.sh edge    what the build needs, slowhttptest, h2load, openssl, and Python packages in .venv-edge
+#   scripts/setup.sh api     what the build needs, and Python packages in .venv-api
 #   scripts/setup.sh conformance   what the build needs, redis-server, node 18 or later, npm, and the suite itself
 #   scripts/setup.sh browser what the build needs, chromium, node 18 or later, npm, python3, playwright-core and axe-core
 set -euo pipefail
@@ -135,5 +136,6 @@ deny) deny ;;
 conformance) conformance ;;
 browser) browser ;;
 edge) edge ;;
-*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+api) api ;;
+*) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -90,6 +90,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("fred", &["store/redis"]),
     ("pingora", &["proxy/"]),
     ("axum", &["web/", "admin/", "companion/", "app/demo"]),
+    ("rust_xlsxwriter", &["companion/exports/"]),
     ("sqlx", &["companion/data/"]),
     ("jiff", &["companion/data/"]),
     ("clap", &["app/"]),

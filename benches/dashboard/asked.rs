@@ -68,6 +68,7 @@ impl Asked {
             Part::Metrics => "metrics",
             Part::Activity => "activity",
             Part::Statistics => "statistics",
+            Part::Exports => "exports",
             Part::RollUp => "roll-ups",
             Part::Other => "others",
         };

@@ -224,6 +224,10 @@ families! {
         => "1 while this instance is the one that counts days.";
     rollup_last_success: IntGauge "tidegate_dashboard_rollup_last_success_timestamp_seconds"
         => "Unix time of the last run of this instance that was done; 0 before the first.";
+    dashboard_exports: IntCounterVec "tidegate_dashboard_exports_total" ["format", "outcome"]
+        => "Attempts at exports of the dashboard: done, failed, cancelled, retried (the database was away; it is tried again), lost (another instance has taken it up).";
+    dashboard_export_duration: HistogramVec "tidegate_dashboard_export_duration_seconds" ["format"] in REQUEST_SECONDS
+        => "Time of exports that were done, from their begin to the file on the disk.";
     panics: IntCounter "tidegate_panics_total"
         => "Panics that were caught; each is a bug worth reporting.";
     log_lines_dropped: IntCounter "tidegate_log_lines_dropped_total"

@@ -136,6 +136,15 @@ impl Metrics {
         self.families.upstream_retries.with_label_values(&[upstream]).inc();
     }
 
+    /// An attempt at an export of the dashboard has ended (`done`, `failed`, `cancelled`, `retried`, `lost`).
+    pub fn export(&self, format: &'static str, outcome: &'static str, duration: Duration) {
+        self.families.dashboard_exports.with_label_values(&[format, outcome]).inc();
+        if outcome == "done" {
+            let family = &self.families.dashboard_export_duration;
+            family.with_label_values(&[format]).observe(duration.as_secs_f64());
+        }
+    }
+
     /// A policy decided.
     pub fn limit_decision(&self, policy: &str, decision: LimitDecision) {
         self.families.limit_decisions.with_label_values(&[policy, decision.as_str()]).inc();
@@ -397,6 +406,7 @@ mod tests {
         metrics.identity_rejection("expired");
         metrics.config_reload(ReloadResult::Success, 1_000);
         metrics.rollup(RollupRun::Done, second, 1_000);
+        metrics.export("csv", "done", second);
         metrics.add_source(move |out| {
             let upstream = Arc::clone(&upstream);
             out.extend([

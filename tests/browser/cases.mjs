@@ -152,7 +152,8 @@ async function an_export_shows_its_progress_and_is_downloaded({ watched, page, w
 }
 
 async function the_gateways_figures_are_live({ page, world }) {
-  assert.equal(await page.getAttribute('#gateway-status', 'data-status'), 'ok');
+  // The companion was there before the gateway, and asks it every few seconds.
+  await refreshedUntil(page, async () => (await page.getAttribute('#gateway-status', 'data-status')) === 'ok', 'it is ok');
   const before = await gateway(page, 'Limited');
   await world.traffic();
   await refreshedUntil(page, async () => {

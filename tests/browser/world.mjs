@@ -11,17 +11,15 @@ import { freePort, start, stop } from '../conformance/processes.mjs';
 const SEED = ['--tenants', '3', '--users-per-tenant', '300', '--days', '120'];
 /** A row of the feed that is markup, should anybody take it for that. */
 export const HOSTILE = '<img src=x onerror="document.title=\'taken over\'"><b>bold</b>';
-const READ_SEED = `
-import json, sqlite3, sys
+/** What the seed does not make: a tenant with nothing, a time zone, that row. */
+const ADD = `
+import sqlite3, sys
 database = sqlite3.connect(sys.argv[1])
-tenants = [row[0] for row in database.execute("SELECT organization_id FROM users GROUP BY 1 ORDER BY count(*) DESC")]
-user = database.execute("SELECT id FROM users WHERE organization_id = ? AND role = 'admin' AND deleted_at IS NULL LIMIT 1", tenants[:1]).fetchone()[0]
-database.execute("UPDATE organizations SET timezone = 'Europe/Oslo' WHERE id = ?", tenants[:1])
-database.execute("UPDATE activity_log SET summary = ? WHERE id = (SELECT id FROM activity_log WHERE organization_id = ? ORDER BY created_at DESC, id DESC LIMIT 1)", (sys.argv[2], tenants[0]))
-empty = "00000000-0000-4000-8000-000000000000"
+tenant, empty, summary = sys.argv[2:]
+database.execute("UPDATE organizations SET timezone = 'Europe/Oslo' WHERE id = ?", (tenant,))
+database.execute("UPDATE activity_log SET summary = ? WHERE id = (SELECT id FROM activity_log WHERE organization_id = ? ORDER BY created_at DESC, id DESC LIMIT 1)", (summary, tenant))
 database.execute("INSERT INTO organizations (id, name, slug, created_at, updated_at) VALUES (?, 'Empty', 'empty', 0, 0)", (empty,))
 database.commit()
-print(json.dumps({"tenant": tenants[0], "other": tenants[1], "empty": empty, "user": user}))
 `;
 
 /** Starts it all; `close` ends it all. */
@@ -34,10 +32,10 @@ export class World {
     world.config = path.join(folder, 'tidegate.yaml');
     fs.writeFileSync(world.config, world.yaml());
     world.run('dashboard', 'migrate', '--config', world.config);
-    world.run('dashboard', 'seed', '--config', world.config, ...SEED);
-    const read = spawnSync('python3', ['-c', READ_SEED, world.database, HOSTILE], { encoding: 'utf8' });
-    if (read.status !== 0) throw new Error(`the seeded database cannot be read: ${read.stderr ?? read.error}`);
-    Object.assign(world, JSON.parse(read.stdout));
+    const { tenants } = JSON.parse(world.run('dashboard', 'seed', '--json', '--config', world.config, ...SEED));
+    Object.assign(world, { tenant: tenants[0].id, user: tenants[0].admin, other: tenants[1].id, empty: '00000000-0000-4000-8000-000000000000' });
+    const added = spawnSync('python3', ['-c', ADD, world.database, world.tenant, world.empty, HOSTILE], { encoding: 'utf8' });
+    if (added.status !== 0) throw new Error(`the seeded database is not as it should be: ${added.stderr ?? added.error}`);
     await world.startCompanion();
     await world.startGate();
     world.prefix = await prefixing(world.gatePort, '/school/tools');
@@ -72,6 +70,7 @@ routes:
   run(...words) {
     const ran = spawnSync(this.binary, words, { cwd: this.folder, encoding: 'utf8', env: { PATH: process.env.PATH } });
     if (ran.status !== 0) throw new Error(`tidegate ${words.join(' ')}: ${ran.stderr ?? ran.error}`);
+    return ran.stdout;
   }
 
   async startCompanion() {

@@ -27,11 +27,29 @@ mod counting;
 #[cfg(feature = "companion")]
 mod dashboard;
 #[cfg(feature = "companion")]
+mod dashboard_api;
+#[cfg(feature = "companion")]
+mod dashboard_caching;
+#[cfg(feature = "companion")]
+mod dashboard_feed;
+#[cfg(feature = "companion")]
+mod dashboard_openapi;
+#[cfg(feature = "companion")]
+mod dashboard_page;
+#[cfg(feature = "companion")]
 mod dashboard_service;
+#[cfg(feature = "companion")]
+mod dashboard_tenants;
+#[cfg(feature = "companion")]
+mod dashboard_through;
+#[cfg(feature = "companion")]
+mod dashboard_trouble;
 #[cfg(feature = "companion")]
 mod dashboard_upkeep;
 mod demo;
 mod edge;
+#[cfg(feature = "companion")]
+mod exports;
 mod failure;
 mod fleet;
 #[cfg(feature = "companion")]

@@ -13,8 +13,9 @@ use crate::app::bind::listen;
 use crate::app::dashboard::databases::Databases;
 use crate::app::panics;
 use crate::app::signals::{Order, Signals};
-use crate::base::{Clock, Digester, SystemClock, Tasks};
+use crate::base::{Clock, Digester, ServiceSettings, SystemClock, Tasks};
 use crate::companion::Zone;
+use crate::companion::exports::{ExportParts, Exports};
 use crate::companion::gateways::Gateways;
 use crate::companion::service::{FigureNamespaces, Ready, SERVICE_BOUNDS, ServiceParts, serve};
 use crate::companion::upkeep::Rollups;
@@ -57,16 +58,22 @@ impl Companion {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
-        let gateways = Gateways::new(
-            &service.gateways,
-            service.gateway_token.clone(),
-            Arc::clone(&clock),
-            tasks.clone(),
-        );
+        let signing_key = signing_key(&snapshot.dashboard);
+        let exports = Exports::open(ExportParts {
+            database: Arc::clone(&figures),
+            own: Arc::clone(&own),
+            settings: service.exports.clone(),
+            timezone: service.timezone.clone(),
+            signing_key: signing_key.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            tasks: tasks.clone(),
+        });
+        let exports = exports.context("dashboard.export_dir")?;
         let parts = ServiceParts {
             database: figures,
             own,
-            gateways,
+            gateways: gateways(service, &clock, &tasks),
             identifier: identifier.clone(),
             settings: service.clone(),
             namespaces: FigureNamespaces {
@@ -78,9 +85,10 @@ impl Companion {
             metrics,
             clock,
             tasks,
-            signing_key: signing_key(&snapshot.dashboard),
+            signing_key,
             bounds: SERVICE_BOUNDS,
             ready: Ready::default(),
+            exports,
         };
         Ok(Self { listener, address, parts })
     }
@@ -92,10 +100,9 @@ impl Companion {
 
     /// The same, which tells the health of these gateways.
     pub(crate) fn of_gateways(mut self, gateways: Vec<String>) -> Self {
-        let (clock, tasks) = (Arc::clone(&self.parts.clock), self.parts.tasks.clone());
-        self.parts.gateways =
-            Gateways::new(&gateways, self.parts.settings.gateway_token.clone(), clock, tasks);
         self.parts.settings.gateways = gateways;
+        let parts = &self.parts;
+        self.parts.gateways = self::gateways(&parts.settings, &parts.clock, &parts.tasks);
         self
     }
 
@@ -126,6 +133,7 @@ impl Companion {
         );
         let (tasks, stores) = (parts.tasks.clone(), Arc::clone(&parts.stores));
         let (database, own) = (Arc::clone(&parts.database), Arc::clone(&parts.own));
+        parts.exports.start();
         keep_up(&parts);
         serve(listener, parts, stop).await;
         stores.leave().await;
@@ -134,6 +142,11 @@ impl Companion {
         own.close().await;
         tracing::info!("stopped");
     }
+}
+
+fn gateways(settings: &ServiceSettings, clock: &Arc<dyn Clock>, tasks: &Tasks) -> Gateways {
+    let token = settings.gateway_token.clone();
+    Gateways::new(&settings.gateways, token, Arc::clone(clock), tasks.clone())
 }
 
 /// What goes on whether anybody asks or not. Days are counted where they can be written down beside what they are counted from.

@@ -92,6 +92,12 @@ fn limit(asked: &ActivityAsked) -> u16 {
 }
 
 pub(super) fn ask(tenant: &str, asked: &ActivityAsked) -> Ask {
+    // One more than is shown tells whether there is a next page.
+    ask_rows(tenant, asked, i64::from(limit(asked)) + 1)
+}
+
+/// So many entries of the feed.
+pub(super) fn ask_rows(tenant: &str, asked: &ActivityAsked, rows: i64) -> Ask {
     let until = FeedPosition { occurred_at_us: asked.until_us.unwrap_or(FAR_US), id: 0 };
     let behind = asked.after.map_or(until, |after| after.min(until));
     let mut args = vec![
@@ -99,8 +105,7 @@ pub(super) fn ask(tenant: &str, asked: &ActivityAsked) -> Ask {
         Arg::Integer(asked.since_us.unwrap_or(0)),
         Arg::Integer(behind.occurred_at_us),
         Arg::Integer(behind.id),
-        // One more than is shown tells whether there is a next page.
-        Arg::Integer(i64::from(limit(asked)) + 1),
+        Arg::Integer(rows),
     ];
     // Three texts, because a condition that may be switched off keeps an index from being used.
     let texts = match (&asked.user, asked.types.is_empty()) {
@@ -117,7 +122,7 @@ pub(super) fn ask(tenant: &str, asked: &ActivityAsked) -> Ask {
     Ask::new("reading the feed", texts, args)
 }
 
-fn activity(row: &Row) -> Result<Activity, DatabaseFault> {
+pub(super) fn activity(row: &Row) -> Result<Activity, DatabaseFault> {
     Ok(Activity {
         id: row.integer("id")?,
         activity_type: row.text("activity_type")?,

@@ -165,8 +165,16 @@ impl Database {
     /// Statements that change something, all or none of them.
     pub(super) async fn change(&self, asks: &[Ask]) -> Result<(), DatabaseFault> {
         match self {
-            Self::Postgres(database) => database.change(asks).await,
-            Self::Sqlite(database) => database.change(asks).await,
+            Self::Postgres(database) => database.changed(asks).await.map(drop),
+            Self::Sqlite(database) => database.changed(asks).await.map(drop),
+        }
+    }
+
+    /// The same, and the rows that the last of them gives.
+    pub(super) async fn changed(&self, asks: &[Ask]) -> Result<Vec<Row>, DatabaseFault> {
+        match self {
+            Self::Postgres(database) => database.changed(asks).await,
+            Self::Sqlite(database) => database.changed(asks).await,
         }
     }
 

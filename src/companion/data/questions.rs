@@ -2,6 +2,7 @@
 
 use crate::companion::data::activity::{self, ActivityAsked, FeedPosition};
 use crate::companion::data::database::Database;
+use crate::companion::data::export_rows::{self, RowsAsked};
 use crate::companion::data::fault::DatabaseFault;
 use crate::companion::data::metrics::{self, MetricsAsked};
 use crate::companion::data::period::{Granularity, Period, Zone, periods};
@@ -19,6 +20,8 @@ pub enum Part {
     Activity,
     /// Figures over time.
     Statistics,
+    /// Rows of exports.
+    Exports,
     /// Counting days anew. It changes something, and each of its steps wants the one before.
     RollUp,
     /// Of no tenant: small tables as a whole.
@@ -91,6 +94,8 @@ pub fn questions(asker: &Asker) -> Vec<Question> {
     add(Part::Metrics, metrics::asks(&asker.tenant, &asked));
     add(Part::Activity, feeds(asker));
     add(Part::Statistics, over_time(&asker.tenant, &days(90), &days(365)));
+    let rows = RowsAsked { since_us: asker.now_us - 90 * DAY_US, until_us: asker.now_us };
+    add(Part::Exports, export_rows::asks(&asker.tenant, rows));
     let today = zone.day(asker.now_us);
     add(Part::RollUp, lease::asks(&today));
     add(Part::RollUp, rollup::asks(&asker.zone, &days(2), &today));

@@ -10,6 +10,8 @@ use sqlx::{Postgres, Row as _, Sqlite};
 #[derive(Debug, Clone)]
 pub(super) enum Arg {
     Text(String),
+    /// A text, or NULL.
+    MaybeText(Option<String>),
     Integer(i64),
     /// A list: an array for PostgreSQL, JSON for SQLite (`json_each`).
     Texts(Vec<String>),
@@ -52,6 +54,7 @@ pub(super) type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments<'q>>;
 pub(super) fn bind_postgres<'q>(query: PostgresQuery<'q>, args: &'q [Arg]) -> PostgresQuery<'q> {
     args.iter().fold(query, |query, arg| match arg {
         Arg::Text(text) => query.bind(text),
+        Arg::MaybeText(text) => query.bind(text),
         Arg::Integer(number) => query.bind(number),
         Arg::Texts(texts) => query.bind(texts),
     })
@@ -60,6 +63,7 @@ pub(super) fn bind_postgres<'q>(query: PostgresQuery<'q>, args: &'q [Arg]) -> Po
 pub(super) fn bind_sqlite<'q>(query: SqliteQuery<'q>, args: &'q [Arg]) -> SqliteQuery<'q> {
     args.iter().fold(query, |query, arg| match arg {
         Arg::Text(text) => query.bind(text),
+        Arg::MaybeText(text) => query.bind(text),
         Arg::Integer(number) => query.bind(number),
         Arg::Texts(texts) => query.bind(serde_json::Value::from(texts.clone()).to_string()),
     })

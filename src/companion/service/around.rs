@@ -3,7 +3,7 @@
 
 use crate::companion::service::ServiceState;
 use crate::companion::service::auth::Principal;
-use crate::companion::service::refusal::Refusal;
+use crate::companion::service::refusal::{RETRY_AFTER, Refusal};
 use crate::telemetry::{AccessRecord, CacheResult, RequestRecord};
 use crate::web::Peer;
 use axum::body::HttpBody;
@@ -55,7 +55,8 @@ pub(super) async fn around(State(state): State<ServiceState>, request: Request, 
     let (asked, request) = look(&state, request);
     let answered = tokio::time::timeout(state.bounds.answer_timeout, next.run(request)).await;
     let mut response = answered.unwrap_or_else(|_elapsed| {
-        Refusal::new(503, "timeout", "The answer took too long", "try again").into_response()
+        let refusal = Refusal::new(503, "timeout", "The answer took too long", "try again");
+        refusal.retry_after(RETRY_AFTER).into_response()
     });
     let mut refused = None;
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {

@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The form of what is kept: another one has another key.
-const FORM: &str = "1";
+/// The form of what is kept: that of another version is never read.
+const FORM: &str = env!("CARGO_PKG_VERSION");
 
 /// What a question comes to.
 #[derive(Debug, Serialize, Deserialize)]

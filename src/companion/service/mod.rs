@@ -19,6 +19,7 @@ mod statistics;
 use crate::base::{Clock, ServiceSettings, Tasks};
 use crate::cache::Namespace;
 use crate::companion::Database;
+use crate::companion::exports::Exports;
 use crate::companion::gateways::Gateways;
 use crate::identity::Identifier;
 use crate::store::Stores;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use auth::{Exporter, Principal};
 pub use health::Ready;
 pub use refusal::{FieldFault, Refusal};
+pub use router::ROUTES;
 
 /// How much the service takes on.
 pub const SERVICE_BOUNDS: Bounds = Bounds {
@@ -81,6 +83,8 @@ pub struct ServiceParts {
     pub bounds: Bounds,
     /// Does the database answer?
     pub ready: Ready,
+    /// Exports.
+    pub exports: Exports,
 }
 
 /// What handlers get.

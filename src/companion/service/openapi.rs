@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// What each part says; the first names the whole. No two have a path or a component of one name.
-const PARTS: &[&str] = &[include_str!("openapi.json")];
+const PARTS: &[&str] = &[include_str!("openapi.json"), include_str!("../exports/openapi.json")];
 
 /// The kinds of components that parts have.
 const COMPONENTS: &str = "components";

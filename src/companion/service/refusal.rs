@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::time::Duration;
 
 /// After a failure of the database: long enough that a restarted one is there.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A parameter or a member of the body that is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

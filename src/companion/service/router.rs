@@ -1,5 +1,6 @@
 //! Which path is answered by what.
 
+use crate::companion::exports;
 use crate::companion::page;
 use crate::companion::service::around::around;
 use crate::companion::service::refusal::Refusal;
@@ -11,6 +12,18 @@ use axum::response::Response;
 use axum::routing::get;
 use http::{Method, StatusCode, Uri};
 
+/// Everything that is answered, as `openapi.json` says it too.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("GET", "/healthz"),
+    ("GET", "/livez"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/api/v1/dashboard/metrics"),
+    ("GET", "/api/v1/dashboard/activity"),
+    ("GET", "/api/v1/dashboard/statistics"),
+];
+
 /// All answers.
 pub(super) fn router(state: ServiceState) -> Router {
     Router::new()
@@ -19,6 +32,7 @@ pub(super) fn router(state: ServiceState) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi))
+        .merge(exports::routes::routes())
         .merge(page::routes())
         .route("/api/v1/dashboard/metrics", get(metrics::metrics))
         .route("/api/v1/dashboard/activity", get(activity::activity))

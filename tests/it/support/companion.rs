@@ -3,7 +3,7 @@
 use super::gate::tidegate;
 use super::process::Process;
 use super::tokens::{SECRET, in_seconds, signed};
-use super::{Gate, Postgres, eventually, web};
+use super::{Answer, Fetch, Gate, Postgres, eventually, web};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::fs;
@@ -123,6 +123,23 @@ impl Companion {
     /// A GET.
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.request(Method::GET, path)
+    }
+
+    /// The dashboard's figures for a tenant's administrator: `target` stands behind `/api/v1/dashboard/`.
+    pub(crate) async fn figures(&self, tenant: &Tenant, target: &str) -> Answer {
+        self.get(&format!("/api/v1/dashboard/{target}")).bearer_auth(tenant.token()).fetch().await
+    }
+
+    /// Their `data`; they must be told.
+    pub(crate) async fn data(&self, tenant: &Tenant, target: &str) -> Value {
+        let answer = self.figures(tenant, target).await;
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        answer.json()["data"].take()
+    }
+
+    /// The sum of a metric's samples that carry all these labels.
+    pub(crate) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        web::sample(&self.get("/metrics").fetch().await.text(), name, labels)
     }
 
     /// Any request.

@@ -130,14 +130,7 @@ impl Gate {
     pub(crate) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let answer = self.ask("/metrics").send().await.expect("the admin listener answers");
         let text = answer.text().await.expect("metrics are text");
-        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
-        let samples = text.lines().filter_map(|line| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let (family, set) = series.split_once('{').unwrap_or((series, ""));
-            let fits = family == name && labels.iter().all(|label| set.contains(label.as_str()));
-            fits.then(|| value.parse::<f64>().expect("a number"))
-        });
-        samples.sum()
+        web::sample(&text, name, labels)
     }
 }
 

@@ -5,6 +5,8 @@ pub(crate) mod cli;
 pub(crate) mod cluster;
 #[cfg(feature = "companion")]
 pub(crate) mod companion;
+#[cfg(feature = "companion")]
+pub(crate) mod engines;
 pub(crate) mod gate;
 pub(crate) mod grpc;
 pub(crate) mod http2;
@@ -26,6 +28,8 @@ pub(crate) use certificates::{Authority, Files, Pair, TlsClient, TlsFront};
 pub(crate) use cluster::Cluster;
 #[cfg(feature = "companion")]
 pub(crate) use companion::{Companion, Seeded, Tenant};
+#[cfg(feature = "companion")]
+pub(crate) use engines::Engine;
 pub(crate) use gate::Gate;
 pub(crate) use legacy::Legacy;
 pub(crate) use origin::{Origin, Reply, Seen};

@@ -94,6 +94,18 @@ impl Fetch for reqwest::RequestBuilder {
     }
 }
 
+/// The sum of a metric's samples that carry all these labels, in the text of `/metrics`; 0 when there is none.
+pub(crate) fn sample(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+    let samples = text.lines().filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let (family, set) = series.split_once('{').unwrap_or((series, ""));
+        let fits = family == name && labels.iter().all(|label| set.contains(label.as_str()));
+        fits.then(|| value.parse::<f64>().expect("a number"))
+    });
+    samples.sum()
+}
+
 /// `clients` clients at once, spread over the gates, ask `each` times for `/` on a connection of their own.
 /// Gives how many answers were 200 and how many 429; there must be no others.
 pub(crate) async fn hammer(gates: &[&Gate], clients: usize, each: usize) -> (usize, usize) {

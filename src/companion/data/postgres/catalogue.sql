@@ -1,7 +1,7 @@
 -- Named questions of an application and of the companion: what the indexes are for. Tests run each through EXPLAIN.
 -- :o organisation, :s its short name, :u user, :n their name for logging in, :e e-mail address, :k hash of a key, :c content, :l lesson, :cl class.
 -- M1 users one-pass (total, active d/w, growth, by role)
-select role,count(*),count(*) filter (where last_login_at>=date_trunc('day',now())),count(*) filter (where last_login_at>=now()-interval '7 days'),count(*) filter (where created_at>=now()-interval '30 days'),count(*) filter (where created_at>=now()-interval '60 days' and created_at<now()-interval '30 days') from users where organization_id=:o and deleted_at is null group by role;
+select role,count(*),count(*) filter (where last_login_at>=(select date_trunc('day',now()))),count(*) filter (where last_login_at>=(select now()-interval '7 days')),count(*) filter (where created_at>=(select now()-interval '30 days')),count(*) filter (where created_at>=(select now()-interval '60 days') and created_at<(select now()-interval '30 days')) from users where organization_id=:o and deleted_at is null group by role;
 -- M2 content by status
 select status,count(*) from educational_content where organization_id=:o and deleted_at is null group by status;
 -- M3 sessions today+week, avg duration, distinct users 7d
@@ -51,11 +51,11 @@ select u.id,u.first_name from enrollments e join users u on u.id=e.user_id where
 -- L10 users idle > 30 d, 50
 select id,email,last_login_at from users where organization_id=:o and deleted_at is null and last_login_at<now()-interval '30 days' order by last_login_at desc limit 50;
 -- T1 top 10 lessons by completions 30 d
-select p.lesson_id,l.title,count(*) n from lesson_progress p join lessons l on l.id=p.lesson_id where p.organization_id=:o and p.completed_at>=now()-interval '30 days' group by 1,2 order by n desc limit 10;
--- X1 export chunk users keyset 5000
-select id,email,role,status,created_at,last_login_at from users where organization_id=:o and deleted_at is null order by created_at desc,id limit 5000;
+select t.lesson_id,l.title,t.n from (select lesson_id,count(*) n from lesson_progress where organization_id=:o and completed_at>=now()-interval '30 days' group by 1 order by n desc limit 10) t join lessons l on l.id=t.lesson_id order by t.n desc;
+-- X1 export chunk users keyset 1000
+select id,email,role,status,created_at,last_login_at from users where organization_id=:o and deleted_at is null order by created_at desc,id limit 1000;
 -- J1 claim queued export (skip locked)
-select id from export_jobs where status in ('queued','running') order by created_at limit 1 for update skip locked;
+select id from export_jobs where status in ('queued','running') and request is not null and tries<3 and not cancel_requested order by created_at limit 1 for update skip locked;
 -- J2 close stale sessions (select)
 select id from user_sessions where ended_at is null and last_seen_at<now()-interval '30 minutes' limit 1000;
 -- U1 members of one role, newest
@@ -81,7 +81,7 @@ select id from organizations where deleted_at is null and status<>'active' and s
 -- U11 export list
 select id,status from export_jobs where organization_id=:o order by created_at desc limit 20;
 -- U12 exports to expire
-select id from export_jobs where status='done' and expires_at<now()-interval '1 day';
+select id from export_jobs where status='done' and expires_at<=now();
 -- U13 online now
 select count(distinct user_id) from user_sessions where organization_id=:o and ended_at is null and last_seen_at>=now()-interval '5 minutes';
 -- U14 classes by status

@@ -9,7 +9,7 @@ use crate::companion::data::mapping::{Dialect, mapped};
 use crate::companion::data::migrations::{Migration, script};
 use crate::companion::data::row::{Ask, Row, bind_postgres};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, Transaction};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -56,8 +56,7 @@ impl Postgres {
     pub(super) async fn figures(&self, ask: &Ask) -> Result<Vec<Row>, DatabaseFault> {
         let sql = mapped(ask.postgres, &self.mapping, Dialect::Postgres);
         let query = bind_postgres(sqlx::query(&sql), &ask.args);
-        let (pool, place) =
-            self.replica.as_ref().map_or((&self.pool, &self.place), |(pool, place)| (pool, place));
+        let (pool, place) = self.reading();
         let rows =
             query.fetch_all(pool).await.map_err(|error| DatabaseFault::of(place, ask.doing, &error))?;
         Ok(rows.into_iter().map(Row::Postgres).collect())
@@ -81,14 +80,42 @@ impl Postgres {
         &self.mapping
     }
 
-    pub(super) async fn change(&self, asks: &[Ask]) -> Result<(), DatabaseFault> {
+    pub(super) async fn changed(&self, asks: &[Ask]) -> Result<Vec<Row>, DatabaseFault> {
         let failed = |error: sqlx::Error| self.fault("changing it", &error);
         let mut transaction = self.pool.begin().await.map_err(failed)?;
+        let mut rows = Vec::new();
         for ask in asks {
             let query = bind_postgres(sqlx::query(ask.postgres), &ask.args);
-            query.execute(&mut *transaction).await.map_err(|error| self.fault(ask.doing, &error))?;
+            let changed = query.fetch_all(&mut *transaction).await;
+            rows = changed.map_err(|error| self.fault(ask.doing, &error))?;
         }
-        transaction.commit().await.map_err(failed)
+        transaction.commit().await.map_err(failed)?;
+        Ok(rows.into_iter().map(Row::Postgres).collect())
+    }
+
+    /// A moment of the figures that stays as it is: nothing is written in it.
+    pub(super) async fn moment(&self) -> Result<Transaction<'static, sqlx::Postgres>, DatabaseFault> {
+        let (pool, place) = self.reading();
+        let begun = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await;
+        begun.map_err(|error| DatabaseFault::of(place, "beginning to read", &error))
+    }
+
+    /// Rows of the application's tables at that moment.
+    pub(super) async fn at_moment(
+        &self,
+        moment: &mut Transaction<'static, sqlx::Postgres>,
+        ask: &Ask,
+    ) -> Result<Vec<Row>, DatabaseFault> {
+        let sql = mapped(ask.postgres, &self.mapping, Dialect::Postgres);
+        let query = bind_postgres(sqlx::query(&sql), &ask.args);
+        let rows = query.fetch_all(&mut **moment).await;
+        let rows = rows.map_err(|error| DatabaseFault::of(self.reading().1, ask.doing, &error))?;
+        Ok(rows.into_iter().map(Row::Postgres).collect())
+    }
+
+    /// Where figures are read, and its name.
+    fn reading(&self) -> (&PgPool, &str) {
+        self.replica.as_ref().map_or((&self.pool, &*self.place), |(pool, place)| (pool, &**place))
     }
 
     pub(super) fn fault(&self, doing: &str, error: &sqlx::Error) -> DatabaseFault {

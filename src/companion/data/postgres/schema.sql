@@ -83,6 +83,27 @@ CREATE TABLE IF NOT EXISTS user_activity_days (
   PRIMARY KEY (organization_id, day, user_id)
 );
 
+-- migration 6 schema exports: exports stand alone, and enough is known of each to take it up again
+-- Who asks is named by a token, and may be of a database that only can be read: ids are texts and refer to nothing.
+ALTER TABLE export_jobs
+  DROP CONSTRAINT IF EXISTS export_jobs_organization_id_fkey,
+  DROP CONSTRAINT IF EXISTS export_jobs_requested_by_fkey,
+  ALTER COLUMN id DROP DEFAULT,
+  ALTER COLUMN id TYPE text,
+  ALTER COLUMN organization_id TYPE text,
+  ALTER COLUMN requested_by TYPE text,
+  ADD COLUMN request text,
+  ADD COLUMN request_digest text,
+  -- Of tenant, user and key. Taken back when the export is over: the key then makes another.
+  ADD COLUMN once text CONSTRAINT export_jobs_once UNIQUE,
+  ADD COLUMN sha256 text,
+  ADD COLUMN file text,
+  -- The number of the attempt, by which a worker knows that the job is still its own.
+  ADD COLUMN tries integer NOT NULL DEFAULT 0,
+  ADD COLUMN claimed_by text,
+  ADD COLUMN heartbeat_at timestamptz,
+  ADD COLUMN cancel_requested boolean NOT NULL DEFAULT false;
+
 -- migration 7 schema rollups: by whose days figures are, whether they stand, and who counts them
 ALTER TABLE metrics_daily ADD COLUMN IF NOT EXISTS ended_sessions bigint NOT NULL DEFAULT 0,
   ADD COLUMN IF NOT EXISTS timezone text NOT NULL DEFAULT '', ADD COLUMN IF NOT EXISTS settled boolean NOT NULL DEFAULT false;

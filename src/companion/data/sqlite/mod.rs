@@ -11,7 +11,7 @@ use crate::companion::data::row::{Ask, Row, bind_sqlite};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, Transaction};
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
@@ -91,14 +91,34 @@ impl Sqlite {
     }
 
     /// Without a time-out: a change that nobody waits for any longer would be made all the same.
-    pub(super) async fn change(&self, asks: &[Ask]) -> Result<(), DatabaseFault> {
+    pub(super) async fn changed(&self, asks: &[Ask]) -> Result<Vec<Row>, DatabaseFault> {
         let failed = |error: sqlx::Error| self.fault("changing it", &error);
         let mut transaction = self.pool.begin_with(BEGIN).await.map_err(failed)?;
+        let mut rows = Vec::new();
         for ask in asks {
             let query = bind_sqlite(sqlx::query(ask.sqlite), &ask.args);
-            query.execute(&mut *transaction).await.map_err(|error| self.fault(ask.doing, &error))?;
+            let changed = query.fetch_all(&mut *transaction).await;
+            rows = changed.map_err(|error| self.fault(ask.doing, &error))?;
         }
-        transaction.commit().await.map_err(failed)
+        transaction.commit().await.map_err(failed)?;
+        Ok(rows.into_iter().map(Row::Sqlite).collect())
+    }
+
+    /// A moment of the figures that stays as it is, from the first row that is read on: writers go on beside it.
+    pub(super) async fn moment(&self) -> Result<Transaction<'static, sqlx::Sqlite>, DatabaseFault> {
+        self.pool.begin().await.map_err(|error| self.fault("beginning to read", &error))
+    }
+
+    /// Rows of the application's tables at that moment.
+    pub(super) async fn at_moment(
+        &self,
+        moment: &mut Transaction<'static, sqlx::Sqlite>,
+        ask: &Ask,
+    ) -> Result<Vec<Row>, DatabaseFault> {
+        let sql = mapped(ask.sqlite, &self.mapping, Dialect::Sqlite);
+        let query = bind_sqlite(sqlx::query(&sql), &ask.args);
+        let rows = self.within(ask.doing, query.fetch_all(&mut **moment)).await?;
+        Ok(rows.into_iter().map(Row::Sqlite).collect())
     }
 
     /// SQLite has no time-out of statements: nobody waits for one any longer, and it ends with its next row.

@@ -80,6 +80,28 @@ CREATE TABLE IF NOT EXISTS user_activity_days (
   PRIMARY KEY (organization_id, day, user_id)
 ) STRICT, WITHOUT ROWID;
 
+-- migration 6 schema exports: exports stand alone, and enough is known of each to take it up again
+-- Who asks is named by a token, and may be of a database that only can be read: ids are texts and refer to nothing.
+CREATE TABLE export_jobs_alone (
+  id TEXT PRIMARY KEY, organization_id TEXT NOT NULL, requested_by TEXT NOT NULL, format TEXT NOT NULL, status TEXT NOT NULL,
+  progress INTEGER NOT NULL DEFAULT 0, row_count INTEGER, byte_count INTEGER, error TEXT,
+  created_at INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER, expires_at INTEGER,
+  request TEXT, request_digest TEXT,
+  -- Of tenant, user and key. Taken back when the export is over: the key then makes another.
+  once TEXT UNIQUE,
+  sha256 TEXT, file TEXT,
+  -- The number of the attempt, by which a worker knows that the job is still its own.
+  tries INTEGER NOT NULL DEFAULT 0, claimed_by TEXT, heartbeat_at INTEGER, cancel_requested INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO export_jobs_alone (id, organization_id, requested_by, format, status, progress, row_count, byte_count, error,
+  created_at, started_at, finished_at, expires_at)
+SELECT id, organization_id, requested_by, format, status, progress, row_count, byte_count, error, created_at, started_at,
+  finished_at, expires_at
+FROM export_jobs;
+-- Its indexes go with it. Those of this file's sister are made anew after this step.
+DROP TABLE export_jobs;
+ALTER TABLE export_jobs_alone RENAME TO export_jobs;
+
 -- migration 7 schema rollups: by whose days figures are, whether they stand, and who counts them
 ALTER TABLE metrics_daily ADD COLUMN ended_sessions INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE metrics_daily ADD COLUMN timezone TEXT NOT NULL DEFAULT '';

@@ -34,6 +34,7 @@ async function loadMetrics(signal) {
 function takeMetrics({ data, metadata }) {
   const zone = metadata?.timezone ?? 'UTC';
   byId('tenant').replaceChildren(shown(metadata?.organization_id));
+  byId('tenant').title = metadata?.organization_id ?? '';
   byId('updated').replaceChildren(shown(moment(metadata?.timestamp, knownZone(zone))), metadata?.stale ? ' (stale)' : '');
   byId('updated').title = metadata?.cache_ttl > 0 ? `They are kept for ${duration(metadata.cache_ttl)}` : '';
   feed.zone = zone;
@@ -92,6 +93,7 @@ function leave(problem) {
   range.reset();
   clearTimeout(expiry);
   for (const id of ['tenant', 'user', 'updated', 'tiles', 'gateway', 'gateway-source', 'gateway-status']) byId(id).replaceChildren();
+  for (const id of ['tenant', 'user', 'updated']) byId(id).title = '';
   statistics.clear();
   showSignIn();
   say(byId('sign-in-problem'), problem);
@@ -107,6 +109,7 @@ function showDashboard() {
   say(byId('sign-in-problem'), '');
   for (const id of ['dashboard', 'who', 'signed-in-controls', 'sign-out']) byId(id).hidden = false;
   byId('user').replaceChildren(shown(session.userName()));
+  byId('user').title = session.userName() ?? '';
   range.fill();
   byId('dashboard-title').focus();
   announce('Signed in.');

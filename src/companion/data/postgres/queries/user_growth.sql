@@ -1,5 +1,5 @@
 -- One pass over the tenant's rows, whether there is an index or not. Spans touch: each ends where the next begins.
-SELECT width_bucket(created_at, span.begins) - 1 AS number, count(*) AS new
+SELECT width_bucket(created_at, span.begins)::bigint - 1 AS number, count(*) AS new
 FROM (
   SELECT array_agg(to_timestamp((it ->> 0)::bigint / 1000000.0) ORDER BY number) AS begins,
     to_timestamp(min((it ->> 0)::bigint) / 1000000.0) AS first, to_timestamp(max((it ->> 1)::bigint) / 1000000.0) AS ends

@@ -1,0 +1,8 @@
+UPDATE export_jobs
+SET status = 'done', progress = 100, finished_at = now(), expires_at = now() + $7 * interval '1 microsecond', row_count = $3,
+  byte_count = $4, sha256 = $5, file = $6, error = NULL
+WHERE id = $1 AND tries = $2 AND status = 'running' AND NOT cancel_requested
+RETURNING id, organization_id, requested_by, format, status, progress::bigint AS progress, row_count, byte_count, error, request,
+  request_digest, sha256, file, tries::bigint AS tries, cancel_requested::int::bigint AS cancel_requested,
+  (extract(epoch FROM created_at) * 1000000)::bigint AS created_at_us,
+  (extract(epoch FROM expires_at) * 1000000)::bigint AS expires_at_us

@@ -1,0 +1,5 @@
+UPDATE export_jobs
+SET heartbeat_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER), progress = max(progress, ?3)
+WHERE id = ?1 AND tries = ?2 AND status = 'running'
+RETURNING id, organization_id, requested_by, format, status, progress, row_count, byte_count, error, request,
+  request_digest, sha256, file, tries, cancel_requested, created_at AS created_at_us, expires_at AS expires_at_us

@@ -1,0 +1,6 @@
+UPDATE export_jobs
+SET status = 'done', progress = 100, finished_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER),
+  expires_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + ?7, row_count = ?3, byte_count = ?4, sha256 = ?5, file = ?6, error = NULL
+WHERE id = ?1 AND tries = ?2 AND status = 'running' AND NOT cancel_requested
+RETURNING id, organization_id, requested_by, format, status, progress, row_count, byte_count, error, request,
+  request_digest, sha256, file, tries, cancel_requested, created_at AS created_at_us, expires_at AS expires_at_us

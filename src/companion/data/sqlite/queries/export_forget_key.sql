@@ -1,0 +1,4 @@
+-- An export that is over takes its key no longer, even where the job that says so has not come by yet.
+UPDATE export_jobs SET once = NULL
+WHERE once = ?1 AND (status IN ('failed', 'cancelled', 'expired')
+  OR (status = 'done' AND expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)))

@@ -1,0 +1,276 @@
+//! Exports: a tenant's figures and rows as files. Small ones are made while the client waits, large ones as jobs that any
+//! instance takes up, and takes up again where another has died.
+//!
+//! `asked` is what a client wants, `report` reads it, a pipe with two places leads to `writer` on a thread of its own, `files`
+//! is the folder, `work` does one job after the other, `link` is how a file is fetched, `routes` is all of it over HTTP.
+
+pub mod asked;
+mod csv;
+mod fetch;
+mod files;
+mod json;
+mod link;
+mod report;
+pub(in crate::companion) mod routes;
+mod standing;
+pub mod table;
+mod work;
+mod writer;
+mod xlsx;
+
+use crate::base::{Clock, Digester, ExportSettings, Tasks};
+use crate::companion::data::{Database, ExportJob, ExportStatus, Inserted, NewExport, PeriodFault, Zone};
+use crate::companion::exports::asked::Order;
+use crate::companion::exports::files::Files;
+use crate::companion::exports::link::Links;
+use crate::companion::service::{Principal, Refusal};
+use crate::telemetry::Metrics;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore};
+
+pub use standing::Standing;
+
+/// How long a client waits for its export before it is told to come back.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// Exports that clients wait for at once. More are queued.
+const WAITED_FOR: usize = 4;
+
+/// When a client that has too many exports under way may ask again.
+const FULL_RETRY: Duration = Duration::from_secs(10);
+
+/// What exports are made of.
+pub struct ExportParts {
+    /// The application's database.
+    pub database: Arc<Database>,
+    /// Where jobs are kept.
+    pub own: Arc<Database>,
+    /// Their bounds.
+    pub settings: ExportSettings,
+    /// The time zone of tenants that have none, by its name.
+    pub timezone: String,
+    /// What links are signed with.
+    pub signing_key: Vec<u8>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who owns what goes on without a client.
+    pub tasks: Tasks,
+}
+
+/// The exports of this instance. Clones share everything.
+#[derive(Clone)]
+pub struct Exports {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: ExportParts,
+    files: Files,
+    links: Links,
+    /// This instance among others, for whoever looks at the table.
+    name: String,
+    /// Somebody has queued something.
+    queued: Notify,
+    waited_for: Arc<Semaphore>,
+}
+
+impl Exports {
+    /// Opens the folder. Nothing is done before [`Exports::start`].
+    ///
+    /// # Errors
+    /// What the system says of the folder.
+    pub fn open(parts: ExportParts) -> io::Result<Self> {
+        let files = match &parts.settings.dir {
+            Some(folder) => Files::open(folder)?,
+            None => Files::open_own(&std::env::temp_dir())?,
+        };
+        let links = Links::new(parts.signing_key.clone());
+        let name = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
+        let waited_for = Arc::new(Semaphore::new(WAITED_FOR));
+        let inner = Inner { parts, files, links, name, queued: Notify::new(), waited_for };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Asks for an export. It is done, or it is under way: the standing says so. `key` makes the same request once more the
+    /// same export. Dropping the future takes nothing back.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn request(
+        &self,
+        who: &Principal,
+        body: &[u8],
+        key: Option<&str>,
+    ) -> Result<Standing, Refusal> {
+        let order = self.read(who, body).await?;
+        let settings = &self.inner.parts.settings;
+        let rows = self.count(&who.tenant, &order).await?;
+        let at_once = i64::try_from(settings.at_once_rows).unwrap_or(i64::MAX);
+        let place = (rows <= at_once).then(|| Arc::clone(&self.inner.waited_for).try_acquire_owned().ok());
+        let place = place.flatten();
+        let new = NewExport {
+            id: id(),
+            tenant: who.tenant.clone(),
+            user: who.user.clone(),
+            format: order.format.as_str(),
+            request: serde_json::to_string(&order).unwrap_or_default(),
+            request_digest: digest_of(body),
+            once: key.map(|key| once(who, key)),
+            rows,
+            worker: place.as_ref().map(|_| self.inner.name.clone()),
+        };
+        let job = match self.inner.parts.own.insert_export(&new, settings.per_tenant).await? {
+            Inserted::New(job) => job,
+            Inserted::Known(job) if job.request_digest == new.request_digest => {
+                return Ok(self.standing(&job));
+            }
+            Inserted::Known(_) => return Err(key_reused()),
+            Inserted::Full => return Err(full(settings.per_tenant)),
+        };
+        let Some(place) = place else {
+            self.inner.queued.notify_one();
+            return Ok(self.standing(&job));
+        };
+        match self.attempt_waited_for(job.clone(), place).await {
+            Some(ended) if ended.status == ExportStatus::Failed => Err(failed(ended)),
+            Some(ended) => Ok(self.standing(&ended)),
+            None => Ok(self.standing(&job)),
+        }
+    }
+
+    /// Where an export stands.
+    ///
+    /// # Errors
+    /// 404 for another tenant's, and for what there is not.
+    pub async fn look(&self, who: &Principal, id: &str) -> Result<Standing, Refusal> {
+        if !is_id(id) {
+            return Err(unknown());
+        }
+        let job = self.inner.parts.own.export(&who.tenant, id).await?;
+        Ok(self.standing(&job.ok_or_else(unknown)?))
+    }
+
+    /// Ends an export: nobody works at it any more, and its file goes. One that is over stays as it is.
+    ///
+    /// # Errors
+    /// As [`Exports::look`].
+    pub async fn cancel(&self, who: &Principal, id: &str) -> Result<Standing, Refusal> {
+        if !is_id(id) {
+            return Err(unknown());
+        }
+        match self.inner.parts.own.cancel_export(&who.tenant, id).await? {
+            Some(job) => {
+                if let Some(file) = job.file.clone() {
+                    let files = self.inner.files.clone();
+                    // If it is another instance's, that one finds it with its next look at its folder.
+                    let removed = tokio::task::spawn_blocking(move || files.remove(&file)).await;
+                    tracing::debug!(?removed, "the file of a cancelled export");
+                }
+                Ok(self.standing(&job))
+            }
+            None => self.look(who, id).await,
+        }
+    }
+
+    async fn read(&self, who: &Principal, body: &[u8]) -> Result<Order, Refusal> {
+        let parts = &self.inner.parts;
+        let named = parts.database.tenant_zone(&who.tenant).await?;
+        let known = named.and_then(|name| Some((Zone::parse(&name).ok()?, name)));
+        let (zone, name) = match known {
+            Some(known) => known,
+            None => {
+                (Zone::parse(&parts.timezone).map_err(|fault| unknown_zone(&fault))?, parts.timezone.clone())
+            }
+        };
+        let now_us = i64::try_from(parts.clock.wall_ms()).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000);
+        Order::read(body, (&zone, &name), now_us)
+    }
+
+    /// Rows, counted; no further than it takes to know what is to be done.
+    async fn count(&self, tenant: &str, order: &Order) -> Result<i64, Refusal> {
+        let (database, settings) = (&self.inner.parts.database, &self.inner.parts.settings);
+        let bound = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX - 1);
+        let at_once = bound(settings.at_once_rows);
+        let rows = report::count(database, tenant, order, at_once + 1).await?;
+        if rows <= at_once {
+            return Ok(rows);
+        }
+        let most = bound(settings.rows_max);
+        let rows = report::count(database, tenant, order, most + 1).await?;
+        if rows <= most {
+            return Ok(rows);
+        }
+        let says = format!("it would have more than {most} rows: ask for a shorter range");
+        Err(Refusal::unprocessable("from", says))
+    }
+
+    /// Works at a small export while the client waits, and goes on without it after a while.
+    async fn attempt_waited_for(
+        &self,
+        job: ExportJob,
+        place: tokio::sync::OwnedSemaphorePermit,
+    ) -> Option<ExportJob> {
+        let (told, ended) = tokio::sync::oneshot::channel();
+        let exports = self.clone();
+        self.inner.parts.tasks.spawn_until_stop("export", async move {
+            let ended = exports.attempt(&job).await;
+            drop(place);
+            // The client may have left.
+            drop(told.send(ended));
+        });
+        tokio::time::timeout(WAIT, ended).await.ok()?.ok().flatten()
+    }
+
+    fn standing(&self, job: &ExportJob) -> Standing {
+        Standing::of(job, &self.inner.links, self.inner.parts.clock.wall_ms())
+    }
+}
+
+/// An id that nobody guesses: 128 bits.
+fn id() -> String {
+    Digester::new("tidegate export 1").part(&rand::random::<[u8; 16]>()).finish().short()
+}
+
+/// May it be an id? PostgreSQL fails where a text holds a NUL.
+fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// By what a body is known again, however its members are ordered and spaced.
+fn digest_of(body: &[u8]) -> String {
+    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    Digester::new("tidegate export request 1").part(value.to_string().as_bytes()).finish().short()
+}
+
+fn once(who: &Principal, key: &str) -> String {
+    let digest = Digester::new("tidegate export key 1").part(who.tenant.as_bytes());
+    digest.part(who.user.as_bytes()).part(key.as_bytes()).finish().short()
+}
+
+fn unknown() -> Refusal {
+    Refusal::not_found("there is no such export, or it has been forgotten")
+}
+
+fn key_reused() -> Refusal {
+    let detail = "the same `Idempotency-Key` came with another body: take a new key for another export";
+    Refusal::new(422, "idempotency-key-reused", "The key stands for another request", detail)
+}
+
+fn full(most: u32) -> Refusal {
+    let detail = format!("the organisation has {most} exports under way: wait for one, or cancel it");
+    Refusal::new(429, "too-many-exports", "Too many exports at once", detail).retry_after(FULL_RETRY)
+}
+
+/// A client that has waited is told so at once.
+fn failed(job: ExportJob) -> Refusal {
+    Refusal::new(500, "export-failed", "The export came to nothing", job.error.unwrap_or_default())
+}
+
+fn unknown_zone(fault: &PeriodFault) -> Refusal {
+    tracing::error!(%fault, "dashboard.timezone");
+    Refusal::new(500, "failed", "The export is not to be had", "the log says why")
+}

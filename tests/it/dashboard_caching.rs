@@ -1,0 +1,189 @@
+//! How long figures are kept, and what is said about it.
+
+use crate::dashboard_api::SEED;
+use crate::support::engines::on_both_engines;
+use crate::support::tokens::SECRET;
+use crate::support::{Answer, Companion, Engine, Fetch, Gate, Origin, Redis, Setup, Tenant, eventually};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+on_both_engines!(SEED;
+    figures_are_kept_by_tenant_and_question_and_say_so,
+    who_has_the_figures_is_told_that_nothing_has_changed,
+    of_twenty_at_once_one_computes,
+    what_nobody_keeps_says_so,
+);
+
+fn metadata(answer: &Answer) -> Value {
+    answer.json()["metadata"].take()
+}
+
+/// `N` of `private, max-age=N`.
+fn max_age(answer: &Answer) -> u64 {
+    let value = answer.header("cache-control");
+    let seconds = value.strip_prefix("private, max-age=").unwrap_or_else(|| panic!("{value}"));
+    seconds.parse().expect("a number")
+}
+
+async fn figures_are_kept_by_tenant_and_question_and_say_so(engine: Engine) {
+    let companion = engine.companion("").await;
+    let [tenant, other] = engine.two();
+    for (target, ttl, another) in [
+        ("metrics", 300, "metrics?compare=7d"),
+        ("activity", 60, "activity?limit=21"),
+        ("statistics", 600, "statistics?granularity=week"),
+    ] {
+        let first = companion.figures(tenant, target).await;
+        assert_eq!(
+            (&metadata(&first)["cached"], &metadata(&first)["cache_ttl"]),
+            (&json!(false), &json!(ttl))
+        );
+        assert!((ttl - 20..=ttl).contains(&max_age(&first)), "{target}");
+        let again = companion.figures(tenant, target).await;
+        assert_eq!(metadata(&again)["cached"], true, "{target}");
+        assert_eq!(metadata(&again)["timestamp"], metadata(&first)["timestamp"], "when it was read");
+        assert!(max_age(&again) <= max_age(&first));
+        assert_eq!(again.json()["data"], first.json()["data"]);
+        assert_eq!(metadata(&companion.figures(tenant, another).await)["cached"], false, "{another}");
+        assert_eq!(
+            metadata(&companion.figures(other, target).await)["cached"],
+            false,
+            "another tenant's {target}"
+        );
+    }
+    let zone = metadata(&companion.figures(tenant, "metrics?tz=Asia/Tokyo").await);
+    assert_eq!((&zone["cached"], &zone["timezone"]), (&json!(false), &json!("Asia/Tokyo")));
+    engine.ask(&format!(
+        "UPDATE users SET deleted_at = created_at WHERE CAST(organization_id AS text) = '{}'",
+        tenant.id
+    ));
+    assert_ne!(companion.data(tenant, "metrics").await["users"]["total"], 0, "still as kept");
+    assert_eq!(companion.data(tenant, "metrics?compare=8d").await["users"]["total"], 0, "counted now");
+}
+
+async fn who_has_the_figures_is_told_that_nothing_has_changed(engine: Engine) {
+    let companion = engine.companion("gateways: [], ").await;
+    let [tenant, other] = engine.two();
+    let ask = async |whose: &Tenant, target: &str, tag: &str| {
+        let path = format!("/api/v1/dashboard/{target}");
+        companion.get(&path).bearer_auth(whose.token()).header("If-None-Match", tag).fetch().await
+    };
+    for target in ["activity", "statistics"] {
+        let first = companion.figures(tenant, target).await;
+        let tag = first.header("etag").to_owned();
+        assert!(tag.starts_with('"') && tag.ends_with('"'), "strong: {tag}");
+        for given in [tag.clone(), format!("\"x\", W/{tag}"), "*".to_owned()] {
+            let answer = ask(tenant, target, &given).await;
+            assert_eq!((answer.status, answer.body.len()), (304, 0), "{target} {given}");
+            assert_eq!(answer.header("etag"), tag);
+            assert_eq!((answer.header("vary"), max_age(&answer) > 0), ("Authorization", true));
+        }
+        let again = ask(tenant, target, "\"another\"").await;
+        assert_eq!(again.status, 200);
+        assert_ne!(again.header("etag"), tag, "`cached` is another byte or two");
+        assert_eq!(ask(tenant, target, again.header("etag")).await.status, 304);
+        assert_eq!(ask(other, target, &tag).await.status, 200, "another tenant");
+    }
+}
+
+async fn of_twenty_at_once_one_computes(engine: Engine) {
+    let companion = engine.companion("").await;
+    let [tenant, _] = engine.two();
+    let answers = join_all((0..20).map(|_| companion.figures(tenant, "statistics"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    let told: Vec<Value> = answers.iter().map(metadata).collect();
+    assert_eq!(told.iter().filter(|told| told["cached"] == false).count(), 1);
+    assert!(told.iter().all(|it| it["timestamp"] == told[0]["timestamp"]));
+    let results = |result: &'static str| {
+        let companion = &companion;
+        async move {
+            let labels = [("namespace", "analytics"), ("result", result)];
+            companion.metric("tidegate_cache_requests_total", &labels).await
+        }
+    };
+    assert_eq!((results("miss").await, results("hit").await), (1.0, 19.0));
+}
+
+async fn what_nobody_keeps_says_so(engine: Engine) {
+    let companion = engine.companion("cache: {metrics: none, activity: none, statistics: none}, ").await;
+    let [tenant, _] = engine.two();
+    for target in ["metrics", "activity", "statistics"] {
+        for _ in 0..2 {
+            let answer = companion.figures(tenant, target).await;
+            let told = metadata(&answer);
+            assert_eq!((&told["cached"], &told["cache_ttl"]), (&json!(false), &json!(0)), "{target}");
+            assert_eq!(answer.header("cache-control"), "private, no-store");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_one_waits_for_the_database_the_others_wait_for_it() {
+    let engine = Engine::postgres(SEED).await;
+    let companion = engine.companion("").await;
+    let [tenant, _] = engine.two();
+    let hold = "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60);";
+    let held = engine.server().session("app", hold);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    let locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'users'::regclass";
+    eventually("the table is held", async || engine.number(locked) == 1).await;
+    let asking = join_all((0..20).map(|_| companion.figures(tenant, "metrics")));
+    let released = async {
+        eventually("all have asked", async || {
+            companion.metric("tidegate_requests_in_flight", &[]).await >= 20.0 && engine.number(waiting) >= 1
+        })
+        .await;
+        let waits = engine.number(waiting);
+        engine.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()");
+        waits
+    };
+    let (answers, waits) = tokio::join!(asking, released);
+    drop(held);
+    assert_eq!(waits, 1, "one statement for twenty requests");
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert_eq!(answers.iter().filter(|answer| metadata(answer)["cached"] == false).count(), 1);
+    assert!(companion.metric("tidegate_cache_coalesced_total", &[]).await >= 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_on_a_gate_reaches_figures_in_the_same_redis() {
+    let (redis, engine) = (Redis::start().await, Engine::sqlite(SEED).await);
+    let config = format!(
+        "store: {{url: \"{}\"}}\nidentity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
+         dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\"}}\n",
+        redis.url(),
+        engine.seeded.url
+    );
+    let instances = [Companion::start_with(&config).await, Companion::start_with(&config).await];
+    let origin = Origin::counting().await;
+    let store = format!("url: \"{}\", timeout: 1s", redis.url());
+    let sections = "cache: {namespaces: {dashboard: {ttl: 5m}}}\nroutes: [{path: /, cache: dashboard}]";
+    let gate = Gate::start(&Setup::new(origin.address()).store_text(&store).with(sections)).await;
+    let [tenant, other] = engine.two();
+    // What is kept is known by when it was read.
+    let read = async |instance: usize, whose: &Tenant, target: &str| {
+        metadata(&instances[instance].figures(whose, target).await)["timestamp"].clone()
+    };
+    let mut before = Vec::new();
+    for (whose, target) in [(tenant, "metrics"), (other, "metrics"), (other, "statistics")] {
+        let kept = read(0, whose, target).await;
+        eventually("the other instance tells the same", async || read(1, whose, target).await == kept).await;
+        before.push(kept);
+    }
+    let purge = async |selectors: &[&str]| {
+        let admin = gate.admin.to_string();
+        let words = [&["cache", "purge", "--admin", &admin], selectors].concat();
+        let (code, _, stderr) = Gate::run(&words).await;
+        assert_eq!(code, Some(0), "{stderr}");
+    };
+    purge(&["--tenant", &tenant.id]).await;
+    for instance in [0, 1] {
+        eventually("read anew", async || read(instance, tenant, "metrics").await != before[0]).await;
+        assert_eq!(read(instance, other, "metrics").await, before[1], "the other tenant's stays");
+    }
+    purge(&["--tenant", &other.id, "--namespace", "dashboard"]).await;
+    for instance in [0, 1] {
+        eventually("read anew", async || read(instance, other, "metrics").await != before[1]).await;
+        assert_eq!(read(instance, other, "statistics").await, before[2], "another namespace stays");
+    }
+}
