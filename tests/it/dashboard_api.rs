@@ -17,6 +17,7 @@ on_both_engines!(SEED;
     totals_are_of_the_whole_range_and_of_as_many_days_before,
     weeks_and_months_are_made_of_their_days,
     ranges_and_time_zones_that_cannot_be_are_refused,
+    a_range_of_the_first_years_is_refused_and_not_a_failure_of_the_engine,
 );
 
 fn text(value: &Value) -> &str {
@@ -294,7 +295,7 @@ async fn ranges_and_time_zones_that_cannot_be_are_refused(engine: Engine) {
         ("statistics?from=2026-01-02&to=2026-01-01", 422, vec!["to"]),
         ("statistics?from=2026-02-30", 422, vec!["from"]),
         ("statistics?from=9999-12-31&to=9999-12-31", 422, vec!["from"]),
-        ("statistics?to=0000-01-01", 422, vec!["from"]),
+        ("statistics?to=0000-01-01", 422, vec!["to"]),
         ("statistics?granularity=hour&metrics=users,cats&tz=Mars", 422, vec!["granularity", "metrics", "tz"]),
         ("metrics?tz=", 422, vec!["tz"]),
         ("metrics?compare=366d", 422, vec!["compare"]),
@@ -317,6 +318,38 @@ async fn ranges_and_time_zones_that_cannot_be_are_refused(engine: Engine) {
     let zone =
         companion.figures(tenant, "metrics?tz=america/new_york").await.json()["metadata"]["timezone"].take();
     assert_eq!(zone, "America/New_York");
+}
+
+async fn a_range_of_the_first_years_is_refused_and_not_a_failure_of_the_engine(engine: Engine) {
+    let companion = engine.companion("").await;
+    let [tenant, _] = engine.two();
+    for (asked, fields) in [
+        ("from=0001-01-01&to=0001-01-31", vec!["from", "to"]),
+        ("from=0000-01-01&to=0000-01-31", vec!["from", "to"]),
+        ("to=0001-01-05", vec!["to"]),
+        ("from=1899-12-31&to=1900-01-31", vec!["from"]),
+    ] {
+        let answer = companion.figures(tenant, &format!("statistics?{asked}")).await;
+        assert_eq!(answer.status, 422, "{asked}: {}", answer.text());
+        let problem = answer.json();
+        let told: Vec<&str> =
+            problem["errors"].as_array().expect("errors").iter().map(|it| text(&it["field"])).collect();
+        assert_eq!(told, fields, "{asked}");
+    }
+    for (asked, from, before) in [
+        ("to=1900-01-05", "1900-01-01", "1900-01-01"),
+        ("from=1900-01-11&to=1900-02-10", "1900-01-11", "1900-01-01"),
+    ] {
+        for zone in ["UTC", "Asia/Kolkata", "America/New_York"] {
+            let data = companion.data(tenant, &format!("statistics?{asked}&tz={zone}")).await;
+            assert_eq!(
+                (text(&data["from"]), text(&data["compare"]["from"])),
+                (from, before),
+                "{asked} {zone}"
+            );
+            assert_eq!(data["totals"]["engagement"]["sessions"], 0);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,8 +44,8 @@ pub use indexes::{IndexReport, IndexState};
 pub use metrics::{Metrics, MetricsAsked};
 pub use migrations::{Category, Due, Migrated, Migration, Outcome, Plan};
 pub use period::{
-    DAYS_MAX, Granularity, Period, PeriodFault, Zone, days_before, format_us, is_day, parse_us, periods,
-    range_before, shifted,
+    DAYS_MAX, FIRST_DAY, Granularity, Period, PeriodFault, Zone, days_before, format_us, is_day, parse_us,
+    periods, range_before, shifted,
 };
 pub use rollup::RollupDays;
 pub use seed::{SeedAsked, Seeded};

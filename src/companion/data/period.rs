@@ -8,6 +8,9 @@ use serde_json::Value;
 /// Days that may be asked for at once: two years.
 pub const DAYS_MAX: i32 = 731;
 
+/// The first day that may be asked for: nothing here is older, and engines do not agree on the first years of the calendar.
+pub const FIRST_DAY: &str = "1900-01-01";
+
 /// A time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone(TimeZone);
@@ -90,8 +93,8 @@ pub enum PeriodFault {
     /// There is no such time zone.
     #[error("`{0}` is no time zone; write a name such as Europe/Berlin or UTC")]
     Zone(String),
-    /// This is no day.
-    #[error("`{0}` is no day; write YYYY-MM-DD")]
+    /// This is no day, or one before [`FIRST_DAY`].
+    #[error("`{0}` is no day from {FIRST_DAY} on; write YYYY-MM-DD")]
     Day(String),
     /// The last day comes before the first.
     #[error("the range ends before it begins")]
@@ -139,22 +142,24 @@ impl Zone {
     }
 }
 
-/// Is it a day, `YYYY-MM-DD`?
+/// Is it a day, `YYYY-MM-DD`, and not before [`FIRST_DAY`]?
 #[must_use]
 pub fn is_day(text: &str) -> bool {
     day(text).is_ok()
 }
 
-/// The day so many days before another.
+/// The day so many days before another; [`FIRST_DAY`] where that is before it.
 ///
 /// # Errors
 /// [`PeriodFault::Day`] for what is no day, or has none so far before it.
 pub fn days_before(text: &str, days: i32) -> Result<String, PeriodFault> {
     let before = day(text)?.checked_sub(i64::from(days).days());
-    before.map(|day| day.to_string()).map_err(|_far| PeriodFault::Day(text.to_owned()))
+    let before = before.map_err(|_far| PeriodFault::Day(text.to_owned()))?;
+    // As text, days have the order of time.
+    Ok(before.to_string().max(FIRST_DAY.to_owned()))
 }
 
-/// The first and the last day of the range before one, which has as many days.
+/// The first and the last day of the range before one, which has as many days, but none before [`FIRST_DAY`].
 ///
 /// # Errors
 /// [`PeriodFault`].
@@ -183,7 +188,8 @@ pub fn parse_us(text: &str) -> Option<i64> {
     // The reader takes more than that: offsets with seconds, or without a colon.
     let offset = time.get(9..)?.trim_start_matches(|letter: char| letter == '.' || letter.is_ascii_digit());
     let is_offset = offset.eq_ignore_ascii_case("z") || (offset.len() == 6 && offset.get(3..4) == Some(":"));
-    let moment: Timestamp = (is_rfc3339 && is_offset && is_day(date)).then(|| text.parse().ok())??;
+    let moment: Timestamp =
+        (is_rfc3339 && is_offset && calendar_day(date).is_some()).then(|| text.parse().ok())??;
     Some(moment.as_microsecond())
 }
 
@@ -233,9 +239,14 @@ pub fn shifted(from: &str, days: i32) -> Result<String, PeriodFault> {
 }
 
 fn day(text: &str) -> Result<Date, PeriodFault> {
-    let is_day = text.len() == 10;
-    let day = text.parse::<Date>().ok().filter(|_| is_day);
+    let day = calendar_day(text).filter(|_| text >= FIRST_DAY);
     day.ok_or_else(|| PeriodFault::Day(text.to_owned()))
+}
+
+/// Any day of four digits' years.
+fn calendar_day(text: &str) -> Option<Date> {
+    let is_day = text.len() == 10;
+    text.parse::<Date>().ok().filter(|_| is_day)
 }
 
 /// The first day of the span that a day is part of, and the first day after it.
@@ -317,6 +328,7 @@ mod tests {
         assert_eq!(fault("2026-02-30", "2026-03-01"), PeriodFault::Day("2026-02-30".to_owned()));
         assert_eq!(fault("2026-3-1", "2026-03-01"), PeriodFault::Day("2026-3-1".to_owned()));
         assert_eq!(fault("2026-03-02", "2026-03-01"), PeriodFault::Backwards);
+        assert_eq!(fault("1899-12-31", "1900-01-01"), PeriodFault::Day("1899-12-31".to_owned()));
         assert_eq!(fault("2024-01-01", "2026-01-01"), PeriodFault::TooLong);
         assert_eq!(dates("2024-01-01", "2025-12-31", Granularity::Day).len(), 731);
         assert!(Zone::parse("Mars/Base").is_err() && Zone::parse("").is_err());
@@ -357,6 +369,9 @@ mod tests {
         let before = |from, to| range_before(from, to).expect("a range");
         assert_eq!(before("2026-03-01", "2026-03-31"), ("2026-01-29".to_owned(), "2026-02-28".to_owned()));
         assert_eq!(before("2026-03-01", "2026-03-01"), ("2026-02-28".to_owned(), "2026-02-28".to_owned()));
+        assert_eq!(before("1900-01-11", "1900-02-10"), ("1900-01-01".to_owned(), "1900-01-10".to_owned()));
+        assert_eq!(before("1900-01-01", "1900-01-31"), ("1900-01-01".to_owned(), "1900-01-01".to_owned()));
+        assert_eq!(days_before("1900-01-05", 29), Ok(FIRST_DAY.to_owned()));
         assert!(days_before("-009999-01-01", 1).is_err() && range_before("2026-03-01", "soon").is_err());
     }
 

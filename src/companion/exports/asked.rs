@@ -2,7 +2,7 @@
 //! whoever takes the job up does the same.
 
 use crate::base::calendar::{civil, days_from_civil};
-use crate::companion::data::{Granularity, PeriodFault, RowsAsked, Zone, periods};
+use crate::companion::data::{FIRST_DAY, Granularity, PeriodFault, RowsAsked, Zone, periods};
 use crate::companion::exports::table::Kind;
 use crate::companion::service::Refusal;
 use serde::{Deserialize, Serialize};
@@ -206,6 +206,7 @@ impl Order {
         }
         let to = self.to.clone().unwrap_or_else(|| zone.day(self.asked_us));
         let from = self.from.clone().or_else(|| days_before(&to)).unwrap_or_else(|| to.clone());
+        let from = if self.from.is_none() { from.max(FIRST_DAY.to_owned()) } else { from };
         match periods(&from, &to, Granularity::Day, zone) {
             Ok(days) => {
                 self.since_us = days.first().map_or(0, |day| day.begins_us);

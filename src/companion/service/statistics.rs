@@ -6,8 +6,8 @@ use crate::companion::service::figures::{
 use crate::companion::service::query::{Parameters, list};
 use crate::companion::service::{Principal, Refusal, ServiceState};
 use crate::companion::{
-    ContentCreated, Engagement, Granularity, Period, PeriodFault, UserGrowth, Zone, days_before, is_day,
-    periods, range_before,
+    ContentCreated, Engagement, FIRST_DAY, Granularity, Period, PeriodFault, UserGrowth, Zone, days_before,
+    is_day, periods, range_before,
 };
 use axum::extract::State;
 use axum::response::Response;
@@ -181,7 +181,11 @@ fn utc() -> Result<Zone, Refusal> {
 }
 
 fn read_day(value: &str) -> Result<String, String> {
-    if is_day(value) { Ok(value.to_owned()) } else { Err("write a day as YYYY-MM-DD".to_owned()) }
+    if is_day(value) {
+        Ok(value.to_owned())
+    } else {
+        Err(format!("write a day as YYYY-MM-DD, {FIRST_DAY} or later"))
+    }
 }
 
 fn value_of<T: Copy>(known: &[(&'static str, T)], name: &str) -> Result<T, String> {
