@@ -17,7 +17,7 @@ use crate::base::{Clock, Digester, ServiceSettings, SystemClock, Tasks};
 use crate::companion::Zone;
 use crate::companion::exports::{ExportParts, Exports};
 use crate::companion::gateways::Gateways;
-use crate::companion::service::{FigureNamespaces, Ready, SERVICE_BOUNDS, ServiceParts, serve};
+use crate::companion::service::{FigureNamespaces, Ready, SERVICE_BOUNDS, ServiceParts, Zones, serve};
 use crate::companion::upkeep::Rollups;
 use crate::config::{DashboardSettings, Snapshot};
 use crate::store::Stores;
@@ -76,6 +76,7 @@ impl Companion {
             gateways: gateways(service, &clock, &tasks),
             identifier: identifier.clone(),
             settings: service.clone(),
+            zones: Zones::default(),
             namespaces: FigureNamespaces {
                 metrics: kept.metrics.clone(),
                 activity: kept.activity.clone(),

@@ -126,6 +126,14 @@ impl Zone {
         self.begins(now.to_zoned(self.0.clone()).date()).unwrap_or(now_us)
     }
 
+    /// When the day ends in which `now_us` lies.
+    #[must_use]
+    pub fn day_ends(&self, now_us: i64) -> i64 {
+        let now = Timestamp::from_microsecond(now_us).unwrap_or(Timestamp::UNIX_EPOCH);
+        let next = now.to_zoned(self.0.clone()).date().tomorrow();
+        next.ok().and_then(|next| self.begins(next).ok()).unwrap_or(now_us)
+    }
+
     /// The day in which `now_us` lies, as `YYYY-MM-DD`.
     #[must_use]
     pub fn day(&self, now_us: i64) -> String {

@@ -2,8 +2,9 @@
 
 use crate::base::{Digest, Digester};
 use crate::companion::service::cursor::Cursors;
-use crate::companion::service::figures::{Computed, Told, Wanted, answer, figures, zone};
+use crate::companion::service::figures::{Computed, Told, Wanted, answer, figures};
 use crate::companion::service::query::{Parameters, list, word};
+use crate::companion::service::zones::zone;
 use crate::companion::service::{Principal, Refusal, ServiceState};
 use crate::companion::{Activity, ActivityAsked, ActivityPage, FeedPosition, PAGE_MAX, format_us, parse_us};
 use axum::extract::State;
@@ -81,7 +82,7 @@ pub(super) async fn activity(
     let behind = after.map_or_else(String::new, |after| format!("{} {}", after.occurred_at_us, after.id));
     let key = ["activity", &filter.short(), &limit.to_string(), &behind];
     let namespace = state.namespaces.activity.as_ref();
-    let wanted = Wanted { namespace, tenant: &principal.tenant, key: &key };
+    let wanted = Wanted { namespace, tenant: &principal.tenant, key: &key, until_ms: None };
     let (computing, tenant) = (Arc::clone(&state), principal.tenant.clone());
     let compute = move || async move {
         let as_of_ms = computing.clock.wall_ms();

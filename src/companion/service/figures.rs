@@ -42,6 +42,8 @@ pub(super) struct Wanted<'q> {
     pub(super) tenant: &'q str,
     /// Which ones: everything that they depend on.
     pub(super) key: &'q [&'q str],
+    /// When they are no longer those of now, however long they are kept: in milliseconds since 1970. `None`: never.
+    pub(super) until_ms: Option<u64>,
 }
 
 /// Figures, and what is to be said about them.
@@ -51,13 +53,29 @@ pub(super) struct Told<T> {
     /// How long they are good for; `None`: nobody keeps them.
     left_s: Option<u64>,
     result: CacheResult,
+    /// What the tag is made of, where that is not all that is told.
+    tagged: Option<Vec<u8>>,
 }
 
 impl<T> Told<T> {
+    /// Not good beyond that moment.
+    fn until(mut self, until_ms: Option<u64>, now_ms: u64) -> Self {
+        let most_s = until_ms.map_or(u64::MAX, |until_ms| until_ms.saturating_sub(now_ms) / 1_000);
+        self.left_s = self.left_s.map(|left_s| left_s.min(most_s));
+        self
+    }
+
+    /// Good for no longer than that, and tagged (weakly: bytes may differ) by this instead of all that is told.
+    pub(super) fn of_a_moment(mut self, most_s: u64, tagged: &impl Serialize) -> Self {
+        self.left_s = self.left_s.map(|left_s| left_s.min(most_s));
+        self.tagged = serde_json::to_vec(tagged).ok();
+        self
+    }
+
     /// The same about other figures.
     pub(super) fn map<U>(self, shape: impl FnOnce(T) -> U) -> Told<U> {
-        let Self { figures, metadata, left_s, result } = self;
-        Told { figures: shape(figures), metadata, left_s, result }
+        let Self { figures, metadata, left_s, result, tagged } = self;
+        Told { figures: shape(figures), metadata, left_s, result, tagged }
     }
 }
 
@@ -112,7 +130,9 @@ where
     };
     let ttl = wanted.namespace.and_then(|namespace| namespace.ttl);
     let ttl = ttl.filter(|_| result != CacheResult::Bypass);
-    Ok(told(computed, wanted.tenant, result, ttl.map(crate::base::clock::millis), state.clock.wall_ms()))
+    let now_ms = state.clock.wall_ms();
+    let told = told(computed, wanted.tenant, result, ttl.map(crate::base::clock::millis), now_ms);
+    Ok(told.until(wanted.until_ms, now_ms))
 }
 
 fn told<T>(
@@ -132,23 +152,12 @@ fn told<T>(
         stale: result == CacheResult::Stale,
     };
     let left_s = ttl_ms.map(|ttl_ms| ttl_ms.saturating_sub(now_ms.saturating_sub(as_of_ms)) / 1_000);
-    Told { figures, metadata, left_s, result }
+    Told { figures, metadata, left_s, result, tagged: None }
 }
 
 fn unreadable(error: &serde_json::Error) -> Refusal {
     tracing::error!(%error, "figures cannot be written or read");
     Refusal::new(500, "internal", "The figures are not to be had", "the log says why")
-}
-
-/// The zone that was asked for, else the tenant's, else the configured one.
-pub(super) async fn zone(state: &ServiceState, tenant: &str, asked: Option<Zone>) -> Result<Zone, Refusal> {
-    if let Some(zone) = asked {
-        return Ok(zone);
-    }
-    let own = state.database.tenant_zone(tenant).await?;
-    let own = own.and_then(|name| Zone::parse(&name).ok());
-    let zone = own.map_or_else(|| Zone::parse(&state.settings.timezone), Ok);
-    zone.map_err(|fault| Refusal::new(500, "internal", "The figures are not to be had", fault.to_string()))
 }
 
 /// Reads the parameter `tz`.
@@ -162,15 +171,24 @@ pub(super) fn answer<T: Serialize, P: Serialize>(
     pagination: Option<&P>,
     headers: &HeaderMap,
 ) -> Response {
-    let Told { figures, metadata, left_s, result } = told;
+    let Told { figures, metadata, left_s, result, tagged } = told;
     let fresh = Metadata { cached: false, ..metadata.clone() };
     let text = |metadata: &Metadata| {
         let envelope = Envelope { status: "success", data: figures, pagination, metadata };
         serde_json::to_vec(&envelope).unwrap_or_default()
     };
     // Two representations that differ in `cached` alone have tags of their own; who has either of them has the figures.
-    let digest = Digester::new("tidegate figures 1").part(&text(&fresh)).finish().short();
-    let tags = [format!("\"{digest}\""), format!("\"{digest}-c\"")];
+    let tags = match tagged {
+        None => {
+            let digest = Digester::new("tidegate figures 1").part(&text(&fresh)).finish().short();
+            [format!("\"{digest}\""), format!("\"{digest}-c\"")]
+        }
+        Some(tagged) => {
+            let about = serde_json::to_vec(&fresh).unwrap_or_default();
+            let digest = Digester::new("tidegate figures 2").part(tagged).part(&about).finish().short();
+            [format!("W/\"{digest}\""), format!("W/\"{digest}\"")]
+        }
+    };
     let [as_computed, as_cached] = &tags;
     let mut response = match tags.iter().find(|tag| is_known(headers, tag)) {
         Some(known) => with_tag(StatusCode::NOT_MODIFIED.into_response(), known),
@@ -203,7 +221,12 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
     // Our tags have no comma in them.
     let mut given = lines.flat_map(|line| line.split(',')).map(str::trim);
-    given.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+    given.any(|known| known == "*" || opaque(known) == opaque(tag))
+}
+
+/// A tag without whether it is weak.
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 /// What a caller of [`answer`] has who has no pages.
@@ -226,6 +249,35 @@ mod tests {
         assert_eq!(left(CacheResult::Hit, 9_000), Some(60), "another instance's clock is behind");
         let bypass = told(computed(0), "acme", CacheResult::Bypass, None, 5);
         assert_eq!((bypass.left_s, bypass.metadata.cache_ttl, bypass.metadata.cached), (None, 0, false));
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_good_beyond_the_tenants_midnight() {
+        let left = |until_ms, now_ms| {
+            let told = told(computed(10_000), "acme", CacheResult::Hit, Some(60_000), now_ms);
+            told.until(until_ms, now_ms).left_s
+        };
+        assert_eq!(left(Some(86_400_000), 30_000), Some(40), "far away");
+        assert_eq!(left(Some(35_500), 30_000), Some(5));
+        assert_eq!(left(Some(30_000), 30_001), Some(0), "it is over");
+        assert_eq!(left(None, 30_000), Some(40));
+    }
+
+    #[test]
+    fn what_is_of_a_moment_is_good_for_that_and_its_tag_does_not_change_with_when_it_was_asked() {
+        let of = |result, tagged: u64, given: &str| {
+            let headers = [(header::IF_NONE_MATCH, HeaderValue::try_from(given).expect("a field"))];
+            let told = told(computed(0), "acme", result, Some(60_000), 0).map(|_| rand::random::<u64>());
+            let response = answer(&told.of_a_moment(5, &tagged), NO_PAGES, &headers.into_iter().collect());
+            assert_eq!(response.headers()[header::CACHE_CONTROL], "private, max-age=5");
+            (response.status().as_u16(), response.headers()[header::ETAG].to_str().expect("text").to_owned())
+        };
+        let (status, tag) = of(CacheResult::Miss, 1, "\"other\"");
+        assert!(status == 200 && tag.starts_with("W/\""), "{tag}");
+        assert_eq!(of(CacheResult::Hit, 1, &tag), (304, tag.clone()));
+        assert_eq!(of(CacheResult::Hit, 1, tag.trim_start_matches("W/")).0, 304);
+        assert_eq!(of(CacheResult::Hit, 2, &tag).0, 200, "something else is told");
+        assert_eq!(of(CacheResult::Stale, 1, &tag).0, 200, "`stale` is part of it");
     }
 
     #[test]

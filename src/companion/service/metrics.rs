@@ -1,10 +1,9 @@
 //! `GET /api/v1/dashboard/metrics`: the figures of the first page.
 
 use crate::companion::gateways::SystemHealth;
-use crate::companion::service::figures::{
-    Computed, NO_PAGES, Told, Wanted, answer, figures, read_zone, zone,
-};
+use crate::companion::service::figures::{Computed, NO_PAGES, Told, Wanted, answer, figures, read_zone};
 use crate::companion::service::query::Parameters;
+use crate::companion::service::zones::Today;
 use crate::companion::service::{Principal, Refusal, ServiceState};
 use crate::companion::{Metrics, MetricsAsked};
 use axum::extract::State;
@@ -16,6 +15,8 @@ use std::sync::Arc;
 
 const COMPARE_DAYS: u32 = 30;
 const COMPARE_DAYS_MAX: u32 = 365;
+/// How long, in seconds, how the system does is good for: gateways are asked as often.
+const SYSTEM_S: u64 = 5;
 
 /// What is kept, and told with how the system does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +57,7 @@ struct Engagement {
     avg_score_30d: Option<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct WithSystem {
     #[serde(flatten)]
     figures: MetricsFigures,
@@ -74,23 +75,28 @@ pub(super) async fn metrics(
     let compare_days = parameters.take("compare", read_days).unwrap_or(COMPARE_DAYS);
     let asked = parameters.take("tz", read_zone);
     parameters.finish()?;
-    let zone_key = asked.as_ref().map_or_else(String::new, |zone| zone.name().to_owned());
-    let key = ["metrics", &compare_days.to_string(), &zone_key];
+    let today = Today::of(&state, &principal.tenant, asked).await?;
+    let key = ["metrics", &compare_days.to_string(), today.zone.name(), &today.day];
     let namespace = state.namespaces.metrics.as_ref();
-    let wanted = Wanted { namespace, tenant: &principal.tenant, key: &key };
-    let (computing, tenant) = (Arc::clone(&state), principal.tenant.clone());
+    let wanted = Wanted { namespace, tenant: &principal.tenant, key: &key, until_ms: Some(today.ends_ms) };
+    let (computing, tenant, now) = (Arc::clone(&state), principal.tenant.clone(), today.clone());
+    // Of the day in the key, even if it is over by then.
     let compute = move || async move {
-        let as_of_ms = computing.clock.wall_ms();
-        let zone = zone(&computing, &tenant, asked).await?;
-        let now_us = i64::try_from(as_of_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
-        let asked = MetricsAsked { now_us, zone, compare_days };
+        let asked = MetricsAsked { now_us: now.now_us(), zone: now.zone, compare_days };
         let metrics = computing.database.metrics(&tenant, &asked).await?;
-        Ok(Computed::new(as_of_ms, &asked.zone, shape(metrics)))
+        Ok(Computed::new(now.now_ms, &asked.zone, shape(metrics)))
     };
     let told: Told<MetricsFigures> = figures(&state, wanted, compute).await?;
     let system = state.gateways.health().await;
     let told = told.map(|figures| WithSystem { figures, system });
-    Ok(answer(&told, NO_PAGES, &headers))
+    let tagged = but_when(&told.figures);
+    Ok(answer(&told.of_a_moment(SYSTEM_S, &tagged), NO_PAGES, &headers))
+}
+
+/// The same, but when the gateways were asked: that alone is no change.
+fn but_when(told: &WithSystem) -> WithSystem {
+    let system = SystemHealth { as_of: String::new(), ..told.system.clone() };
+    WithSystem { system, ..told.clone() }
 }
 
 fn read_days(value: &str) -> Result<u32, String> {

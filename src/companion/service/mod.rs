@@ -15,6 +15,7 @@ mod query;
 pub mod refusal;
 mod router;
 mod statistics;
+mod zones;
 
 use crate::base::{Clock, ServiceSettings, Tasks};
 use crate::cache::Namespace;
@@ -34,6 +35,7 @@ pub use auth::{Exporter, Principal};
 pub use health::Ready;
 pub use refusal::{FieldFault, Refusal};
 pub use router::ROUTES;
+pub use zones::Zones;
 
 /// How much the service takes on.
 pub const SERVICE_BOUNDS: Bounds = Bounds {
@@ -67,6 +69,8 @@ pub struct ServiceParts {
     pub identifier: Identifier,
     /// Its settings.
     pub settings: ServiceSettings,
+    /// Whose days tenants have.
+    pub zones: Zones,
     /// How figures are kept.
     pub namespaces: FigureNamespaces,
     /// Where they are kept.

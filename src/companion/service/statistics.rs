@@ -1,9 +1,8 @@
 //! `GET /api/v1/dashboard/statistics`: figures over time, their totals, and those of the time before.
 
-use crate::companion::service::figures::{
-    Computed, NO_PAGES, Told, Wanted, answer, figures, read_zone, zone,
-};
+use crate::companion::service::figures::{Computed, NO_PAGES, Told, Wanted, answer, figures, read_zone};
 use crate::companion::service::query::{Parameters, list};
+use crate::companion::service::zones::Today;
 use crate::companion::service::{Principal, Refusal, ServiceState};
 use crate::companion::{
     ContentCreated, Engagement, FIRST_DAY, Granularity, Period, PeriodFault, UserGrowth, Zone, days_before,
@@ -135,6 +134,7 @@ pub(super) async fn statistics(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let asked = read(&uri)?;
+    let today = Today::of(&state, &principal.tenant, asked.zone.clone()).await?;
     let parts: Vec<&str> = asked.parts.iter().map(|part| name_of(&PARTS, *part)).collect();
     let key = [
         "statistics",
@@ -142,18 +142,19 @@ pub(super) async fn statistics(
         asked.to.as_deref().unwrap_or_default(),
         name_of(&GRANULARITIES, asked.granularity),
         &parts.join(","),
-        asked.zone.as_ref().map_or("", Zone::name),
+        today.zone.name(),
+        &today.day,
     ];
     let namespace = state.namespaces.statistics.as_ref();
-    let wanted = Wanted { namespace, tenant: &principal.tenant, key: &key };
-    let (computing, tenant, asked) = (Arc::clone(&state), principal.tenant.clone(), asked.clone());
+    let wanted = Wanted { namespace, tenant: &principal.tenant, key: &key, until_ms: Some(today.ends_ms) };
+    let (computing, tenant, now) = (Arc::clone(&state), principal.tenant.clone(), today.clone());
+    let counted = asked.clone();
     let compute = move || async move {
         let as_of_ms = computing.clock.wall_ms();
-        let zone = zone(&computing, &tenant, asked.zone.clone()).await?;
-        let now_us = i64::try_from(as_of_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
-        let range = Range::of(&asked, &zone, now_us)?;
-        let statistics = count(&computing, &tenant, &asked, &zone, range).await?;
-        Ok(Computed::new(as_of_ms, &zone, statistics))
+        // Of the day in the key, even if it is over by then.
+        let range = Range::of(&counted, &now.zone, now.now_us())?;
+        let statistics = count(&computing, &tenant, &counted, &now.zone, range).await?;
+        Ok(Computed::new(as_of_ms, &now.zone, statistics))
     };
     let told: Told<Statistics> = figures(&state, wanted, compute).await?;
     Ok(answer(&told, NO_PAGES, &headers))
