@@ -3,7 +3,11 @@
 //! Knows nothing of what is answered.
 
 pub mod answer;
+mod peers;
 pub mod server;
+mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{json, problem, typed, wrong};
 pub use server::{BOUNDS, Bounds, Peer, WebServer, serve};

@@ -1,7 +1,9 @@
-//! A listener that a router answers on, bounded: connections, the time for a head, the size of a head. The time for an
-//! answer is the router's own business.
+//! A listener that a router answers on, bounded: connections, also of one peer, the time for a head, its size, and the
+//! time that a client takes nothing of an answer. The time for an answer is the router's own business.
 
 use crate::base::Tasks;
+use crate::web::peers::Peers;
+use crate::web::stream::Bounded;
 use axum::Router;
 use http::Request;
 use hyper::body::Incoming;
@@ -23,10 +25,16 @@ use tokio_util::sync::CancellationToken;
 pub struct Bounds {
     /// Connections at once; more wait to be accepted.
     pub connections: usize,
-    /// Time for a head, and for a quiet connection to ask again: above the usual scrape interval of 15 s.
+    /// Connections of one peer's address (of IPv6: its /64) at once; more are ended at once.
+    pub connections_of_peer: usize,
+    /// Time for a connection's first head.
+    pub first_head_timeout: Duration,
+    /// Time for any head, and for a quiet connection to ask again: above the usual scrape interval of 15 s.
     pub head_timeout: Duration,
     /// Time for an answer.
     pub answer_timeout: Duration,
+    /// How long a client may take nothing of an answer.
+    pub write_timeout: Duration,
     /// Bytes of a head.
     pub head_bytes: usize,
     /// How long the end waits for answers under way.
@@ -40,8 +48,11 @@ pub struct Peer(pub SocketAddr);
 /// Those of a listener for few clients.
 pub const BOUNDS: Bounds = Bounds {
     connections: 128,
+    connections_of_peer: 128,
+    first_head_timeout: Duration::from_secs(30),
     head_timeout: Duration::from_secs(30),
     answer_timeout: Duration::from_secs(30),
+    write_timeout: Duration::from_secs(30),
     head_bytes: 32 << 10,
     stop_timeout: Duration::from_secs(1),
 };
@@ -128,15 +139,20 @@ struct Accepting {
 impl Accepting {
     async fn accept(&self, listener: &TcpListener, tasks: &Tasks) {
         let room = Arc::new(Semaphore::new(self.bounds.connections));
+        let peers = Peers::default();
         loop {
             // The semaphore is never closed.
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, peer)) => {
+                    let Some(of_peer) = peers.admit(peer.ip(), self.bounds.connections_of_peer) else {
+                        tracing::debug!(%peer, "connection ended: its peer has too many");
+                        continue;
+                    };
                     let (router, bounds, stop) = (self.router.clone(), self.bounds, self.stop.clone());
                     tasks.spawn("connection", async move {
                         answer(stream, Peer(peer), router, bounds, stop).await;
-                        drop(permit);
+                        drop((of_peer, permit));
                     });
                 }
                 Err(error) => {
@@ -151,7 +167,10 @@ impl Accepting {
 /// Answers one connection to its end; on `stop` it ends with the answer under way.
 async fn answer(stream: TcpStream, peer: Peer, router: Router, bounds: Bounds, stop: CancellationToken) {
     let routed = TowerToHyperService::new(router);
+    let asked = CancellationToken::new();
+    let asks = asked.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        asks.cancel();
         request.extensions_mut().insert(peer);
         routed.call(request)
     });
@@ -159,10 +178,14 @@ async fn answer(stream: TcpStream, peer: Peer, router: Router, bounds: Bounds, s
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_timeout)
         .max_buf_size(bounds.head_bytes)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Bounded::new(stream, bounds.write_timeout)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = is_silent(bounds.first_head_timeout, &asked) => {
+            tracing::debug!("connection ended: no request came");
+            return;
+        }
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -170,5 +193,12 @@ async fn answer(stream: TcpStream, peer: Peer, router: Router, bounds: Bounds, s
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended early");
+    }
+}
+
+/// Until a connection has not been asked in time; for ever if it has.
+async fn is_silent(time: Duration, asked: &CancellationToken) {
+    if tokio::time::timeout(time, asked.cancelled()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }

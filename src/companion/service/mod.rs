@@ -40,8 +40,12 @@ pub use zones::Zones;
 /// How much the service takes on.
 pub const SERVICE_BOUNDS: Bounds = Bounds {
     connections: 1_024,
+    // The gate in front of it is one peer.
+    connections_of_peer: 512,
+    first_head_timeout: Duration::from_secs(10),
     head_timeout: Duration::from_secs(60),
     answer_timeout: Duration::from_secs(30),
+    write_timeout: Duration::from_secs(30),
     head_bytes: 32 << 10,
     stop_timeout: Duration::from_secs(5),
 };
