@@ -22,6 +22,9 @@ pub(super) const SCRIPTS: &[&str] = &[include_str!("schema.sql"), include_str!("
 /// Takes the one place of a writer at once, so that what is read in it stays true.
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
+/// Rows that SQLite's thread is ahead of whoever takes them.
+const ROWS_AHEAD: usize = 1_000;
+
 /// All migrations.
 #[must_use]
 pub fn steps() -> Vec<Migration> {
@@ -56,6 +59,8 @@ impl Sqlite {
             .foreign_keys(true)
             .busy_timeout(settings.acquire_timeout)
             .synchronous(SqliteSynchronous::Normal)
+            // Rows come from another thread: with few between the two, each waits for the other all the time.
+            .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
         if access != Access::Read {
             // Readers and one writer go side by side. The file remembers it.
