@@ -83,6 +83,6 @@ impl Dashboard {
     }
 
     async fn serve(self, _: tokio::sync::oneshot::Receiver<SocketAddr>) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
