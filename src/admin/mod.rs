@@ -9,6 +9,7 @@ mod configuration;
 mod explain;
 mod guard;
 mod health;
+mod instance;
 mod limits;
 mod parts;
 mod routes;

@@ -1,7 +1,7 @@
 //! Which path is answered by what.
 
 use crate::admin::guard::{Door, guard, method_not_allowed, not_found};
-use crate::admin::{cache, configuration, explain, health, limits, warm};
+use crate::admin::{cache, configuration, explain, health, instance, limits, warm};
 use crate::web::answer::typed;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -15,6 +15,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/readyz"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
+    ("GET", "/api/v1/stats"),
     ("GET", "/api/v1/cache/stats"),
     ("GET", "/api/v1/cache/warm"),
     ("POST", "/api/v1/cache/warm"),
@@ -45,6 +46,7 @@ pub(super) fn router(door: Door) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(cache::metrics))
         .route("/openapi.json", get(openapi))
+        .route("/api/v1/stats", get(instance::stats))
         .route("/api/v1/cache/stats", get(cache::stats))
         .route("/api/v1/cache/warm", get(warm::list).post(warm::order))
         .route("/api/v1/cache/warm/{id}", get(warm::job))

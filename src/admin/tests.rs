@@ -5,7 +5,7 @@ use crate::admin::{AdminParts, ROUTES, ReloadOrder, Reloaded};
 use crate::base::{Clock, SystemClock, Tasks};
 use crate::config::{Env, Fault, Faults, Position, Source, load};
 use crate::store::{Admission, Stores};
-use crate::telemetry::{CacheResult, Metrics};
+use crate::telemetry::{CacheResult, Metrics, RequestRecord};
 use crate::web::{BOUNDS, Bounds, WebServer};
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
@@ -448,6 +448,59 @@ pub(super) fn assert_promised(answer: &Answer, pointer: &str) {
     schema["components"] = document["components"].clone();
     let fault = jsonschema::validate(&schema, &answer.json()).err().map(|fault| fault.to_string());
     assert_eq!(fault, None, "{answer:?}");
+}
+
+#[test]
+fn the_stats_of_an_instance_add_up_what_prometheus_is_told() {
+    let admin = Admin::open();
+    let served = |route, status, millis| {
+        admin.parts.metrics.request(&RequestRecord {
+            route,
+            method: &http::Method::GET,
+            status: http::StatusCode::from_u16(status).expect("three digits"),
+            duration: Duration::from_millis(millis),
+            bytes: 1,
+        });
+    };
+    for (route, status, millis) in [("/", 200, 1), ("/", 429, 1), ("/a", 204, 2), ("/a", 799, 40_000)] {
+        served(route, status, millis);
+    }
+    // What the backend answers with 429 is no refusal of ours.
+    admin.parts.metrics.refusal("limit");
+    admin.parts.metrics.refusal("no-route");
+    admin.parts.metrics.cache_request("content", None, CacheResult::Stale);
+    admin.parts.metrics.cache_request("content", None, CacheResult::Miss);
+    let _held = admin.parts.metrics.request_in_flight();
+    let answer = admin.get("/api/v1/stats");
+    assert_promised(&answer, "/components/schemas/InstanceStats");
+    let stats = answer.json();
+    let classes = json!({"1xx": 0, "2xx": 2, "3xx": 0, "4xx": 1, "5xx": 0, "other": 1});
+    let requests = json!({"total": 4, "by_class": classes, "rate_limited": 1, "in_flight": 1});
+    assert_eq!(stats["requests"], requests);
+    let latency = &stats["latency"];
+    let bucket = |index: usize| {
+        (latency["buckets"][index]["le"].as_f64(), latency["buckets"][index]["count"].as_u64())
+    };
+    assert_eq!((bucket(1), bucket(2)), ((Some(0.001), Some(2)), (Some(0.0025), Some(3))));
+    assert_eq!((bucket(14), latency["count"].as_u64()), ((Some(30.0), Some(3)), Some(4)), "one took longer");
+    assert_eq!(stats["cache"], json!({"hits": 1, "misses": 1, "total": 2, "hit_rate": 0.5}));
+    assert_eq!(stats["store"], json!({"kind": "memory", "connected": true}));
+    assert_eq!(stats["draining"], false);
+    admin.parts.readiness.drain();
+    assert_eq!(admin.get("/api/v1/stats").json()["draining"], true);
+}
+
+#[test]
+fn an_instance_that_has_served_nothing_has_no_hit_rate() {
+    let answer = Admin::open().get("/api/v1/stats");
+    assert_promised(&answer, "/components/schemas/InstanceStats");
+    let stats = answer.json();
+    assert!(stats["cache"]["hit_rate"].is_null() && stats["latency"]["count"] == 0, "{stats}");
+    assert_eq!(
+        stats["latency"]["buckets"].as_array().map(Vec::len),
+        Some(15),
+        "whoever compares needs them all"
+    );
 }
 
 #[test]

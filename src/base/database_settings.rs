@@ -38,6 +38,7 @@ pub struct DatabaseSettings {
 
 /// What figures are made of: tables, and their columns with the type that PostgreSQL takes where one is left out.
 pub const FIGURE_TABLES: &[(&str, &[(&str, &str)])] = &[
+    ("organizations", &[("id", "text"), ("timezone", "text"), ("deleted_at", "timestamptz")]),
     (
         "users",
         &[

@@ -9,7 +9,7 @@ use prometheus::{
 
 /// Upper bounds of request and upstream durations, in seconds. The lower end is fine because the time that Tidegate
 /// itself adds is below a millisecond.
-const REQUEST_SECONDS: &[f64] =
+pub(super) const REQUEST_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Upper bounds of limit decisions and store calls, in seconds.
@@ -214,6 +214,16 @@ families! {
         => "Attempts to reload the configuration: success, failure.";
     certificate_expiry: IntGaugeVec "tidegate_tls_certificate_expiry_timestamp_seconds" ["listener", "name"]
         => "Unix time at which a certificate of a listener expires, by its first host name; of several, the first to expire.";
+    rollup_runs: IntCounterVec "tidegate_dashboard_rollup_runs_total" ["result"]
+        => "Runs of the job that counts days for the dashboard: done, left (to another instance, which has the lease), failed.";
+    rollup_days: IntCounter "tidegate_dashboard_rollup_days_total"
+        => "Days that the job has counted, for all tenants each.";
+    rollup_duration: HistogramVec "tidegate_dashboard_rollup_duration_seconds" ["result"] in REQUEST_SECONDS
+        => "Time of runs of the job that were done or have failed.";
+    rollup_leader: IntGauge "tidegate_dashboard_rollup_leader"
+        => "1 while this instance is the one that counts days.";
+    rollup_last_success: IntGauge "tidegate_dashboard_rollup_last_success_timestamp_seconds"
+        => "Unix time of the last run of this instance that was done; 0 before the first.";
     dashboard_exports: IntCounterVec "tidegate_dashboard_exports_total" ["format", "outcome"]
         => "Attempts at exports of the dashboard: done, failed, cancelled, retried (the database was away; it is tried again), lost (another instance has taken it up).";
     dashboard_export_duration: HistogramVec "tidegate_dashboard_export_duration_seconds" ["format"] in REQUEST_SECONDS

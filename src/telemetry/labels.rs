@@ -139,6 +139,29 @@ impl Tier {
     }
 }
 
+/// How a run of the job ended that counts days for the dashboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RollupRun {
+    /// Everything that was due is counted.
+    Done,
+    /// Another instance has the lease.
+    Left,
+    /// The database did not do it; the next run tries again.
+    Failed,
+}
+
+impl RollupRun {
+    /// The label value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Left => "left",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// How a reload of the configuration ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReloadResult {

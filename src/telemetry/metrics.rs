@@ -3,8 +3,9 @@
 
 use crate::telemetry::cache_stats::{CacheEvent, CacheReport, CacheStats, CacheStatsBy};
 use crate::telemetry::families::Families;
+use crate::telemetry::instance::InstanceReport;
 use crate::telemetry::labels::{
-    CacheResult, FlightResult, LimitDecision, ReloadResult, StoreName, method_label, status_label,
+    CacheResult, FlightResult, LimitDecision, ReloadResult, RollupRun, StoreName, method_label, status_label,
 };
 use crate::telemetry::readings::{Reading, Sources};
 use parking_lot::Mutex;
@@ -241,6 +242,28 @@ impl Metrics {
         }
     }
 
+    /// The job that counts days ended a run.
+    pub fn rollup(&self, run: RollupRun, duration: Duration, wall_ms: u64) {
+        let result = [run.as_str()];
+        self.families.rollup_runs.with_label_values(&result).inc();
+        if run != RollupRun::Left {
+            self.families.rollup_duration.with_label_values(&result).observe(duration.as_secs_f64());
+        }
+        if run == RollupRun::Done {
+            self.families.rollup_last_success.set(gauge_value(wall_ms / 1_000));
+        }
+    }
+
+    /// Is this instance the one that counts days?
+    pub fn rollup_leads(&self, leads: bool) {
+        self.families.rollup_leader.set(i64::from(leads));
+    }
+
+    /// The job has counted so many days.
+    pub fn rollup_days(&self, days: u64) {
+        self.families.rollup_days.inc_by(days);
+    }
+
     /// A panic was caught.
     pub fn panic_caught(&self) {
         self.families.panics.inc();
@@ -250,6 +273,14 @@ impl Metrics {
     #[must_use]
     pub fn cache_report(&self, by: CacheStatsBy) -> CacheReport {
         self.cache_stats.report(&self.sources.read(), by)
+    }
+
+    /// The counters that tell how this instance does, for `/api/v1/stats`.
+    #[must_use]
+    pub fn instance_report(&self) -> InstanceReport {
+        let readings = self.sources.read();
+        let cache = self.cache_stats.report(&readings, CacheStatsBy::Total);
+        InstanceReport::of(&self.families, &cache, &readings)
     }
 
     /// Everything in Prometheus' text format 0.0.4.
@@ -374,6 +405,7 @@ mod tests {
         metrics.store_duration(StoreName::Redis, "admit", second);
         metrics.identity_rejection("expired");
         metrics.config_reload(ReloadResult::Success, 1_000);
+        metrics.rollup(RollupRun::Done, second, 1_000);
         metrics.export("csv", "done", second);
         metrics.add_source(move |out| {
             let upstream = Arc::clone(&upstream);

@@ -1,4 +1,4 @@
-"""Tests the dashboard's API by its own OpenAPI document: a seeded SQLite file, the release binary, every check of schemathesis.
+"""Tests the dashboard's API by its own OpenAPI document: a seeded SQLite file, the release binary, the checks of schemathesis.
 
     run.py [options] [-- OPTIONS OF schemathesis run]
       --binary FILE   the program under test; default: the release binary
@@ -26,6 +26,8 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIG = pathlib.Path(__file__).with_name("schemathesis.toml")
+# DELETE ends an export and takes its file away; that it was made is told on.
+EXCEPT = ["--exclude-checks", "use_after_free"]
 SECRET = "a secret of this run, long enough for HMAC"
 
 
@@ -146,7 +148,7 @@ def main():
             document = folder / "openapi.json"
             document.write_bytes(get(service, "/openapi.json"))
             tester = [str(pathlib.Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG)]
-            command = [*tester, "run", str(document), "--url", service.url, "--checks", "all", *chosen.more]
+            command = [*tester, "run", str(document), "--url", service.url, "--checks", "all", *EXCEPT, *chosen.more]
             environment = {**os.environ, "TIDEGATE_TOKEN": service.token, "NO_COLOR": "1"}
             code = subprocess.run(command, cwd=folder, env=environment).returncode
             if service.child.poll() is not None:

@@ -31,6 +31,24 @@ async fn statistics_have_the_promised_shape() {
 }
 
 #[tokio::test]
+async fn the_stats_of_an_instance_tell_requests_refusals_and_hits() {
+    let origin = Origin::counting().await;
+    let gate = gate(&origin).await;
+    for _ in 0..7 {
+        gate.get("/pages/1").bearer_auth(token("ada", "acme")).fetch().await;
+    }
+    let stats = async || gate.ask("/api/v1/stats").fetch().await.json();
+    eventually("all seven are counted", async || stats().await["requests"]["total"] == 7).await;
+    let stats = stats().await;
+    // The limit is five a minute.
+    assert_eq!(stats["requests"]["rate_limited"], 2, "{stats}");
+    assert_eq!(stats["requests"]["by_class"]["2xx"], 5);
+    assert_eq!(stats["latency"]["count"], 7);
+    assert_eq!((&stats["cache"]["hits"], &stats["cache"]["misses"]), (&4.into(), &1.into()));
+    assert!(!stats.to_string().contains("acme"), "{stats}");
+}
+
+#[tokio::test]
 async fn every_promised_metric_family_is_there() {
     let origin = Origin::counting().await;
     let gate = gate(&origin).await;

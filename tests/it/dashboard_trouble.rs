@@ -108,7 +108,11 @@ async fn tables_that_are_missing_are_the_operators_business() {
         200,
         "other figures are told"
     );
-    engine.ask("REVOKE ALL ON users FROM PUBLIC; ALTER TABLE users RENAME COLUMN role TO part");
+    engine.ask("ALTER TABLE educational_content ALTER COLUMN created_at TYPE text");
+    let answer = companion.figures(tenant, "statistics?metrics=content").await;
+    assert_eq!((answer.problem().0, &answer.json()["code"]), (500, &json!("database-failed")));
+    assert!(!answer.text().contains("operator"), "PostgreSQL's words stay in the log");
+    engine.ask("ALTER TABLE users RENAME COLUMN role TO part");
     let answer = companion.figures(tenant, "metrics").await;
     assert_eq!(answer.json()["code"], "database-not-migrated");
 }

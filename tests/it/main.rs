@@ -44,12 +44,16 @@ mod dashboard_tenants;
 mod dashboard_through;
 #[cfg(feature = "companion")]
 mod dashboard_trouble;
+#[cfg(feature = "companion")]
+mod dashboard_upkeep;
 mod demo;
 mod edge;
 #[cfg(feature = "companion")]
 mod exports;
 mod failure;
 mod fleet;
+#[cfg(feature = "companion")]
+mod gateways;
 mod grpc;
 mod harness;
 mod identity;

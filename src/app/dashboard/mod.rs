@@ -2,6 +2,8 @@
 
 pub mod arguments;
 #[cfg(feature = "companion")]
+mod databases;
+#[cfg(feature = "companion")]
 mod indexes;
 #[cfg(feature = "companion")]
 mod migrate;

@@ -10,12 +10,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::bind::listen;
+use crate::app::dashboard::databases::Databases;
 use crate::app::panics;
 use crate::app::signals::{Order, Signals};
-use crate::base::{Clock, DatabaseSettings, Digester, SystemClock, Tasks};
+use crate::base::{Clock, Digester, ServiceSettings, SystemClock, Tasks};
+use crate::companion::Zone;
 use crate::companion::exports::{ExportParts, Exports};
+use crate::companion::gateways::Gateways;
 use crate::companion::service::{FigureNamespaces, Ready, SERVICE_BOUNDS, ServiceParts, serve};
-use crate::companion::{Access, Database, Zone};
+use crate::companion::upkeep::Rollups;
 use crate::config::{DashboardSettings, Snapshot};
 use crate::store::Stores;
 use crate::telemetry::{Logging, Metrics, Reading};
@@ -50,15 +53,15 @@ impl Companion {
                 stores.readings(readings);
             }
         });
-        let database = Arc::new(Database::open(database, access(database)).await?);
+        let Databases { figures, own } = Databases::open(database, service).await?;
         let listener = listen(service.listen, "dashboard.listen")?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let signing_key = signing_key(&snapshot.dashboard);
         let exports = Exports::open(ExportParts {
-            database: Arc::clone(&database),
-            own: Arc::clone(&database),
+            database: Arc::clone(&figures),
+            own: Arc::clone(&own),
             settings: service.exports.clone(),
             timezone: service.timezone.clone(),
             signing_key: signing_key.clone(),
@@ -68,7 +71,9 @@ impl Companion {
         });
         let exports = exports.context("dashboard.export_dir")?;
         let parts = ServiceParts {
-            database,
+            database: figures,
+            own,
+            gateways: gateways(service, &clock, &tasks),
             identifier: identifier.clone(),
             settings: service.clone(),
             namespaces: FigureNamespaces {
@@ -96,6 +101,8 @@ impl Companion {
     /// The same, which tells the health of these gateways.
     pub(crate) fn of_gateways(mut self, gateways: Vec<String>) -> Self {
         self.parts.settings.gateways = gateways;
+        let parts = &self.parts;
+        self.parts.gateways = self::gateways(&parts.settings, &parts.clock, &parts.tasks);
         self
     }
 
@@ -125,18 +132,36 @@ impl Companion {
             "the dashboard is at http://{address}/dashboard/"
         );
         let (tasks, stores) = (parts.tasks.clone(), Arc::clone(&parts.stores));
-        let database = Arc::clone(&parts.database);
+        let (database, own) = (Arc::clone(&parts.database), Arc::clone(&parts.own));
         parts.exports.start();
+        keep_up(&parts);
         serve(listener, parts, stop).await;
         stores.leave().await;
         tasks.drain(TASKS_BUDGET).await;
         database.close().await;
+        own.close().await;
         tracing::info!("stopped");
     }
 }
 
-fn access(settings: &DatabaseSettings) -> Access {
-    if settings.read_only { Access::Read } else { Access::Write }
+fn gateways(settings: &ServiceSettings, clock: &Arc<dyn Clock>, tasks: &Tasks) -> Gateways {
+    let token = settings.gateway_token.clone();
+    Gateways::new(&settings.gateways, token, Arc::clone(clock), tasks.clone())
+}
+
+/// What goes on whether anybody asks or not. Days are counted where they can be written down beside what they are counted from.
+fn keep_up(parts: &ServiceParts) {
+    parts.gateways.keep_sampling();
+    if Arc::ptr_eq(&parts.database, &parts.own) {
+        let (clock, metrics) = (Arc::clone(&parts.clock), Arc::clone(&parts.metrics));
+        let rollups = Rollups::new(Arc::clone(&parts.own), parts.settings.rollups, clock, metrics);
+        rollups.start(&parts.tasks);
+    } else {
+        tracing::info!(
+            own = parts.own.place(),
+            "figures over time are counted each time: docs/dashboard.md, Roll-ups"
+        );
+    }
 }
 
 /// What cursors and links are signed with: the same in every instance that has the same configuration.

@@ -269,7 +269,7 @@ async fn a_row_that_names_another_tenants_user_tells_nothing_about_them() {
         assert_eq!(told, ["crossed"], "of the stranger's own feed nothing");
     }
     let refused = postgres.metrics("acme' OR true --", &asked("UTC")).await.expect_err("no id");
-    assert_eq!(refused.kind, FaultKind::Refused, "{refused}");
+    assert_eq!(refused.kind, FaultKind::UnknownTenant, "{refused}");
     let told = sqlite.database.metrics("acme' OR true --", &asked("UTC")).await.expect("nobody");
     assert_eq!(told, Metrics::default());
     postgres.close().await;
@@ -281,19 +281,23 @@ async fn counting_days_anew_changes_nothing_and_follows_what_was_deleted() {
     let all = "SELECT organization_id || ' ' || day || ' ' || sessions || ' ' || active_users || ' ' || session_seconds AS it \
         FROM metrics_daily ORDER BY it";
     let before = texts(&place.database, all, vec![]).await;
-    place.database.refresh_rollups("2026-05-01", "2026-06-15").await.expect("counted");
+    place.database.refresh_rollups("2026-05-01", "2026-06-15", "2026-06-13").await.expect("counted");
     assert_eq!(texts(&place.database, all, vec![]).await, before);
     let delete =
         Ask::new("a test", ("", "DELETE FROM user_sessions WHERE started_at >= ?1"), vec![Arg::Integer(0)]);
     place.database.change(&[delete]).await.expect("it is written");
-    place.database.refresh_rollups("2026-05-01", "2026-06-15").await.expect("counted");
+    place.database.refresh_rollups("2026-05-01", "2026-06-15", "2026-06-13").await.expect("counted");
     let left = "SELECT CAST(count(*) AS TEXT) AS it FROM metrics_daily WHERE day >= '2026-05-01' AND day <= '2026-06-15' AND \
         (sessions > 0 OR active_users > 0)";
     assert_eq!(texts(&place.database, left, vec![]).await, ["0"]);
     let outside =
         "SELECT CAST(count(*) AS TEXT) AS it FROM metrics_daily WHERE day < '2026-05-01' AND sessions > 0";
     assert_ne!(texts(&place.database, outside, vec![]).await, ["0"], "other days stay");
-    let fault = place.database.refresh_rollups("2026-06-15", "2026-05-01").await.expect_err("backwards");
+    let fault = place
+        .database
+        .refresh_rollups("2026-06-15", "2026-05-01", "2026-06-13")
+        .await
+        .expect_err("backwards");
     assert_eq!(fault.kind, FaultKind::Refused);
 }
 
@@ -307,4 +311,55 @@ async fn the_same_seed_makes_the_same_data() {
     let again = one.database.seed(&SEED, &mut |_, _| {}).await.expect_err("there is data");
     assert_eq!(again.kind, FaultKind::Refused);
     assert!(FeedPosition { occurred_at_us: 1, id: 9 } < FeedPosition { occurred_at_us: 2, id: 0 });
+}
+
+/// A statement without an answer.
+async fn change(database: &Database, sql: &'static str, args: Vec<Arg>) {
+    database.change(&[Ask::new("a test", (sql, sql), args)]).await.expect("it is written");
+}
+
+/// Sessions of every tenant by every granularity, in its own zone and in another.
+async fn engagements(database: &Database) -> String {
+    let mut told = String::new();
+    for tenant in tenants(database).await {
+        let own = database.tenant_zone(&tenant).await.expect("an answer").expect("a zone");
+        for name in [own.as_str(), "Pacific/Auckland"] {
+            for granularity in [Granularity::Day, Granularity::Week, Granularity::Month] {
+                let told_of = database.engagement(&tenant, &spans(granularity, name)).await;
+                told += &format!("{tenant} {name} {:?}\n", told_of.expect("engagement"));
+            }
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn settled_days_are_read_from_rollups_and_the_answer_is_that_of_counting() {
+    let server = Postgres::start().await;
+    let postgres = filled(&server.database("app"), &SEED).await;
+    let sqlite = sqlite(&SEED).await;
+    let mut answers = BTreeSet::new();
+    for database in [&postgres, &sqlite.database] {
+        let rolled = engagements(database).await;
+        // What is not settled yet is not read, whatever is there.
+        change(database, "UPDATE metrics_daily SET sessions = sessions + 1000 WHERE NOT settled", vec![])
+            .await;
+        assert_eq!(engagements(database).await, rolled);
+        let settled = "SELECT CAST(max(day) AS text) AS it FROM metrics_daily WHERE settled";
+        assert_eq!(texts(database, settled, vec![]).await, ["2026-06-13"], "two days before the fifteenth");
+        change(database, "UPDATE metrics_daily SET sessions = sessions + 1000 WHERE settled", vec![]).await;
+        let read = engagements(database).await;
+        assert!(read != rolled && read.contains("sessions: 100"), "settled days are read");
+        change(database, "DELETE FROM user_activity_days", vec![]).await;
+        assert_ne!(engagements(database).await, read, "so are their users");
+        change(database, "DELETE FROM metrics_daily", vec![]).await;
+        assert_eq!(engagements(database).await, rolled, "counting alone gives the same");
+        // A tenant that moves has other days.
+        database.refresh_rollups("2026-04-20", "2026-06-16", "2026-06-13").await.expect("counted");
+        change(database, "UPDATE metrics_daily SET sessions = 9, timezone = 'Pacific/Apia'", vec![]).await;
+        assert_eq!(engagements(database).await, rolled, "days of another zone are not read");
+        answers.insert(rolled);
+    }
+    assert_eq!(answers.len(), 1, "both engines tell the same");
+    postgres.close().await;
 }

@@ -1,10 +1,10 @@
 //! A database of either engine, and what both can do.
 
-use crate::base::{DatabaseSettings, DatabaseUrl, IdType};
+use crate::base::{DatabaseSettings, DatabaseUrl, IdType, Mapping};
 use crate::companion::data::fault::{DatabaseFault, FaultKind};
 use crate::companion::data::migrations::{Migrated, Outcome, Plan};
 use crate::companion::data::postgres::Postgres;
-use crate::companion::data::row::{Ask, Row};
+use crate::companion::data::row::{Arg, Ask, Row, dialects};
 use crate::companion::data::sqlite::Sqlite;
 
 /// What a database is opened for.
@@ -108,6 +108,34 @@ impl Database {
         }
     }
 
+    /// Has the application names of its own for its tables? Nothing of ours stands beside them then.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        self.mapping() != &Mapping::default()
+    }
+
+    fn mapping(&self) -> &Mapping {
+        match self {
+            Self::Postgres(database) => database.mapping(),
+            Self::Sqlite(database) => database.mapping(),
+        }
+    }
+
+    /// The time zone of a tenant, as its row says; `None` where there is no such tenant, or where the application's tables
+    /// are mapped and `organizations` is none of them.
+    ///
+    /// # Errors
+    /// [`DatabaseFault`].
+    pub async fn tenant_zone(&self, tenant: &str) -> Result<Option<String>, DatabaseFault> {
+        self.check_tenant(tenant)?;
+        if self.is_mapped() && !self.mapping().tables.contains_key("organizations") {
+            return Ok(None);
+        }
+        let args = vec![Arg::Text(tenant.to_owned())];
+        let rows = self.figures(&Ask::new("reading the time zone", dialects!("tenant_zone"), args)).await?;
+        rows.first().map_or(Ok(None), |row| row.maybe_text("timezone"))
+    }
+
     /// A tenant that cannot be one is said so: an empty answer would look like a tenant without data.
     pub(super) fn check_tenant(&self, tenant: &str) -> Result<(), DatabaseFault> {
         if self.is_id(tenant) {
@@ -115,7 +143,7 @@ impl Database {
         }
         let says = "the tenant cannot be an id of this database";
         let remedy = "tenants of tokens must be the ids of its organisations; `dashboard.mapping.id` says how they look";
-        Err(DatabaseFault::new(FaultKind::Refused, self.place(), "asking for a tenant", says, remedy))
+        Err(DatabaseFault::new(FaultKind::UnknownTenant, self.place(), "asking for a tenant", says, remedy))
     }
 
     /// All rows of an answer.

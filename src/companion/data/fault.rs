@@ -16,6 +16,8 @@ pub enum FaultKind {
     NotMigrated,
     /// It must not be written to.
     ReadOnly,
+    /// The tenant cannot be one of this database.
+    UnknownTenant,
     /// What was asked for cannot be.
     Refused,
     /// Everything else that a database says.

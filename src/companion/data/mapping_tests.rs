@@ -8,6 +8,7 @@ use crate::companion::data::{
 
 /// Its tables: ours with other names, without what is deleted, and without a score.
 const LEGACY: &[(&str, &str, &str)] = &[
+    ("organizations", "schools", "SELECT ID(id) AS uid, timezone AS tz FROM organizations"),
     (
         "users",
         "accounts",
@@ -42,8 +43,15 @@ const LEGACY: &[(&str, &str, &str)] = &[
 fn mapping(id: IdType, schema: &str) -> Mapping {
     let column = |ours: &str, theirs: Option<&str>| (ours.to_owned(), theirs.map(str::to_owned));
     let table = |(ours, theirs, _): &(&str, &str, &str)| {
-        let mut columns = vec![column("organization_id", Some("school id"))];
+        let mut columns = Vec::new();
+        if *ours != "organizations" {
+            columns.push(column("organization_id", Some("school id")));
+        }
         match *ours {
+            "organizations" => {
+                let zone = column("timezone", Some("tz"));
+                columns.extend([column("id", Some("uid")), zone, column("deleted_at", None)]);
+            }
             "users" => columns.extend([
                 column("id", Some("uid")),
                 column("role", Some("kind")),
@@ -80,7 +88,8 @@ async fn told(database: &Database, tenant: &str) -> String {
         );
     }
     assert!(metrics.users.total > 0 && !feed.is_empty());
-    format!("{metrics:?}\n{growth:?}\n{content:?}\n{engagement:?}\n{feed:?}")
+    let zone = database.tenant_zone(tenant).await.expect("an answer").expect("a zone");
+    format!("{zone}\n{metrics:?}\n{growth:?}\n{content:?}\n{engagement:?}\n{feed:?}")
 }
 
 async fn legacy(url: DatabaseUrl, mapping: Mapping) -> Database {
@@ -115,8 +124,9 @@ async fn another_schema_with_other_ids_tells_the_same_to_somebody_who_may_only_r
     let zone = Zone::parse("UTC").expect("a zone");
     let asked = MetricsAsked { now_us: NOW_US, zone, compare_days: 14 };
     let refused = legacy.metrics(&tenant, &asked).await.expect_err("no number");
-    assert!(refused.kind == FaultKind::Refused && refused.remedy.contains("mapping.id"), "{refused}");
-    let refused = legacy.refresh_rollups("2026-06-01", "2026-06-02").await.expect_err("read-only");
+    assert!(refused.kind == FaultKind::UnknownTenant && refused.remedy.contains("mapping.id"), "{refused}");
+    let refused =
+        legacy.refresh_rollups("2026-06-01", "2026-06-02", "2026-06-01").await.expect_err("read-only");
     assert_eq!(refused.kind, FaultKind::Refused, "{refused}");
     ours.close().await;
     legacy.close().await;

@@ -6,12 +6,14 @@ pub mod activity;
 #[cfg(test)]
 mod contract_tests;
 pub mod database;
+pub mod engagement;
 pub mod export_jobs;
 pub mod export_rows;
 #[cfg(test)]
 mod export_tests;
 pub mod fault;
 pub mod indexes;
+pub mod lease;
 mod mapping;
 #[cfg(test)]
 mod mapping_tests;
@@ -30,10 +32,11 @@ pub mod sqlite;
 pub mod statistics;
 pub mod tenants;
 #[cfg(test)]
-mod testing;
+pub(in crate::companion) mod testing;
 
 pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition, PAGE_MAX};
 pub use database::{Access, Database};
+pub use engagement::Engagement;
 pub use export_jobs::{ExportFile, ExportJob, ExportStatus, Inserted, NewExport};
 pub use export_rows::{Moment, RowsAsked, UserRow, UsersPosition};
 pub use fault::{DatabaseFault, FaultKind};
@@ -42,8 +45,9 @@ pub use metrics::{Metrics, MetricsAsked};
 pub use migrations::{Category, Due, Migrated, Migration, Outcome, Plan};
 pub use period::{
     DAYS_MAX, Granularity, Period, PeriodFault, Zone, days_before, format_us, is_day, parse_us, periods,
-    range_before,
+    range_before, shifted,
 };
+pub use rollup::RollupDays;
 pub use seed::{SeedAsked, Seeded};
-pub use statistics::{ContentCreated, Engagement, UserGrowth};
+pub use statistics::{ContentCreated, UserGrowth};
 pub use tenants::Tenant;

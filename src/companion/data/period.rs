@@ -32,6 +32,56 @@ pub struct Period {
     pub begins_us: i64,
     /// Its end, which is no longer part of it.
     pub ends_us: i64,
+    /// The first day that is part of it.
+    first: Date,
+    zone: Zone,
+}
+
+/// A day of a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DaySpan {
+    /// As `YYYY-MM-DD`.
+    pub date: String,
+    pub begins_us: i64,
+    pub ends_us: i64,
+}
+
+impl Period {
+    /// Spans that follow each other as one, which is called as the first; `None` of none.
+    #[must_use]
+    pub fn together(spans: &[Self]) -> Option<Self> {
+        let (first, last) = (spans.first()?, spans.last()?);
+        Some(Self { ends_us: last.ends_us, ..first.clone() })
+    }
+
+    /// Its days. None where there is no such day, as when a zone skips one.
+    pub(super) fn days(&self) -> Vec<DaySpan> {
+        let mut days = Vec::new();
+        let (mut day, mut begins_us) = (self.first, self.begins_us);
+        while begins_us < self.ends_us {
+            let Ok(next) = day.tomorrow() else { break };
+            // What is left ends with the span.
+            let ends_us = self.zone.begins(next).unwrap_or(self.ends_us);
+            days.push(DaySpan { date: day.to_string(), begins_us, ends_us });
+            (day, begins_us) = (next, ends_us);
+        }
+        days
+    }
+
+    /// The first day that is part of it.
+    pub(super) fn first_day(&self) -> String {
+        self.first.to_string()
+    }
+
+    /// The last day that is part of it.
+    pub(super) fn last_day(&self) -> String {
+        self.days().pop().map_or_else(|| self.first.to_string(), |day| day.date)
+    }
+
+    /// By whose days it is.
+    pub(super) fn zone_name(&self) -> &str {
+        self.zone.name()
+    }
 }
 
 /// Why there are no such spans.
@@ -165,10 +215,21 @@ pub fn periods(
             date: named.to_string(),
             begins_us: zone.begins(begin)?,
             ends_us: zone.begins(next)?,
+            first: begin,
+            zone: zone.clone(),
         });
         begin = next;
     }
     Ok(periods)
+}
+
+/// The day that is so many days later (`YYYY-MM-DD`), or earlier.
+///
+/// # Errors
+/// [`PeriodFault::Day`] where there is none.
+pub fn shifted(from: &str, days: i32) -> Result<String, PeriodFault> {
+    let far = |_: jiff::Error| PeriodFault::Day(from.to_owned());
+    Ok(day(from)?.checked_add(days.days()).map_err(far)?.to_string())
 }
 
 fn day(text: &str) -> Result<Date, PeriodFault> {

@@ -7,7 +7,7 @@ use crate::companion::data::fault::DatabaseFault;
 use crate::companion::data::metrics::{self, MetricsAsked};
 use crate::companion::data::period::{Granularity, Period, Zone, periods};
 use crate::companion::data::row::{Arg, Ask, PostgresQuery, bind_postgres, dialects};
-use crate::companion::data::{rollup, statistics};
+use crate::companion::data::{engagement, lease, rollup, statistics};
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -96,11 +96,14 @@ pub fn questions(asker: &Asker) -> Vec<Question> {
     add(Part::Statistics, over_time(&asker.tenant, &days(90), &days(365)));
     let rows = RowsAsked { since_us: asker.now_us - 90 * DAY_US, until_us: asker.now_us };
     add(Part::Exports, export_rows::asks(&asker.tenant, rows));
-    add(Part::RollUp, rollup::asks(&asker.zone, &days(2)));
+    let today = zone.day(asker.now_us);
+    add(Part::RollUp, lease::asks(&today));
+    add(Part::RollUp, rollup::asks(&asker.zone, &days(2), &today));
     let none = |doing, texts| Ask::new(doing, texts, Vec::new());
     add(
         Part::Other,
         vec![
+            ("oldest_organization", rollup::oldest_organization()),
             ("zones", none("reading time zones", dialects!("zones"))),
             ("any_organization", none("looking for data", dialects!("any_organization"))),
             (
@@ -117,16 +120,21 @@ pub fn questions(asker: &Asker) -> Vec<Question> {
 }
 
 fn over_time(tenant: &str, quarter: &[Period], year: &[Period]) -> Vec<(&'static str, Ask)> {
+    const QUARTER: &[&str] = &["engagement, 90 days", "rolled_days, 90 days", "rolled_users, 90 days"];
+    const YEAR: &[&str] = &["engagement, 365 days", "rolled_days, 365 days", "rolled_users, 365 days"];
     let begins_us = quarter.first().map_or(0, |first| first.begins_us);
-    vec![
+    let mut all = vec![
         ("users_before", statistics::users_before(tenant, begins_us)),
         ("user_growth, 90 days", statistics::user_growth(tenant, quarter)),
         ("user_growth, 365 days", statistics::user_growth(tenant, year)),
         ("content_created, 90 days", statistics::content_created(tenant, quarter)),
         ("content_created, 365 days", statistics::content_created(tenant, year)),
-        ("engagement, 90 days", statistics::engagement(tenant, quarter)),
-        ("engagement, 365 days", statistics::engagement(tenant, year)),
-    ]
+    ];
+    for (periods, names) in [(quarter, QUARTER), (year, YEAR)] {
+        let asks = engagement::asks(tenant, periods).into_iter();
+        all.extend(asks.zip(names).map(|(ask, name)| (*name, ask)));
+    }
+    all
 }
 
 fn feeds(asker: &Asker) -> Vec<(&'static str, Ask)> {

@@ -28,19 +28,6 @@ pub struct ContentCreated {
     pub by_status: BTreeMap<String, i64>,
 }
 
-/// Sessions of a span.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Engagement {
-    /// The span's first day.
-    pub date: String,
-    /// Begun in it.
-    pub sessions: i64,
-    /// Users who began one.
-    pub active_users: i64,
-    /// How long those took that have ended.
-    pub avg_session_seconds: Option<f64>,
-}
-
 impl Database {
     /// Users by span: those that are not deleted.
     ///
@@ -90,30 +77,6 @@ impl Database {
         }
         Ok(created)
     }
-
-    /// Sessions by span.
-    ///
-    /// # Errors
-    /// [`DatabaseFault`].
-    pub async fn engagement(
-        &self,
-        tenant: &str,
-        periods: &[Period],
-    ) -> Result<Vec<Engagement>, DatabaseFault> {
-        self.check_tenant(tenant)?;
-        let rows = self.figures(&engagement(tenant, periods)).await?;
-        let by_number = numbered(&rows)?;
-        let of = |(number, period): (usize, &Period)| {
-            let row = by_number.get(&number);
-            Ok(Engagement {
-                date: period.date.clone(),
-                sessions: row.map_or(Ok(0), |row| row.integer("sessions"))?,
-                active_users: row.map_or(Ok(0), |row| row.integer("users"))?,
-                avg_session_seconds: row.map_or(Ok(None), |row| row.maybe_real("average"))?,
-            })
-        };
-        periods.iter().enumerate().map(of).collect()
-    }
 }
 
 pub(super) fn users_before(tenant: &str, begins_us: i64) -> Ask {
@@ -127,10 +90,6 @@ pub(super) fn user_growth(tenant: &str, periods: &[Period]) -> Ask {
 
 pub(super) fn content_created(tenant: &str, periods: &[Period]) -> Ask {
     Ask::new("counting new content", dialects!("content_created"), args(tenant, periods))
-}
-
-pub(super) fn engagement(tenant: &str, periods: &[Period]) -> Ask {
-    Ask::new("counting sessions", dialects!("engagement"), args(tenant, periods))
 }
 
 fn args(tenant: &str, periods: &[Period]) -> Vec<Arg> {

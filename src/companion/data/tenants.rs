@@ -29,17 +29,6 @@ impl Database {
         Ok(self.rows(&ask).await?.is_empty())
     }
 
-    /// The name of a tenant's time zone; `None`: nobody has given it one.
-    ///
-    /// # Errors
-    /// [`DatabaseFault`].
-    pub async fn tenant_zone(&self, tenant: &str) -> Result<Option<String>, DatabaseFault> {
-        self.check_tenant(tenant)?;
-        let args = vec![Arg::Text(tenant.to_owned())];
-        let rows = self.figures(&Ask::new("reading a time zone", dialects!("tenant_zone"), args)).await?;
-        rows.first().map(|row| row.maybe_text("timezone")).transpose().map(Option::flatten)
-    }
-
     /// The tenants with most users. For operators: no answer to a tenant's request is made of it.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! `GET /api/v1/dashboard/metrics`: the figures of the first page.
 
+use crate::companion::gateways::SystemHealth;
 use crate::companion::service::figures::{
     Computed, NO_PAGES, Told, Wanted, answer, figures, read_zone, zone,
 };
 use crate::companion::service::query::Parameters;
-use crate::companion::service::system::{SystemHealth, system};
 use crate::companion::service::{Principal, Refusal, ServiceState};
 use crate::companion::{Metrics, MetricsAsked};
 use axum::extract::State;
@@ -88,7 +88,8 @@ pub(super) async fn metrics(
         Ok(Computed::new(as_of_ms, &asked.zone, shape(metrics)))
     };
     let told: Told<MetricsFigures> = figures(&state, wanted, compute).await?;
-    let told = told.map(|figures| WithSystem { figures, system: system(&state) });
+    let system = state.gateways.health().await;
+    let told = told.map(|figures| WithSystem { figures, system });
     Ok(answer(&told, NO_PAGES, &headers))
 }
 

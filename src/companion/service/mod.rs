@@ -15,12 +15,12 @@ mod query;
 pub mod refusal;
 mod router;
 mod statistics;
-mod system;
 
 use crate::base::{Clock, ServiceSettings, Tasks};
 use crate::cache::Namespace;
 use crate::companion::Database;
 use crate::companion::exports::Exports;
+use crate::companion::gateways::Gateways;
 use crate::identity::Identifier;
 use crate::store::Stores;
 use crate::telemetry::Metrics;
@@ -59,6 +59,10 @@ pub struct FigureNamespaces {
 pub struct ServiceParts {
     /// The application's database.
     pub database: Arc<Database>,
+    /// Where the companion keeps what is its own: exports. The same, unless that is read-only or has other names.
+    pub own: Arc<Database>,
+    /// How the gateways do.
+    pub gateways: Gateways,
     /// Whose tokens are believed.
     pub identifier: Identifier,
     /// Its settings.

@@ -161,12 +161,38 @@ impl From<DatabaseFault> for Refusal {
             FaultKind::NotMigrated => {
                 unavailable("database-not-migrated", "the operator has to run `tidegate dashboard migrate`")
             }
-            FaultKind::Refused => {
+            FaultKind::UnknownTenant => {
                 Self::new(403, "unknown-tenant", "The token's tenant is not one of this database", fault.says)
             }
-            FaultKind::ReadOnly | FaultKind::Failed => {
+            FaultKind::Refused | FaultKind::ReadOnly | FaultKind::Failed => {
                 Self::new(500, "database-failed", "The figures are not to be had", "the log says why")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_database_says_is_not_told_to_clients() {
+        for (kind, status, code) in [
+            (FaultKind::Unreachable, 503, "database-unreachable"),
+            (FaultKind::Busy, 503, "database-busy"),
+            (FaultKind::Slow, 503, "database-slow"),
+            (FaultKind::NotMigrated, 503, "database-not-migrated"),
+            (FaultKind::Refused, 500, "database-failed"),
+            (FaultKind::ReadOnly, 500, "database-failed"),
+            (FaultKind::Failed, 500, "database-failed"),
+        ] {
+            let says = "permission denied for table users";
+            let fault = DatabaseFault::new(kind, "postgres://db.example/app", "counting", says, "grant it");
+            let refusal = Refusal::from(fault);
+            assert_eq!((refusal.status, refusal.code), (status, code));
+            assert_eq!(refusal.retry_after.is_some(), status == 503, "{code}");
+            let told = format!("{refusal:?}");
+            assert!(["denied", "db.example", "grant"].iter().all(|word| !told.contains(word)), "{told}");
         }
     }
 }

@@ -200,7 +200,7 @@ struct Range {
     to: String,
     spans: Vec<Period>,
     /// The range before and the range itself, each as one span.
-    wholes: [Period; 2],
+    wholes: Vec<Period>,
     before: (String, String),
 }
 
@@ -216,16 +216,8 @@ impl Range {
         let before = range_before(&from, &to).map_err(|fault| refusal(&fault))?;
         let months =
             periods(&before.0, &before.1, Granularity::Month, zone).map_err(|fault| refusal(&fault))?;
-        let wholes = [whole(&months), whole(&spans)];
+        let wholes = [Period::together(&months), Period::together(&spans)].into_iter().flatten().collect();
         Ok(Self { from, to, spans, wholes, before })
-    }
-}
-
-fn whole(spans: &[Period]) -> Period {
-    Period {
-        date: spans.first().map(|first| first.date.clone()).unwrap_or_default(),
-        begins_us: spans.first().map_or(0, |first| first.begins_us),
-        ends_us: spans.last().map_or(0, |last| last.ends_us),
     }
 }
 

@@ -103,3 +103,11 @@ ALTER TABLE export_jobs
   ADD COLUMN claimed_by text,
   ADD COLUMN heartbeat_at timestamptz,
   ADD COLUMN cancel_requested boolean NOT NULL DEFAULT false;
+
+-- migration 7 schema rollups: by whose days figures are, whether they stand, and who counts them
+ALTER TABLE metrics_daily ADD COLUMN IF NOT EXISTS ended_sessions bigint NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS timezone text NOT NULL DEFAULT '', ADD COLUMN IF NOT EXISTS settled boolean NOT NULL DEFAULT false;
+-- What one instance of several does: who, and until when unless it says so again.
+CREATE TABLE IF NOT EXISTS companion_leases (name text PRIMARY KEY, holder text NOT NULL, expires_at timestamptz NOT NULL);
+-- How far regular work has come.
+CREATE TABLE IF NOT EXISTS companion_marks (name text PRIMARY KEY, day date NOT NULL);

@@ -10,13 +10,17 @@ mod world;
 
 use crate::companion::data::database::Database;
 use crate::companion::data::fault::{DatabaseFault, FaultKind};
-use crate::companion::data::period::{DAYS_MAX, Zone};
+use crate::companion::data::period::{DAYS_MAX, PeriodFault, Zone};
+use crate::companion::data::rollup::RollupDays;
 use crate::companion::data::seed::load::Loader;
 use crate::companion::data::seed::tables::Events;
 use crate::companion::data::seed::world::World;
 
 /// Rows that go to the database at once.
 const CHUNK: usize = 2_000;
+
+/// So many days may still change, as where the service counts them.
+const LATE_DAYS: u32 = 2;
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,11 +96,13 @@ impl Database {
     async fn roll_up_days(&self, asked: &SeedAsked) -> Result<(), DatabaseFault> {
         const DAY_US: i64 = 86_400_000_000;
         let days = i64::from(asked.days).min(i64::from(DAYS_MAX) - 3);
-        let utc = Zone::parse("UTC").map_err(|fault| {
+        let fault = |fault: PeriodFault| {
             DatabaseFault::new(FaultKind::Failed, self.place(), "seeding", fault.to_string(), "")
-        })?;
+        };
+        let utc = Zone::parse("UTC").map_err(fault)?;
+        let at_most = RollupDays::at(asked.now_us, LATE_DAYS).map_err(fault)?;
         // A day more on both sides: somewhere it is another day.
         let (from, to) = (utc.day(asked.now_us - (days + 1) * DAY_US), utc.day(asked.now_us + DAY_US));
-        self.refresh_rollups(&from, &to).await
+        self.refresh_rollups(&from, &to, &at_most.settled).await
     }
 }

@@ -90,6 +90,11 @@ impl Sqlite {
         Ok(rows.into_iter().map(Row::Sqlite).collect())
     }
 
+    /// What the application calls its tables.
+    pub(super) fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
     /// Without a time-out: a change that nobody waits for any longer would be made all the same.
     pub(super) async fn changed(&self, asks: &[Ask]) -> Result<Vec<Row>, DatabaseFault> {
         let failed = |error: sqlx::Error| self.fault("changing it", &error);

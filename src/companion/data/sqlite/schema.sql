@@ -101,3 +101,12 @@ FROM export_jobs;
 -- Its indexes go with it. Those of this file's sister are made anew after this step.
 DROP TABLE export_jobs;
 ALTER TABLE export_jobs_alone RENAME TO export_jobs;
+
+-- migration 7 schema rollups: by whose days figures are, whether they stand, and who counts them
+ALTER TABLE metrics_daily ADD COLUMN ended_sessions INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE metrics_daily ADD COLUMN timezone TEXT NOT NULL DEFAULT '';
+ALTER TABLE metrics_daily ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
+-- What one instance of several does: who, and until when unless it says so again.
+CREATE TABLE IF NOT EXISTS companion_leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT;
+-- How far regular work has come.
+CREATE TABLE IF NOT EXISTS companion_marks (name TEXT PRIMARY KEY, day TEXT NOT NULL) STRICT;

@@ -1,4 +1,5 @@
-SELECT span.key AS number, count(*) AS sessions, count(DISTINCT user_id) AS users, avg(duration_seconds) AS average
+SELECT span.key AS number, count(*) AS sessions, count(DISTINCT user_id) AS users, count(duration_seconds) AS ended,
+  CAST(sum(duration_seconds) AS REAL) AS seconds
 FROM json_each(?2) AS span
 CROSS JOIN user_sessions
 WHERE organization_id = ?1

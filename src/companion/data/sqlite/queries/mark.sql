@@ -1,0 +1,1 @@
+SELECT day FROM companion_marks WHERE name = ?1

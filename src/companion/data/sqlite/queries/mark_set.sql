@@ -1,0 +1,2 @@
+INSERT INTO companion_marks (name, day) VALUES (?1, ?2)
+ON CONFLICT (name) DO UPDATE SET day = excluded.day

@@ -1,0 +1,1 @@
+SELECT min(created_at) AS made_us FROM organizations
