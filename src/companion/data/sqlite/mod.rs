@@ -13,6 +13,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Transaction};
 use std::future::Future;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,6 +52,10 @@ impl Sqlite {
             let remedy = "make it with `tidegate dashboard migrate`, or name another in `dashboard.database`";
             let says = "there is no such file";
             return Err(DatabaseFault::new(FaultKind::NotMigrated, &place, "opening it", says, remedy));
+        }
+        if access == Access::Change {
+            // Whatever comes of it is said when SQLite opens it, which gives the files beside it the same mode.
+            drop(std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path));
         }
         let mut options = SqliteConnectOptions::new()
             .filename(path)
