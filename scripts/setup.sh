@@ -96,6 +96,12 @@ edge() {
     environment .venv-edge tests/edge/requirements.txt
 }
 
+api() {
+    build
+    python
+    environment .venv-api tests/api/requirements.txt
+}
+
 # Packages of that folder, exactly as its lock file lists them, without running any script of theirs.
 packages() {
     local folder=$1 missing=()

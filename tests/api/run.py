@@ -87,7 +87,7 @@ class Service:
         self.url = f"http://{found[1]}"
 
     def _environment(self):
-        return {"PATH": os.environ["PATH"]}
+        return {"PATH": os.environ["PATH"], "TMPDIR": str(self.folder)}
 
     def _command(self, *words):
         return [str(self.binary), "dashboard", *words, "--config", "dashboard.yaml"]

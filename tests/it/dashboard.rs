@@ -2,6 +2,7 @@
 
 use crate::support::{Gate, Postgres, eventually};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Runs the binary with `DATABASE_URL` set: its exit code, stdout and stderr.
@@ -38,6 +39,8 @@ async fn migrating_sqlite_makes_everything_once_and_looking_makes_nothing() {
     let migrated = told(&url, &["migrate"]).await;
     assert_eq!(steps(&planned), steps(&migrated));
     assert!(steps(&migrated).len() > 40, "{migrated}");
+    let mode = std::fs::metadata(&file).expect("it is made").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "people's names are in it");
     let again = told(&url, &["migrate"]).await;
     assert_eq!(steps(&again), []);
     assert_eq!(again["in_place"].as_u64(), Some(steps(&migrated).len() as u64));

@@ -61,3 +61,18 @@ async fn the_walk_shows_a_limit_a_hit_and_tenants_kept_apart() {
         assert_eq!((answer.cache(), &answer.json()["organization"]), ("BYPASS", &Value::Null));
     }
 }
+
+#[cfg(feature = "companion")]
+#[tokio::test]
+async fn a_signal_while_the_database_is_filled_leaves_nothing_behind() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let mut demo = command(env!("CARGO_BIN_EXE_tidegate"));
+    demo.args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"])
+        .env("TMPDIR", folder.path());
+    let mut process = Process::start(demo);
+    let left = || std::fs::read_dir(folder.path()).expect("a folder").count();
+    eventually("it makes its folder", async || left() > 0).await;
+    process.signal("TERM");
+    process.exit().await;
+    assert_eq!(left(), 0);
+}

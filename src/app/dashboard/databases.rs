@@ -1,6 +1,6 @@
 //! The service's databases: the application's, and the one for what is the companion's own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -30,7 +30,7 @@ impl Databases {
         let figures = Arc::new(Database::open(settings, access).await?);
         let url = match &service.own {
             Some(url) => url.clone(),
-            None if is_theirs => beside(&settings.url),
+            None if is_theirs => beside(&settings.url, service.exports.dir.as_deref()),
             None => return Ok(Self { own: Arc::clone(&figures), figures }),
         };
         let own = open_own(settings, url).await.context("dashboard.own_database")?;
@@ -55,12 +55,14 @@ async fn open_own(settings: &DatabaseSettings, url: DatabaseUrl) -> anyhow::Resu
     Ok(Database::open(&settings, Access::Write).await?)
 }
 
-/// In the folder of the application's file; in the working directory where that is no file.
-fn beside(url: &DatabaseUrl) -> DatabaseUrl {
-    match url {
-        DatabaseUrl::Sqlite(path) => DatabaseUrl::Sqlite(path.with_file_name(OWN_FILE)),
-        DatabaseUrl::Postgres(_) => DatabaseUrl::Sqlite(PathBuf::from(OWN_FILE)),
-    }
+/// Where files of exports are, since that folder may be written to; else in the folder of the application's file, or in the
+/// working directory where that is no file.
+fn beside(url: &DatabaseUrl, exports: Option<&Path>) -> DatabaseUrl {
+    DatabaseUrl::Sqlite(match (exports, url) {
+        (Some(folder), _) => folder.join(OWN_FILE),
+        (None, DatabaseUrl::Sqlite(path)) => path.with_file_name(OWN_FILE),
+        (None, DatabaseUrl::Postgres(_)) => PathBuf::from(OWN_FILE),
+    })
 }
 
 #[cfg(test)]
@@ -94,6 +96,12 @@ mod tests {
             );
             assert!(both.figures.take_lease("a", "b", std::time::Duration::ZERO).await.is_err());
         }
+        let mut elsewhere = service.clone();
+        let exports = folder.path().join("exports");
+        std::fs::create_dir(&exports).expect("a folder of ours");
+        elsewhere.exports.dir = Some(exports.clone());
+        Databases::open(&read_only, &elsewhere).await.expect("they open");
+        assert!(exports.join(OWN_FILE).exists(), "the folder that may be written to");
         let named = folder.path().join("named.db");
         let service = ServiceSettings { own: Some(DatabaseUrl::Sqlite(named.clone())), ..service };
         Databases::open(&read_only, &service).await.expect("they open");

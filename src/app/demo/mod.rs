@@ -12,6 +12,7 @@ use crate::app::cli::DemoArgs;
 use crate::app::origin::Origin;
 use crate::app::output::data;
 use crate::app::run::{Listening, run as run_proxy};
+use crate::app::signals::{Order, Signals};
 use crate::base::{Clock, SystemClock};
 use crate::telemetry::Logging;
 
@@ -23,7 +24,12 @@ pub async fn run(args: &DemoArgs, logging: &Logging) -> anyhow::Result<()> {
     let secret = token::random_secret();
     let listener = tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let backend = listener.local_addr()?;
-    let dashboard = Dashboard::open(&secret, logging).await?;
+    // From here on no signal ends it before what it has made is gone again.
+    let mut signals = Signals::install()?;
+    let dashboard = tokio::select! {
+        opened = Dashboard::open(&secret, logging) => opened?,
+        () = stop(&mut signals) => return Ok(()),
+    };
     let tokens = guide::Tokens::issue(&secret, dashboard.tenants(), SystemClock::new().wall_ms() / 1_000);
     let places = guide::Places {
         listen: args.listen,
@@ -50,6 +56,10 @@ pub async fn run(args: &DemoArgs, logging: &Logging) -> anyhow::Result<()> {
     }
 }
 
+async fn stop(signals: &mut Signals) {
+    while signals.next().await != Order::Stop {}
+}
+
 #[cfg(feature = "companion")]
 use dashboard::Dashboard;
 
@@ -73,6 +83,6 @@ impl Dashboard {
     }
 
     async fn serve(self, _: tokio::sync::oneshot::Receiver<SocketAddr>) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -6,8 +6,8 @@ use crate::companion::data::fault::DatabaseFault;
 use crate::companion::data::row::{Arg, Ask, Row, dialects};
 use sqlx::{Postgres, Sqlite, Transaction};
 
-/// Rows of a chunk at most.
-pub const CHUNK_ROWS: usize = 5_000;
+/// Rows of a chunk at most. Several are held at once; measured, fewer cost more questions and more cost memory.
+pub const CHUNK_ROWS: usize = 2_000;
 
 /// Rows that were made in a span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

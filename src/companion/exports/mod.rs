@@ -1,7 +1,7 @@
 //! Exports: a tenant's figures and rows as files. Small ones are made while the client waits, large ones as jobs that any
 //! instance takes up, and takes up again where another has died.
 //!
-//! `asked` is what a client wants, `report` reads it, a pipe with two places leads to `writer` on a thread of its own, `files`
+//! `asked` is what a client wants, `report` reads it, a pipe with one place leads to `writer` on a thread of its own, `files`
 //! is the folder, `work` does one job after the other, `link` is how a file is fetched, `routes` is all of it over HTTP.
 
 pub mod asked;

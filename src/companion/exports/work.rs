@@ -37,7 +37,7 @@ const KEPT: Duration = Duration::from_secs(30 * 86_400);
 const FOREIGN: Duration = Duration::from_secs(8 * 86_400);
 
 /// Parts between whoever reads and whoever writes. When it is full, reading waits for the disk.
-const PIPE: usize = 2;
+const PIPE: usize = 1;
 
 const GIVEN_UP: &str =
     "it was tried three times, and each time what worked at it ended; ask again, or for less";

@@ -23,6 +23,9 @@ const TURN: &str = "rollups_turn";
 /// Days that are counted at once, while that fits into a statement's time.
 const SLICE_DAYS: i32 = 7;
 
+/// The first run is that long after the start at most: whoever starts answers first.
+const START_MAX: Duration = Duration::from_secs(60);
+
 /// A lease is kept for at least that long: a slice takes several statements.
 const LEASE_MIN: Duration = Duration::from_secs(30);
 
@@ -49,9 +52,10 @@ impl Rollups {
         Self { database, settings, clock, metrics, holder }
     }
 
-    /// Runs again and again until the tasks stop. A run that is broken off then leaves no day half counted.
+    /// Runs again and again until the tasks stop, for the first time after `every`, or a minute where that is less. A run that is broken off then leaves no day half counted.
     pub fn start(self, tasks: &Tasks) {
         tasks.spawn_until_stop("roll-ups", async move {
+            tokio::time::sleep(self.settings.every.min(START_MAX)).await;
             loop {
                 self.run().await;
                 tokio::time::sleep(self.settings.every).await;

@@ -145,7 +145,7 @@ fn ready_line(line: &str) -> Option<(SocketAddr, SocketAddr)> {
 /// The binary under test, with nothing in its environment that could change what it does.
 pub(crate) fn tidegate(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = command(env!("CARGO_BIN_EXE_tidegate"));
-    command.args(arguments).current_dir(folder).env_clear();
+    command.args(arguments).current_dir(folder).env_clear().env("TMPDIR", folder);
     for name in ["PATH", "RUST_BACKTRACE"] {
         if let Some(value) = env::var_os(name) {
             command.env(name, value);

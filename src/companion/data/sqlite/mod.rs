@@ -13,6 +13,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Transaction};
 use std::future::Future;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ pub(super) const SCRIPTS: &[&str] = &[include_str!("schema.sql"), include_str!("
 
 /// Takes the one place of a writer at once, so that what is read in it stays true.
 const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// Rows that SQLite's thread is ahead of whoever takes them.
+const ROWS_AHEAD: usize = 1_000;
 
 /// All migrations.
 #[must_use]
@@ -49,6 +53,10 @@ impl Sqlite {
             let says = "there is no such file";
             return Err(DatabaseFault::new(FaultKind::NotMigrated, &place, "opening it", says, remedy));
         }
+        if access == Access::Change {
+            // Whatever comes of it is said when SQLite opens it, which gives the files beside it the same mode.
+            drop(std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path));
+        }
         let mut options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(access == Access::Change)
@@ -56,6 +64,8 @@ impl Sqlite {
             .foreign_keys(true)
             .busy_timeout(settings.acquire_timeout)
             .synchronous(SqliteSynchronous::Normal)
+            // Rows come from another thread: with few between the two, each waits for the other all the time.
+            .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
         if access != Access::Read {
             // Readers and one writer go side by side. The file remembers it.

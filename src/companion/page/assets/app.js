@@ -133,7 +133,14 @@ function start() {
   byId('refresh').addEventListener('click', async () => {
     if (await refresh.loadAll()) announce('Everything is up to date.');
   });
-  addEventListener('hashchange', takeToken);
+  // A link must not put somebody who is signed in into another tenant's dashboard: only the address is cleared.
+  addEventListener('hashchange', () => {
+    if (session.isOpen()) {
+      if (session.takeFromAddress() !== undefined) announce('Sign out first to sign in with that link.');
+    } else {
+      takeToken();
+    }
+  });
   if (!takeToken()) {
     showSignIn();
     byId('token').focus();
@@ -143,7 +150,6 @@ function start() {
 function takeToken() {
   const token = session.takeFromAddress();
   if (token === undefined) return false;
-  if (session.isOpen()) leave('');
   enter(token);
   return true;
 }
