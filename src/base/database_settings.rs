@@ -36,6 +36,14 @@ pub struct DatabaseSettings {
     pub statement_timeout: Duration,
 }
 
+impl DatabaseSettings {
+    /// Connections of a pool: never only one, which an export would keep to itself for as long as it reads.
+    #[must_use]
+    pub fn pooled(&self) -> u32 {
+        self.connections.max(2)
+    }
+}
+
 /// What figures are made of: tables, and their columns with the type that PostgreSQL takes where one is left out.
 pub const FIGURE_TABLES: &[(&str, &[(&str, &str)])] = &[
     ("organizations", &[("id", "text"), ("timezone", "text"), ("deleted_at", "timestamptz")]),

@@ -41,6 +41,17 @@ impl Tasks {
         });
     }
 
+    /// Ends when the set is told to stop. For work that has something to put in order first, which `drain` waits for.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Is it told to stop?
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// How many tasks run now.
     #[must_use]
     pub fn len(&self) -> usize {

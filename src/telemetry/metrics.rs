@@ -136,7 +136,7 @@ impl Metrics {
         self.families.upstream_retries.with_label_values(&[upstream]).inc();
     }
 
-    /// An attempt at an export of the dashboard has ended (`done`, `failed`, `cancelled`, `retried`, `lost`).
+    /// An attempt at an export of the dashboard has ended (`done`, `failed`, `cancelled`, `retried`, `lost`, `stopped`).
     pub fn export(&self, format: &'static str, outcome: &'static str, duration: Duration) {
         self.families.dashboard_exports.with_label_values(&[format, outcome]).inc();
         if outcome == "done" {

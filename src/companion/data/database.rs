@@ -60,6 +60,15 @@ impl Database {
         }
     }
 
+    /// Connections at once, at most: two or more.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        match self {
+            Self::Postgres(database) => database.pool.options().get_max_connections(),
+            Self::Sqlite(database) => database.pool.options().get_max_connections(),
+        }
+    }
+
     /// What migrations would do now.
     ///
     /// # Errors

@@ -174,6 +174,28 @@ impl Database {
         Ok(self.export_by_key(&new.tenant, once).await?.map_or(Inserted::Full, Inserted::Known))
     }
 
+    /// What [`Database::insert_export`] would say, as far as it can be said without a change: the export of a key that
+    /// stands, or that there is no place for another. `None`: it may be asked for. For whoever would do much before.
+    ///
+    /// # Errors
+    /// [`DatabaseFault`].
+    pub async fn export_place(
+        &self,
+        tenant: &str,
+        once: Option<&str>,
+        most: u32,
+    ) -> Result<Option<Inserted>, DatabaseFault> {
+        let args = vec![Arg::Text(tenant.to_owned()), Arg::MaybeText(once.map(str::to_owned))];
+        let rows = self.rows(&Ask::new(DOING, dialects!("export_place"), args)).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        if let Some(id) = row.maybe_text("known")?
+            && let Some(job) = self.export(tenant, &id).await?
+        {
+            return Ok(Some(Inserted::Known(job)));
+        }
+        Ok((row.integer("under_way")? >= i64::from(most)).then_some(Inserted::Full))
+    }
+
     async fn export_by_key(&self, tenant: &str, once: &str) -> Result<Option<ExportJob>, DatabaseFault> {
         let args = vec![Arg::Text(tenant.to_owned()), Arg::Text(once.to_owned())];
         first(&self.rows(&Ask::new(DOING, dialects!("export_by_key"), args)).await?)
@@ -273,6 +295,16 @@ impl Database {
             Arg::MaybeText(error.map(str::to_owned)),
         ];
         self.one_export(dialects!("export_left"), args).await
+    }
+
+    /// An attempt ends because its worker stops: it counts for nothing, and another may begin at once. The next has the
+    /// same number, so whatever this one does must be over before.
+    ///
+    /// # Errors
+    /// [`DatabaseFault`].
+    pub async fn give_export_back(&self, job: &ExportJob) -> Result<Option<ExportJob>, DatabaseFault> {
+        let args = vec![Arg::Text(job.id.clone()), Arg::Integer(job.tries)];
+        self.one_export(dialects!("export_given_back"), args).await
     }
 
     /// A tenant wants an export no longer. `None`: it is over, or there is none.

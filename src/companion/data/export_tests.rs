@@ -315,3 +315,48 @@ async fn what_nobody_wants_any_longer_ends_and_files_go_when_their_time_is_over(
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_key_and_a_full_house_are_known_before_anything_is_counted() {
+    on_both(async |database| {
+        let place = async |once: Option<&str>, most| {
+            database.export_place("acme", once, most).await.expect("an answer")
+        };
+        assert_eq!(place(Some("key"), 1).await, None);
+        let job = inserted(database, &NewExport { once: Some("key".to_owned()), ..new("a", "acme") }).await;
+        assert_eq!(place(Some("key"), 1).await, Some(Inserted::Known(job)));
+        assert_eq!(place(Some("another"), 1).await, Some(Inserted::Full));
+        assert_eq!((place(None, 1).await, place(None, 2).await), (Some(Inserted::Full), None));
+        let other = database.export_place("other", Some("key"), 1).await.expect("an answer");
+        assert_eq!(other, None, "of another tenant");
+        let job = database.claim_export("w", 3, SILENT).await.expect("an answer").expect("a job");
+        database.finish_export(&job, &file(&job), Duration::from_secs(60)).await.expect("done");
+        assert!(matches!(place(Some("key"), 1).await, Some(Inserted::Known(_))), "its file is there");
+        assert_eq!(place(None, 1).await, None, "what is over takes no place");
+        database.cancel_export("acme", "a").await.expect("an answer");
+        assert_eq!(place(Some("key"), 1).await, None, "nor a key");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_given_back_counts_for_nothing_and_the_next_begins_at_once() {
+    on_both(async |database| {
+        inserted(database, &new("a", "acme")).await;
+        let claim = async || database.claim_export("w", 3, SILENT).await.expect("an answer");
+        for _restart in 0..5 {
+            let job = claim().await.expect("the job");
+            assert_eq!(job.tries, 1);
+            let back = database.give_export_back(&job).await.expect("an answer").expect("ours");
+            assert_eq!((back.status, back.tries), (ExportStatus::Queued, 0));
+            assert_eq!(database.give_export_back(&job).await.expect("an answer"), None, "once only");
+        }
+        let job = claim().await.expect("the job");
+        let another = ExportJob { tries: 2, ..job.clone() };
+        assert_eq!(database.give_export_back(&another).await.expect("an answer"), None, "not another's");
+        database.cancel_export("acme", "a").await.expect("an answer").expect("there");
+        let back = database.give_export_back(&job).await.expect("an answer").expect("ours");
+        assert_eq!(back.status, ExportStatus::Cancelled, "nobody wants it any longer");
+    })
+    .await;
+}

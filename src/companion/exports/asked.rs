@@ -1,15 +1,14 @@
 //! What is asked for: read from the body of a request with every fault at once, and kept as it was understood, so that
 //! whoever takes the job up does the same.
 
-use crate::base::calendar::{civil, days_from_civil};
-use crate::companion::data::{FIRST_DAY, Granularity, PeriodFault, RowsAsked, Zone, periods};
+use crate::companion::data::{Granularity, PeriodFault, RowsAsked, Zone, days_before, periods};
 use crate::companion::exports::table::Kind;
 use crate::companion::service::Refusal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Days of a range where only one end of it is given, or none.
-const DAYS: i64 = 30;
+const DAYS: i32 = 30;
 
 /// Later than any row: the end of the year 9999, in microseconds since 1970.
 const FAR_US: i64 = 253_402_300_799_000_000;
@@ -205,15 +204,16 @@ impl Order {
             return;
         }
         let to = self.to.clone().unwrap_or_else(|| zone.day(self.asked_us));
-        let from = self.from.clone().or_else(|| days_before(&to)).unwrap_or_else(|| to.clone());
-        let from = if self.from.is_none() { from.max(FIRST_DAY.to_owned()) } else { from };
+        let usual = || days_before(&to, DAYS - 1).unwrap_or_else(|_no_day| to.clone());
+        let from = self.from.clone().unwrap_or_else(usual);
         match periods(&from, &to, Granularity::Day, zone) {
             Ok(days) => {
                 self.since_us = days.first().map_or(0, |day| day.begins_us);
                 self.until_us = days.last().map_or(FAR_US, |day| day.ends_us);
             }
             Err(fault) => {
-                let is_to = matches!(&fault, PeriodFault::Day(day) if *day == to && *day != from);
+                let is_from = self.from.as_ref() == Some(&to);
+                let is_to = matches!(&fault, PeriodFault::Day(day) if *day == to && !is_from);
                 members.fault(if is_to { "to" } else { "from" }, &fault.to_string());
             }
         }
@@ -258,15 +258,6 @@ const REPORTS: &[(&str, Report)] = &[
     ("users", Report::Users),
 ];
 const GRANULARITIES: &[(&str, &str)] = &[("day", "day"), ("week", "week"), ("month", "month")];
-
-/// The day with which a range of the usual length begins.
-fn days_before(to: &str) -> Option<String> {
-    let mut parts = to.splitn(3, '-').map(str::parse::<i64>);
-    let (year, month, day) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
-    let in_a_year = (0..10_000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    let (year, month, day) = civil(days_from_civil(year, month, day) - DAYS + 1);
-    in_a_year.then(|| format!("{year:04}-{month:02}-{day:02}"))
-}
 
 /// The members of the body that nobody has read yet, and what is wrong with those that somebody has.
 struct Members {
@@ -391,7 +382,7 @@ mod tests {
         // It is past midnight in Auckland.
         let range = (order.from.as_deref(), order.to.as_deref());
         assert_eq!(range, (Some("2026-05-18"), Some("2026-06-16")));
-        assert_eq!((order.rows().until_us - order.rows().since_us) / 86_400_000_000, DAYS);
+        assert_eq!((order.rows().until_us - order.rows().since_us) / 86_400_000_000, i64::from(DAYS));
         assert_eq!(order.columns.len(), ACTIVITY.len());
         assert_eq!(order.file_name(), "tidegate-activity-2026-05-18-2026-06-16.csv");
         let order = read(r#"{"format": "json", "report": "users", "columns": null}"#).expect("sound");
@@ -420,6 +411,25 @@ mod tests {
         assert_eq!(faults(r#"{"format": "csv", "from": "2026-06-02", "to": "2026-06-01"}"#), ["from"]);
         for odd in ["", "[]", "{", "null"] {
             assert_eq!(read(odd).expect_err(odd).status, 400);
+        }
+    }
+
+    #[test]
+    fn a_day_far_outside_of_the_calendar_is_a_fault_and_ends_nothing() {
+        for odd in [
+            "9223372036854775807-01-05",
+            "-9223372036854775808-01-05",
+            "2026-01-9223372036854775807",
+            "2026-9223372036854775807-01",
+            "-009999-01-01",
+            "",
+        ] {
+            for report in ["activity", "statistics", "users"] {
+                let to = format!(r#"{{"format": "csv", "report": "{report}", "to": "{odd}"}}"#);
+                assert_eq!(faults(&to), ["to"]);
+                let from = format!(r#"{{"format": "csv", "report": "{report}", "from": "{odd}"}}"#);
+                assert_eq!(faults(&from), ["from"]);
+            }
         }
     }
 }

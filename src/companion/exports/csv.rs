@@ -4,13 +4,18 @@
 //! have something calculated, or fetched, on the desk of whoever opens the file. Numbers are numbers and stay so.
 
 use crate::companion::exports::table::{Cell, Cells, Head, rfc3339};
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// By which programs of offices know that a file is UTF-8.
 const BOM: &[u8] = "\u{feff}".as_bytes();
 
 /// With these a formula may begin; also in the wide forms of East Asian scripts.
-const FORMULA: &[char] = &['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+const SIGNS: &[char] = &['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+
+/// Behind these a cell begins for a spreadsheet whose list separator is not the comma: to it a quotation mark that follows
+/// a comma is a letter like others, and quotes nothing.
+const SEPARATORS: &[char] = &[';', '\t', '\r', '\n'];
 
 /// Writes a table.
 #[derive(Debug)]
@@ -55,14 +60,13 @@ impl<W: Write> CsvWriter<W> {
     }
 
     fn text(&mut self, text: &str, is_alone: bool) -> io::Result<()> {
-        let guard = if text.starts_with(FORMULA) { "'" } else { "" };
-        let must_quote = |byte: u8| matches!(byte, b'"' | b',' | b'\r' | b'\n');
+        let text = guarded(text);
+        let must_quote = |byte: u8| matches!(byte, b'"' | b',' | b';' | b'\t' | b'\r' | b'\n');
         let is_padded = text.starts_with(' ') || text.ends_with(' ');
         if !(text.bytes().any(must_quote) || is_padded || (is_alone && text.is_empty())) {
-            self.out.write_all(guard.as_bytes())?;
             return self.out.write_all(text.as_bytes());
         }
-        write!(self.out, "\"{guard}")?;
+        self.out.write_all(b"\"")?;
         let mut parts = text.split('"');
         if let Some(first) = parts.next() {
             self.out.write_all(first.as_bytes())?;
@@ -78,6 +82,28 @@ impl<W: Write> CsvWriter<W> {
     pub(super) fn finish(self) -> W {
         self.out
     }
+}
+
+/// The text with an apostrophe wherever a formula might begin.
+fn guarded(text: &str) -> Cow<'_, str> {
+    let begins = text.starts_with(SIGNS) || text.starts_with(['\t', '\r', '\n']);
+    if !begins && !text.contains(SEPARATORS) {
+        return Cow::Borrowed(text);
+    }
+    let mut guarded = String::with_capacity(text.len() + 2);
+    if begins {
+        guarded.push('\'');
+    }
+    let mut is_first = false;
+    for letter in text.chars() {
+        if is_first && SIGNS.contains(&letter) {
+            guarded.push('\'');
+        }
+        // Quotation marks in front are taken away by whoever splits there.
+        is_first = SEPARATORS.contains(&letter) || (is_first && letter == '"');
+        guarded.push(letter);
+    }
+    Cow::Owned(guarded)
 }
 
 #[cfg(test)]
@@ -135,6 +161,35 @@ mod tests {
         assert_eq!(written(&[], true), "\u{feff}a,b\r\n");
     }
 
+    /// Is it the same but for apostrophes in front of signs, and in front of what may begin no cell?
+    fn is_but_for_guards(told: &str, words: &str) -> bool {
+        let mut told = told.chars();
+        let is_same = words.chars().all(|letter| match told.next() {
+            Some('\'') if letter != '\'' => {
+                (SIGNS.contains(&letter) || SEPARATORS.contains(&letter)) && told.next() == Some(letter)
+            }
+            next => next == Some(letter),
+        });
+        is_same && told.next().is_none()
+    }
+
+    #[test]
+    fn a_spreadsheet_that_splits_at_semicolons_finds_no_formula_either() {
+        for (words, told) in [
+            ("a;=1+1", "a;'=1+1"),
+            ("a\t@SUM(A1)", "a\t'@SUM(A1)"),
+            ("a;\"=1\"", "a;\"'=1\""),
+            ("\t;-1", "'\t;'-1"),
+            ("list:\r\n- x", "list:\r\n'- x"),
+            ("a; b", "a; b"),
+            ("1;2\t3", "1;2\t3"),
+        ] {
+            let file = written(&[vec![text("x"), text(words)]], false);
+            assert!(file.ends_with("\"\r\n"), "it is quoted: {file:?}");
+            assert_eq!(read(&file)[1][1], told);
+        }
+    }
+
     #[test]
     fn words_that_look_like_a_formula_are_words() {
         for odd in
@@ -150,14 +205,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_cell_is_read_back_as_it_was(rows in prop::collection::vec(("[\\PC\r\n\t\"', =@-]{0,12}", any::<i64>()), 1..8)) {
+        fn any_cell_is_read_back_as_it_was(rows in prop::collection::vec(("[\\PC\r\n\t\"', ;=@-]{0,12}", any::<i64>()), 1..8)) {
             let cells: Vec<Cells> = rows.iter().map(|(words, number)| vec![text(words), Cell::Integer(*number)]).collect();
             let told = read(&written(&cells, false));
             prop_assert_eq!(told.len(), rows.len() + 1);
             for ((words, number), record) in rows.iter().zip(&told[1..]) {
-                let guard = if words.starts_with(FORMULA) { "'" } else { "" };
-                prop_assert_eq!(&record[0], &format!("{guard}{words}"));
+                prop_assert!(!record[0].starts_with(SIGNS) && !record[0].starts_with(['\t', '\r', '\n']));
+                prop_assert!(is_but_for_guards(&record[0], words), "{:?} of {words:?}", &record[0]);
                 prop_assert_eq!(&record[1], &number.to_string());
+            }
+        }
+
+        #[test]
+        fn no_formula_begins_wherever_a_line_is_split(words in "[a\r\n\t\"', ;=@+-]{0,12}") {
+            let line = written(&[vec![Cell::Empty, text(&words), text("x")]], false);
+            for cell in line.split(SEPARATORS).map(|cell| cell.trim_start_matches('"')) {
+                prop_assert!(!cell.starts_with(SIGNS), "{cell:?} of {line:?}");
             }
         }
 

@@ -126,7 +126,9 @@ fn elsewhere(error: &io::Error) -> Refusal {
 }
 
 fn outside(bytes: u64) -> Refusal {
-    Refusal::new(416, "invalid-range", "There are no such bytes", format!("the file has {bytes} bytes"))
+    let detail = format!("the file has {bytes} bytes");
+    let refusal = Refusal::new(416, "invalid-range", "There are no such bytes", detail);
+    Refusal { outside_of: Some(bytes), ..refusal }
 }
 
 #[cfg(test)]

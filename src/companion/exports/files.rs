@@ -1,7 +1,8 @@
 //! The folder of exports. Nobody but this user reads there; a file has its name only once it is whole and on the disk.
 //!
-//! Names are `ID-ATTEMPT.FORMAT`, and `.part` behind that while somebody writes: what belongs to no living attempt can be
-//! told by its name and is taken away.
+//! Names are `ID-ATTEMPT-RANDOM.FORMAT`, and `.part` behind that while somebody writes: what belongs to no living attempt
+//! can be told by its name and is taken away. An attempt that was given back leaves its number to the next, whose file must
+//! not be the one that a thread of the first may still take away.
 
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -47,18 +48,23 @@ pub(super) struct Listed {
     pub changed_s: u64,
 }
 
-/// The name of an attempt's file.
+/// A name for an attempt's file, another each time.
 pub(super) fn name(id: &str, tries: i64, format: &str) -> String {
-    format!("{id}-{tries}.{format}")
+    format!("{id}-{tries}-{:08x}.{format}", rand::random::<u32>())
 }
 
 /// What a name of ours says; `None`: it is not ours.
 pub(super) fn named(name: &str) -> Option<Named> {
     let whole = name.strip_suffix(PART);
     let (stem, format) = whole.unwrap_or(name).split_once('.')?;
-    let (id, tries) = stem.rsplit_once('-')?;
+    let (id, attempt) = stem.split_once('-')?;
+    // Files of an older version have no random part.
+    let (tries, random) =
+        attempt.split_once('-').map_or((attempt, None), |(tries, random)| (tries, Some(random)));
+    let is_hexadecimal =
+        |random: &str| random.len() == 8 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_id = id.len() == 22 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let is_ours = is_id && matches!(format, "csv" | "json" | "xlsx");
+    let is_ours = is_id && random.is_none_or(is_hexadecimal) && matches!(format, "csv" | "json" | "xlsx");
     is_ours.then_some(())?;
     Some(Named { id: id.to_owned(), tries: tries.parse().ok()?, is_part: whole.is_some() })
 }
@@ -228,9 +234,18 @@ mod tests {
     fn only_names_of_ours_are_looked_at() {
         let part = named(&format!("{ID}-3.xlsx.part")).expect("ours");
         assert_eq!(part, Named { id: ID.to_owned(), tries: 3, is_part: true });
-        for odd in
-            ["notes.txt", "a-1.csv", "../../etc/passwd", &format!("{ID}-x.csv"), &format!("{ID}-1.exe"), ID]
-        {
+        let (one, two) = (name(ID, 3, "csv"), name(ID, 3, "csv"));
+        assert_ne!(one, two, "an attempt of the same number has a file of its own");
+        assert_eq!(named(&one), Some(Named { id: ID.to_owned(), tries: 3, is_part: false }));
+        for odd in [
+            "notes.txt",
+            "a-1.csv",
+            "../../etc/passwd",
+            &format!("{ID}-x.csv"),
+            &format!("{ID}-1.exe"),
+            &format!("{ID}-1-x.csv"),
+            ID,
+        ] {
             assert_eq!(named(odd), None, "{odd}");
         }
     }

@@ -38,6 +38,9 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Exports that clients wait for at once. More are queued.
 const WAITED_FOR: usize = 4;
 
+/// Counts of rows at once: each may take as long as a statement may, and a connection.
+const COUNTING: usize = 1;
+
 /// When a client that has too many exports under way may ask again.
 const FULL_RETRY: Duration = Duration::from_secs(10);
 
@@ -76,6 +79,10 @@ struct Inner {
     /// Somebody has queued something.
     queued: Notify,
     waited_for: Arc<Semaphore>,
+    /// Who counts rows beforehand.
+    counting: Semaphore,
+    /// Who reads for a file.
+    reading: Semaphore,
 }
 
 impl Exports {
@@ -90,8 +97,18 @@ impl Exports {
         };
         let links = Links::new(parts.signing_key.clone());
         let name = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
-        let waited_for = Arc::new(Semaphore::new(WAITED_FOR));
-        let inner = Inner { parts, files, links, name, queued: Notify::new(), waited_for };
+        // Half of the connections are for everybody else, and for saying that one is at it.
+        let readers = usize::try_from(parts.database.connections() / 2).unwrap_or(1).max(1);
+        let inner = Inner {
+            parts,
+            files,
+            links,
+            name,
+            queued: Notify::new(),
+            waited_for: Arc::new(Semaphore::new(WAITED_FOR)),
+            counting: Semaphore::new(COUNTING),
+            reading: Semaphore::new(readers),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -108,6 +125,20 @@ impl Exports {
     ) -> Result<Standing, Refusal> {
         let order = self.read(who, body).await?;
         let settings = &self.inner.parts.settings;
+        let (digest, once) = (digest_of(body), key.map(|key| once(who, key)));
+        if let Some(standing) = self.stands(who, once.as_deref(), &digest).await? {
+            return Ok(standing);
+        }
+        // Until it is written down: who waits behind it is then told that the tenant has no place left.
+        let turn = match report::is_counted(&order) {
+            true => self.inner.counting.acquire().await.ok(),
+            false => None,
+        };
+        if turn.is_some()
+            && let Some(standing) = self.stands(who, once.as_deref(), &digest).await?
+        {
+            return Ok(standing);
+        }
         let rows = self.count(&who.tenant, &order).await?;
         let at_once = i64::try_from(settings.at_once_rows).unwrap_or(i64::MAX);
         let place = (rows <= at_once).then(|| Arc::clone(&self.inner.waited_for).try_acquire_owned().ok());
@@ -118,19 +149,16 @@ impl Exports {
             user: who.user.clone(),
             format: order.format.as_str(),
             request: serde_json::to_string(&order).unwrap_or_default(),
-            request_digest: digest_of(body),
-            once: key.map(|key| once(who, key)),
+            request_digest: digest,
+            once,
             rows,
             worker: place.as_ref().map(|_| self.inner.name.clone()),
         };
         let job = match self.inner.parts.own.insert_export(&new, settings.per_tenant).await? {
             Inserted::New(job) => job,
-            Inserted::Known(job) if job.request_digest == new.request_digest => {
-                return Ok(self.standing(&job));
-            }
-            Inserted::Known(_) => return Err(key_reused()),
-            Inserted::Full => return Err(full(settings.per_tenant)),
+            other => return self.told(&other, &new.request_digest),
         };
+        drop(turn);
         let Some(place) = place else {
             self.inner.queued.notify_one();
             return Ok(self.standing(&job));
@@ -176,6 +204,26 @@ impl Exports {
         }
     }
 
+    /// The export that a key stands for. Where the tenant has no place for another, a refusal: before anything is counted.
+    async fn stands(
+        &self,
+        who: &Principal,
+        once: Option<&str>,
+        digest: &str,
+    ) -> Result<Option<Standing>, Refusal> {
+        let parts = &self.inner.parts;
+        let place = parts.own.export_place(&who.tenant, once, parts.settings.per_tenant).await?;
+        place.map(|place| self.told(&place, digest)).transpose()
+    }
+
+    fn told(&self, inserted: &Inserted, digest: &str) -> Result<Standing, Refusal> {
+        match inserted {
+            Inserted::Known(job) if job.request_digest != digest => Err(key_reused()),
+            Inserted::New(job) | Inserted::Known(job) => Ok(self.standing(job)),
+            Inserted::Full => Err(full(self.inner.parts.settings.per_tenant)),
+        }
+    }
+
     async fn read(&self, who: &Principal, body: &[u8]) -> Result<Order, Refusal> {
         let parts = &self.inner.parts;
         let named = parts.database.tenant_zone(&who.tenant).await?;
@@ -190,16 +238,10 @@ impl Exports {
         Order::read(body, (&zone, &name), now_us)
     }
 
-    /// Rows, counted; no further than it takes to know what is to be done.
+    /// Rows, counted once, and no further than to know that they are too many.
     async fn count(&self, tenant: &str, order: &Order) -> Result<i64, Refusal> {
         let (database, settings) = (&self.inner.parts.database, &self.inner.parts.settings);
-        let bound = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX - 1);
-        let at_once = bound(settings.at_once_rows);
-        let rows = report::count(database, tenant, order, at_once + 1).await?;
-        if rows <= at_once {
-            return Ok(rows);
-        }
-        let most = bound(settings.rows_max);
+        let most = i64::try_from(settings.rows_max).unwrap_or(i64::MAX - 1);
         let rows = report::count(database, tenant, order, most + 1).await?;
         if rows <= most {
             return Ok(rows);
@@ -216,7 +258,7 @@ impl Exports {
     ) -> Option<ExportJob> {
         let (told, ended) = tokio::sync::oneshot::channel();
         let exports = self.clone();
-        self.inner.parts.tasks.spawn_until_stop("export", async move {
+        self.inner.parts.tasks.spawn("export", async move {
             let ended = exports.attempt(&job).await;
             drop(place);
             // The client may have left.

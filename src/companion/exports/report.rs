@@ -7,6 +7,7 @@ use crate::companion::data::{
 };
 use crate::companion::exports::asked::{ACTIVITY, Format, Order, Report};
 use crate::companion::exports::table::{Cell, Cells, Column, Facts, Head, Kind, Part};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 
 /// Growth in the report of metrics is that of so many days.
@@ -37,6 +38,8 @@ pub(super) struct Source<'a> {
     pub order: &'a Order,
     /// To whoever writes.
     pub pipe: &'a Sender<Part>,
+    /// How many may read at once: each takes a connection for as long as it reads.
+    pub reading: &'a Semaphore,
 }
 
 /// What is said about the whole, in front of it.
@@ -50,6 +53,11 @@ pub(super) fn facts(tenant: &str, order: &Order) -> Facts {
         ("timezone", Cell::Text(order.timezone.clone())),
         ("generated_at", Cell::Time(order.asked_us)),
     ]
+}
+
+/// Are there rows to count? Days and figures are few.
+pub(super) fn is_counted(order: &Order) -> bool {
+    matches!(order.report, Report::Users | Report::Activity) || order.has_history()
 }
 
 /// How many rows there will be, counted up to `most`.
@@ -72,16 +80,17 @@ pub(super) async fn count(
 }
 
 impl Source<'_> {
-    /// Sends everything, and its end.
+    /// Sends everything, and its end, when it is its turn.
     pub(super) async fn send(&self) -> Result<(), ReadFault> {
+        // It is never closed.
+        let _turn = self.reading.acquire().await;
         let is_csv = self.order.format == Format::Csv;
         match self.order.report {
             Report::Statistics => self.statistics(is_csv).await?,
             Report::Metrics => self.metrics(is_csv).await?,
             Report::Users | Report::Activity => {}
         }
-        let is_of_rows = matches!(self.order.report, Report::Users | Report::Activity);
-        if is_of_rows || self.order.has_history() {
+        if is_counted(self.order) {
             self.rows(is_csv).await?;
         }
         self.part(Part::End).await

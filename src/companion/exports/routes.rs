@@ -7,6 +7,7 @@ use crate::companion::service::{Exporter, Principal, Refusal, ServiceState};
 use crate::web::json;
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -23,6 +24,9 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Letters of a key at most.
 const KEY_LETTERS_MAX: usize = 255;
+
+/// Files are one user's, and nobody's to keep on the way.
+const CACHE_CONTROL: &str = "private, no-store";
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -55,11 +59,11 @@ async fn request(
 async fn look(
     State(state): State<ServiceState>,
     Exporter(who): Exporter,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     no_query(query)?;
-    let standing = state.exports.look(&who, &id).await?;
+    let standing = state.exports.look(&who, &named(id)).await?;
     Ok(told(&state, &who, &standing, false))
 }
 
@@ -67,18 +71,18 @@ async fn look(
 async fn cancel(
     State(state): State<ServiceState>,
     Exporter(who): Exporter,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     no_query(query)?;
-    let standing = state.exports.cancel(&who, &id).await?;
+    let standing = state.exports.cancel(&who, &named(id)).await?;
     Ok(told(&state, &who, &standing, false))
 }
 
 /// `GET …/export/{id}/download?exp=&sig=`.
 async fn download(
     State(state): State<ServiceState>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -87,8 +91,9 @@ async fn download(
     let field = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     // A condition on a range that cannot be kept: the whole is sent (RFC 9110 section 13.1.5).
     let range = field(header::RANGE).filter(|_| !headers.contains_key(header::IF_RANGE));
-    let fetched = state.exports.fetch(Link { id: &id, expires, signature }, range).await?;
-    Ok(file(fetched))
+    let fetched = state.exports.fetch(Link { id: &named(id), expires, signature }, range).await?;
+    let is_known = headers.get_all(header::IF_NONE_MATCH).iter().any(|tags| is_among(&fetched.tag, tags));
+    Ok(if is_known { not_modified(&fetched.tag) } else { file(fetched) })
 }
 
 fn told(state: &ServiceState, who: &Principal, standing: &Standing, is_new: bool) -> Response {
@@ -131,13 +136,35 @@ fn file(fetched: Fetched) -> Response {
     put(header::CONTENT_TYPE, media_type.to_owned());
     put(header::CONTENT_LENGTH, length.to_string());
     put(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
-    put(header::CACHE_CONTROL, "private, no-store".to_owned());
+    put(header::CACHE_CONTROL, CACHE_CONTROL.to_owned());
     put(header::ACCEPT_RANGES, "bytes".to_owned());
     put(header::ETAG, tag);
     if let Some((first, last)) = part {
         put(header::CONTENT_RANGE, format!("bytes {first}-{last}/{bytes}"));
     }
     response
+}
+
+/// The client has the file already: nothing of it is sent again (RFC 9110 section 15.4.5).
+fn not_modified(tag: &str) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    let fields = response.headers_mut();
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        fields.insert(header::ETAG, tag);
+    }
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
+    response
+}
+
+/// Is a file's tag one of those that the client names? Weak ones count too (RFC 9110 section 13.1.2). Our tags hold no comma.
+fn is_among(tag: &str, tags: &HeaderValue) -> bool {
+    let is_it = |named: &str| matches!(named.trim(), "*") || named.trim().trim_start_matches("W/") == tag;
+    tags.to_str().is_ok_and(|tags| tags.split(',').any(is_it))
+}
+
+/// The id of a path. One that is no text is as unknown as any that nobody has.
+fn named(id: Result<Path<String>, PathRejection>) -> String {
+    id.map(|Path(id)| id).unwrap_or_default()
 }
 
 /// The client's key for this request (draft-ietf-httpapi-idempotency-key-header-07), with or without quotes.
@@ -157,10 +184,9 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 /// These routes take no parameters: one that is sent was meant for something.
 fn no_query(query: Option<String>) -> Result<(), Refusal> {
     let query = query.unwrap_or_default();
-    match query.split(['=', '&']).next() {
-        Some(name) if !name.is_empty() => Err(Refusal::query(name, "no parameter is taken here")),
-        _ => Ok(()),
-    }
+    let Some(piece) = query.split('&').find(|piece| !piece.is_empty()) else { return Ok(()) };
+    let name = piece.split_once('=').map_or(piece, |(name, _)| name);
+    Err(Refusal::query(name, "no parameter is taken here"))
 }
 
 /// The two parts of a link's query.

@@ -65,6 +65,8 @@ enum End {
     Cancelled,
     /// Another works at it.
     Lost,
+    /// The service stops: it is another's, or one's own after the next start.
+    Stopped,
 }
 
 impl Exports {
@@ -73,7 +75,8 @@ impl Exports {
         let tasks = &self.inner.parts.tasks;
         for _ in 0..WORKERS {
             let exports = self.clone();
-            tasks.spawn_until_stop("exports", async move { exports.work().await });
+            // It ends by itself, and gives back what it is at.
+            tasks.spawn("exports", async move { exports.work().await });
         }
         let exports = self.clone();
         tasks.spawn_until_stop("exports tidy", async move {
@@ -85,21 +88,26 @@ impl Exports {
     }
 
     async fn work(&self) {
-        loop {
-            match self.inner.parts.own.claim_export(&self.inner.name, TRIES, SILENT).await {
+        let tasks = &self.inner.parts.tasks;
+        // A claim is not broken off: it may have been made.
+        while !tasks.is_stopped() {
+            let rest = match self.inner.parts.own.claim_export(&self.inner.name, TRIES, SILENT).await {
                 Ok(Some(job)) => {
                     // Another may wait behind it.
                     self.inner.queued.notify_one();
                     self.attempt(&job).await;
+                    continue;
                 }
-                Ok(None) => {
-                    let queued = self.inner.queued.notified();
-                    drop(tokio::time::timeout(LOOK, queued).await);
-                }
+                Ok(None) => LOOK,
                 Err(fault) => {
                     tracing::warn!(%fault, "exports wait for the database");
-                    tokio::time::sleep(SILENT).await;
+                    SILENT
                 }
+            };
+            tokio::select! {
+                () = tasks.stopped() => {}
+                () = self.inner.queued.notified(), if rest == LOOK => {}
+                () = tokio::time::sleep(rest) => {}
             }
         }
     }
@@ -121,6 +129,7 @@ impl Exports {
             End::Later(_) => "retried",
             End::Cancelled => "cancelled",
             End::Lost => "lost",
+            End::Stopped => "stopped",
         };
         let left = self.leave(job, end).await;
         let format = match job.format.as_str() {
@@ -155,6 +164,7 @@ impl Exports {
             End::Later(_) => own.leave_export(job, ExportStatus::Queued, None).await,
             End::Cancelled => own.leave_export(job, ExportStatus::Cancelled, None).await,
             End::Lost => Ok(None),
+            End::Stopped => own.give_export_back(job).await,
         }
     }
 
@@ -170,13 +180,16 @@ impl Exports {
         let writing = tokio::task::spawn_blocking(move || write(&files, &name, &manner, &mut parts, &told));
         let work = async {
             let database = &self.inner.parts.database;
-            let read = Source { database, tenant: &job.tenant, order: &order, pipe: &pipe }.send().await;
+            let reading = &self.inner.reading;
+            let source = Source { database, tenant: &job.tenant, order: &order, pipe: &pipe, reading };
+            let read = source.send().await;
             drop(pipe);
             end(job, read, writing.await)
         };
         tokio::select! {
             end = work => end,
             end = self.beat(job, &pulse) => end,
+            () = self.inner.parts.tasks.stopped() => End::Stopped,
         }
     }
 

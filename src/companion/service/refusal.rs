@@ -35,13 +35,23 @@ pub struct Refusal {
     pub errors: Vec<FieldFault>,
     /// When to ask again.
     pub retry_after: Option<Duration>,
+    /// Of how many bytes a range was asked for that lies outside of them.
+    pub outside_of: Option<u64>,
 }
 
 impl Refusal {
     /// A refusal of this kind.
     #[must_use]
     pub fn new(status: u16, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, title, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self {
+            status,
+            code,
+            title,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            outside_of: None,
+        }
     }
 
     /// A query that is not understood.
@@ -111,6 +121,12 @@ impl Refusal {
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"tidegate dashboard\""),
             );
+        }
+        // RFC 9110 section 14.4: how long the whole is.
+        if let Some(bytes) = self.outside_of
+            && let Ok(range) = HeaderValue::try_from(format!("bytes */{bytes}"))
+        {
+            headers.insert(header::CONTENT_RANGE, range);
         }
         if let Some(after) = self.retry_after {
             let seconds = after.as_millis().div_ceil(1_000).max(1);

@@ -137,7 +137,21 @@ async fn a_file_is_fetched_in_parts_and_for_its_name() {
         assert_eq!(answer.headers()["content-range"], format!("bytes 10-19/{}", whole.len()));
         assert_eq!(answer.bytes().await.expect("a body"), whole[10..20]);
         let answer = companion.get(&url).header("Range", "bytes=99999999-").send().await.expect("an answer");
+        assert_eq!(answer.headers()["content-range"], format!("bytes */{}", whole.len()));
         assert_eq!(problem(answer).await, (416, "invalid-range".to_owned()));
+        let digest = text(&data["sha256"]);
+        let conditional = async |tags: String| {
+            companion.get(&url).header("If-None-Match", tags).send().await.expect("an answer")
+        };
+        for tags in [format!("\"{digest}\""), format!("\"a\", W/\"{digest}\""), "*".to_owned()] {
+            let answer = conditional(tags).await;
+            assert_eq!(answer.status(), 304);
+            assert_eq!(answer.headers()["etag"], format!("\"{digest}\""));
+            assert!(answer.bytes().await.expect("a body").is_empty());
+        }
+        for tags in [format!("\"{digest}a\""), digest.clone(), String::new()] {
+            assert_eq!(conditional(tags).await.status(), 200, "another file, or no tag");
+        }
     })
     .await;
 }

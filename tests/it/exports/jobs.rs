@@ -33,6 +33,20 @@ fn hold(server: &Postgres) -> Process {
     )
 }
 
+/// Holds what exports of users read, and count before.
+fn hold_users(server: &Postgres) -> Process {
+    let sql = "BEGIN; LOCK TABLE users, educational_content IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(120);";
+    server.session("app", sql)
+}
+
+/// Days are counted at a start: that would wait for the table too, with a connection.
+async fn counted_days(companion: &Companion) {
+    eventually("days are counted", async || {
+        companion.metric("tidegate_dashboard_rollup_runs_total", &[]).await >= 1.0
+    })
+    .await;
+}
+
 /// Whoever holds it lets go: the server would sleep on without its client.
 fn release(server: &Postgres) {
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()";
@@ -135,4 +149,104 @@ async fn files_are_this_users_alone_and_go_when_their_time_is_over() {
     eventually("the file is gone", async || files().is_empty()).await;
     let answer = companion.get(&text(&data["download_url"])).send().await.expect("an answer");
     assert_eq!(problem(answer).await, (410, "export-expired".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_without_a_place_is_told_so_before_anything_is_counted() {
+    let server = Postgres::start().await;
+    let seeded = Seeded::postgres(&server, "app", SEED).await;
+    let settings =
+        "pool: {statement_timeout: 2m, acquire_timeout: 1s, connections: 4}, exports: {per_tenant: 1}, ";
+    let companion = Companion::start(&seeded.url, settings).await;
+    let (tenant, other) = (&seeded.tenants[0], &seeded.tenants[1]);
+    counted_days(&companion).await;
+    let _holding = hold_users(&server);
+    held(&server).await;
+    let keyed = async || {
+        let request = companion.request(Method::POST, PATH).bearer_auth(tenant.token());
+        let request = request.header("Idempotency-Key", "k");
+        request.json(&json!({"format": "csv", "report": "statistics"})).send().await.expect("an answer")
+    };
+    let first = told(keyed().await).await;
+    assert_eq!(first["status"], "running");
+    // A count would wait for the table. The other tenant's do, behind each other.
+    let users = json!({"format": "csv", "report": "users"});
+    let post = || companion.request(Method::POST, PATH).bearer_auth(other.token()).json(&users).send();
+    let waiting: Vec<_> = (0..8).map(|_| tokio::spawn(post())).collect();
+    eventually("somebody counts", async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%AS counted%'";
+        server.ask("app", sql) == "1"
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(
+            problem(ask(&companion, tenant, &users).await).await,
+            (429, "too-many-exports".to_owned())
+        );
+        assert_eq!(told(keyed().await).await["export_id"], first["export_id"]);
+    }
+    let ready = companion.get("/readyz").send().await.expect("an answer").status();
+    assert_eq!(ready, 200, "one request counts, and not all eight");
+    release(&server);
+    let mut statuses = Vec::new();
+    for answer in waiting {
+        statuses.push(answer.await.expect("no panic").expect("an answer").status().as_u16());
+    }
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 202 | 429)), "{statuses:?}");
+    assert_eq!(ended(&companion, tenant, &first).await["status"], "done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_leave_a_connection_for_everybody_else() {
+    let server = Postgres::start().await;
+    let seeded = Seeded::postgres(&server, "app", SEED).await;
+    for connections in [1, 2] {
+        let settings =
+            format!("pool: {{statement_timeout: 2m, acquire_timeout: 1s, connections: {connections}}}, ");
+        let companion = Companion::start(&seeded.url, &settings).await;
+        counted_days(&companion).await;
+        let _holding = hold(&server);
+        held(&server).await;
+        let mut exports = Vec::new();
+        for tenant in &seeded.tenants {
+            for _ in 0..2 {
+                let answer = ask(&companion, tenant, &json!({"format": "csv", "report": "statistics"})).await;
+                exports.push((tenant, told(answer).await));
+            }
+        }
+        let ready = companion.get("/readyz").send().await.expect("an answer").status();
+        assert_eq!(ready, 200, "{connections}");
+        let feed = companion.figures(&seeded.tenants[0], "activity").await;
+        assert_eq!(feed.status, 200, "{connections}: {}", feed.text());
+        // Whoever works, or waits for its turn, can say so.
+        let silent = "SELECT count(*) FROM export_jobs WHERE status = 'running' AND heartbeat_at < now() - interval '4 s'";
+        assert_eq!(server.ask("app", silent), "0");
+        release(&server);
+        for (tenant, data) in exports {
+            assert_eq!(ended(&companion, tenant, &data).await["status"], "done", "{connections}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_stops_takes_no_attempt_from_an_export() {
+    let server = Postgres::start().await;
+    let seeded = Seeded::postgres(&server, "app", SEED).await;
+    let mut companion = Companion::start(&seeded.url, SLOW).await;
+    let tenant = &seeded.tenants[0];
+    let _holding = hold(&server);
+    held(&server).await;
+    let data = told(ask(&companion, tenant, &json!({"format": "csv", "report": "statistics"})).await).await;
+    let standing =
+        || server.ask("app", "SELECT status || ' ' || tries FROM export_jobs WHERE request IS NOT NULL");
+    for _restart in 0..4 {
+        eventually("somebody is at it", async || standing() == "running 1").await;
+        companion.process.signal("TERM");
+        assert!(companion.process.exit().await.success());
+        assert_eq!(standing(), "queued 0");
+        companion = Companion::start_in(companion.folder).await;
+    }
+    eventually("somebody is at it", async || standing() == "running 1").await;
+    release(&server);
+    assert_eq!(ended(&companion, tenant, &data).await["status"], "done");
 }

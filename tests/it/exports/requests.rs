@@ -77,12 +77,36 @@ async fn what_is_not_understood_is_told_member_by_member() {
     let post = |body: String| companion.request(Method::POST, PATH).bearer_auth(tenant.token()).body(body);
     let answer = post("{".to_owned()).send().await.expect("an answer");
     assert_eq!(problem(answer).await, (400, "invalid-body".to_owned()));
+    for odd in ["9223372036854775807-01-05", "2026-01-9223372036854775807"] {
+        for (member, report) in [("to", "activity"), ("from", "statistics")] {
+            let answer =
+                ask(&companion, tenant, &json!({"format": "csv", "report": report, member: odd})).await;
+            assert_eq!(answer.status(), 422);
+            let body: Value = answer.json().await.expect("JSON");
+            assert_eq!(body["errors"][0]["field"], member, "{body}");
+        }
+    }
     let answer = post(" ".repeat(20_000)).send().await.expect("an answer");
     assert_eq!(problem(answer).await, (413, "invalid-body".to_owned()));
     let answer = post("{}".to_owned()).header("Idempotency-Key", "a b").send().await.expect("an answer");
     assert_eq!(problem(answer).await, (400, "invalid-idempotency-key".to_owned()));
-    let asked = companion.get(&format!("{PATH}/x?tenant=other")).bearer_auth(tenant.token());
-    assert_eq!(problem(asked.send().await.expect("an answer")).await, (400, "invalid-query".to_owned()));
+    for query in ["tenant=other", "&tenant=other", "&&tenant", "=other"] {
+        let asked = companion.get(&format!("{PATH}/x?{query}")).bearer_auth(tenant.token());
+        let answer = asked.send().await.expect("an answer");
+        assert_eq!(problem(answer).await, (400, "invalid-query".to_owned()), "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_is_no_text_is_as_unknown_as_any_other() {
+    let seeded = Seeded::sqlite(SEED).await;
+    let companion = Companion::start(&seeded.url, "").await;
+    for method in [Method::GET, Method::DELETE] {
+        let asked = companion.request(method, &format!("{PATH}/%ff")).bearer_auth(seeded.tenants[0].token());
+        assert_eq!(problem(asked.send().await.expect("an answer")).await, (404, "not-found".to_owned()));
+    }
+    let answer = companion.get(&format!("{PATH}/%ff/download?exp=1&sig=a")).send().await.expect("an answer");
+    assert_eq!(problem(answer).await, (403, "invalid-link".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

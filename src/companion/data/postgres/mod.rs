@@ -137,7 +137,7 @@ async fn pooled(
     })?;
     connect_once(&options, settings.acquire_timeout, &place).await?;
     let pool = PgPoolOptions::new()
-        .max_connections(settings.connections)
+        .max_connections(settings.pooled())
         .acquire_timeout(settings.acquire_timeout)
         .connect_lazy_with(options);
     Ok((pool, place))

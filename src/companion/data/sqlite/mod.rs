@@ -74,7 +74,7 @@ impl Sqlite {
         let fault = |error: sqlx::Error| DatabaseFault::of(&place, "opening it", &error);
         options.connect().await.map_err(fault)?.close().await.map_err(fault)?;
         let pool = SqlitePoolOptions::new()
-            .max_connections(settings.connections)
+            .max_connections(settings.pooled())
             .acquire_timeout(settings.acquire_timeout)
             .connect_lazy_with(options);
         let mapping = settings.mapping.clone();
