@@ -225,7 +225,7 @@ families! {
     rollup_last_success: IntGauge "tidegate_dashboard_rollup_last_success_timestamp_seconds"
         => "Unix time of the last run of this instance that was done; 0 before the first.";
     dashboard_exports: IntCounterVec "tidegate_dashboard_exports_total" ["format", "outcome"]
-        => "Attempts at exports of the dashboard: done, failed, cancelled, retried (the database was away; it is tried again), lost (another instance has taken it up).";
+        => "Attempts at exports of the dashboard: done, failed, cancelled, retried (the database was away; it is tried again), lost (another instance has taken it up), stopped (the service ended; it counts as no attempt).";
     dashboard_export_duration: HistogramVec "tidegate_dashboard_export_duration_seconds" ["format"] in REQUEST_SECONDS
         => "Time of exports that were done, from their begin to the file on the disk.";
     panics: IntCounter "tidegate_panics_total"

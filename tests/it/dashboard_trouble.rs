@@ -37,13 +37,15 @@ async fn a_pool_that_is_used_up_is_busy() {
     let [tenant, other] = engine.two();
     let _held = hold(&engine).await;
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-    let slow = companion.figures(tenant, "metrics");
+    // A pool has two connections at least.
+    let (slow, slower) = (companion.figures(tenant, "metrics"), companion.figures(tenant, "statistics"));
     let busy = async {
-        eventually("the one connection waits", async || engine.number(waiting) == 1).await;
+        eventually("both connections wait", async || engine.number(waiting) == 2).await;
         companion.figures(other, "metrics").await
     };
-    let (slow, busy) = tokio::join!(slow, busy);
-    assert_eq!([unavailable(&slow), unavailable(&busy)], ["database-slow", "database-busy"]);
+    let (slow, slower, busy) = tokio::join!(slow, slower, busy);
+    let told = [unavailable(&slow), unavailable(&slower), unavailable(&busy)];
+    assert_eq!(told, ["database-slow", "database-slow", "database-busy"]);
 }
 
 /// Keeps everybody from `users` for as long as it lives.

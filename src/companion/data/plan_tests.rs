@@ -167,6 +167,8 @@ const WITHOUT: &[(&str, &str)] = &[
     ("export_beat", "it changes one row by its key"),
     ("export_done", "it changes one row by its key"),
     ("export_left", "it changes one row by its key"),
+    ("export_given_back", "it changes one row by its key"),
+    ("export_place", "a row by its key; the catalogue has how those under way are found"),
     ("export_cancel", "it changes one row by its key"),
     ("export_bury", "it changes rows; the catalogue has how those are found"),
     ("export_forget", "once a minute, of the exports of a month"),

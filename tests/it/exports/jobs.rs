@@ -39,14 +39,6 @@ fn hold_users(server: &Postgres) -> Process {
     server.session("app", sql)
 }
 
-/// Days are counted at a start: that would wait for the table too, with a connection.
-async fn counted_days(companion: &Companion) {
-    eventually("days are counted", async || {
-        companion.metric("tidegate_dashboard_rollup_runs_total", &[]).await >= 1.0
-    })
-    .await;
-}
-
 /// Whoever holds it lets go: the server would sleep on without its client.
 fn release(server: &Postgres) {
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()";
@@ -159,7 +151,6 @@ async fn a_tenant_without_a_place_is_told_so_before_anything_is_counted() {
         "pool: {statement_timeout: 2m, acquire_timeout: 1s, connections: 4}, exports: {per_tenant: 1}, ";
     let companion = Companion::start(&seeded.url, settings).await;
     let (tenant, other) = (&seeded.tenants[0], &seeded.tenants[1]);
-    counted_days(&companion).await;
     let _holding = hold_users(&server);
     held(&server).await;
     let keyed = async || {
@@ -204,7 +195,6 @@ async fn exports_leave_a_connection_for_everybody_else() {
         let settings =
             format!("pool: {{statement_timeout: 2m, acquire_timeout: 1s, connections: {connections}}}, ");
         let companion = Companion::start(&seeded.url, &settings).await;
-        counted_days(&companion).await;
         let _holding = hold(&server);
         held(&server).await;
         let mut exports = Vec::new();
