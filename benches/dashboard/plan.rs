@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Tables that stay small whatever happens: a row a tenant.
-pub(crate) const SMALL: &[&str] = &["organizations"];
+pub(crate) const SMALL: &[&str] = &["organizations", "companion_marks"];
 
 /// A plan as `EXPLAIN (FORMAT JSON)` tells it; times and blocks with `ANALYZE, BUFFERS`.
 #[derive(Debug, Default)]
