@@ -9,5 +9,8 @@ FROM (
   LIMIT $5
 ) AS a
 -- A name is one of the tenant's own, whatever the row of the feed says.
-LEFT JOIN users u ON u.id = a.user_id AND u.organization_id = a.organization_id
+-- One after the other by the key, also for thousands: joined at once, all tenants' users would be read for them.
+LEFT JOIN LATERAL (
+  SELECT first_name, last_name FROM users WHERE id = a.user_id AND organization_id = a.organization_id LIMIT 1
+) AS u ON true
 ORDER BY a.created_at DESC, a.id DESC
