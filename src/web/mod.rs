@@ -3,6 +3,7 @@
 //! Knows nothing of what is answered.
 
 pub mod answer;
+pub mod condition;
 mod peers;
 pub mod server;
 mod stream;
@@ -10,4 +11,5 @@ mod stream;
 mod tests;
 
 pub use answer::{json, problem, typed, wrong};
+pub use condition::is_known;
 pub use server::{BOUNDS, Bounds, Peer, WebServer, serve};

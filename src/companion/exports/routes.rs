@@ -4,7 +4,7 @@ use crate::companion::exports::fetch::{Fetched, Link};
 use crate::companion::exports::standing::{BASE, Standing};
 use crate::companion::exports::table::rfc3339;
 use crate::companion::service::{Exporter, Principal, Refusal, ServiceState};
-use crate::web::json;
+use crate::web::{is_known, json};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
@@ -92,8 +92,7 @@ async fn download(
     // A condition on a range that cannot be kept: the whole is sent (RFC 9110 section 13.1.5).
     let range = field(header::RANGE).filter(|_| !headers.contains_key(header::IF_RANGE));
     let fetched = state.exports.fetch(Link { id: &named(id), expires, signature }, range).await?;
-    let is_known = headers.get_all(header::IF_NONE_MATCH).iter().any(|tags| is_among(&fetched.tag, tags));
-    Ok(if is_known { not_modified(&fetched.tag) } else { file(fetched) })
+    Ok(if is_known(&headers, &fetched.tag) { not_modified(&fetched.tag) } else { file(fetched) })
 }
 
 fn told(state: &ServiceState, who: &Principal, standing: &Standing, is_new: bool) -> Response {
@@ -154,12 +153,6 @@ fn not_modified(tag: &str) -> Response {
     }
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
     response
-}
-
-/// Is a file's tag one of those that the client names? Weak ones count too (RFC 9110 section 13.1.2). Our tags hold no comma.
-fn is_among(tag: &str, tags: &HeaderValue) -> bool {
-    let is_it = |named: &str| matches!(named.trim(), "*") || named.trim().trim_start_matches("W/") == tag;
-    tags.to_str().is_ok_and(|tags| tags.split(',').any(is_it))
 }
 
 /// The id of a path. One that is no text is as unknown as any that nobody has.

@@ -6,14 +6,13 @@
 use crate::base::Digester;
 use crate::cache::Coder;
 use crate::cache::coding::{Coding, Levels, choose};
+use crate::web::is_known;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LOCATION,
-};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::sync::{Arc, OnceLock};
 
@@ -169,13 +168,6 @@ fn coded(body: &[u8], coding: Coding) -> Option<Bytes> {
     let mut whole = coder.push(body, false).ok()?.to_vec();
     whole.extend(coder.finish().ok()?);
     (whole.len() < body.len()).then(|| whole.into())
-}
-
-/// Does the client have it already (RFC 9110 section 13.1.2, by the weak comparison)?
-fn is_known(request: &HeaderMap, tag: &str) -> bool {
-    let lines = request.get_all(IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
-    let mut members = lines.flat_map(|line| line.split(',')).map(str::trim);
-    members.any(|member| member == "*" || member.strip_prefix("W/").unwrap_or(member) == tag)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::*;
 use axum::extract::Request;
 use flate2::read::GzDecoder;
+use http::header::IF_NONE_MATCH;
 use http::header::{ACCEPT_ENCODING, CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
 use http_body_util::BodyExt;
 use hyper::service::Service;

@@ -7,7 +7,7 @@ use crate::companion::service::refusal::Refusal;
 use crate::companion::{Zone, format_us};
 use crate::store::{Cached, Question};
 use crate::telemetry::CacheResult;
-use crate::web::typed;
+use crate::web::{is_known, typed};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -214,19 +214,6 @@ fn with_tag(mut response: Response, tag: &str) -> Response {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
-}
-
-/// Does `If-None-Match` name the tag (RFC 9110 section 13.1.2: weak ones count)?
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
-    // Our tags have no comma in them.
-    let mut given = lines.flat_map(|line| line.split(',')).map(str::trim);
-    given.any(|known| known == "*" || opaque(known) == opaque(tag))
-}
-
-/// A tag without whether it is weak.
-fn opaque(tag: &str) -> &str {
-    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 /// What a caller of [`answer`] has who has no pages.
