@@ -44,6 +44,17 @@ async fn in_flight(gates: &[Gate]) -> f64 {
     join_all(gates.iter().map(|gate| gate.metric("tidegate_requests_in_flight", &[]))).await.iter().sum()
 }
 
+/// A call for the fleet's lease was answered in each of them. Before that a request in flight does not wait for the leader of
+/// another instance yet: it may lead itself once that one is done.
+async fn all_know_who_leads(gates: &[Gate]) {
+    for gate in gates {
+        eventually("it has asked for the lease", async || {
+            gate.metric("tidegate_store_duration_seconds_count", &[("operation", "flight")]).await > 0.0
+        })
+        .await;
+    }
+}
+
 /// `number` requests, spread over the gates.
 async fn ask_all(gates: &[Gate], number: usize, path: &str) -> Vec<Answer> {
     join_all((0..number).map(|at| get(&gates[at % gates.len()], path).fetch())).await
@@ -127,6 +138,7 @@ async fn twenty_uncacheable(size: usize) {
     let (_store, gates) = fleet(size, &origin, PATIENT).await;
     let opened = async {
         eventually("one asks for all", async || origin.count() == 1 && in_flight(&gates).await >= 20.0).await;
+        all_know_who_leads(&gates).await;
         door.add_permits(1);
         eventually("the nineteen others go together", async || origin.count() == 20).await;
         door.add_permits(19);
@@ -169,13 +181,7 @@ async fn a_stale_entry_is_refreshed_once_for_the_fleet_and_nobody_waits() {
     }
     let answers = within(Duration::from_secs(5), "nobody waits", ask_all(&gates, 60, "/a")).await;
     assert!(answers.iter().all(|answer| answer.cache() == "STALE" && answer.text() == "answer 1"));
-    for gate in &gates {
-        eventually("its refresh has asked for the lease", async || {
-            let labels = [("operation", "flight")];
-            gate.metric("tidegate_store_duration_seconds_count", &labels).await > 0.0
-        })
-        .await;
-    }
+    all_know_who_leads(&gates).await;
     assert_eq!(origin.count(), 2, "one refresh for all");
     door.add_permits(1);
     for gate in &gates {
