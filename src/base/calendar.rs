@@ -1,5 +1,8 @@
 //! Dates of the proleptic Gregorian calendar, by Howard Hinnant's algorithms.
 
+/// A day of 24 hours, in microseconds.
+pub const DAY_US: i64 = 86_400_000_000;
+
 /// Days since 1970-01-01 in the proleptic Gregorian calendar, counted from 1 March of a 400-year era.
 #[must_use]
 pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {

@@ -1,4 +1,4 @@
-//! Words everybody uses: clock, calendar, units, digest, bounded map, secret, problem document, tasks.
+//! Words everybody uses: clock, calendar, units, digest, signature, bounded map, secret, problem document, tasks.
 //!
 //! Knows nothing of HTTP semantics, configuration or stores.
 
@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod clock;
 pub mod database_settings;
 pub mod digest;
+pub mod mac;
 pub mod problem;
 pub mod secret;
 pub mod service_settings;
@@ -20,6 +21,7 @@ pub use bounded::BoundedMap;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use database_settings::{DatabaseSettings, DatabaseUrl, FIGURE_TABLES, IdType, Mapping, TableMapping};
 pub use digest::{Digest, Digester};
+pub use mac::Mac;
 pub use problem::Problem;
 pub use secret::Secret;
 pub use service_settings::{ExportSettings, RollupSettings, ServiceSettings};

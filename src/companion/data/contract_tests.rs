@@ -1,5 +1,6 @@
 //! Both engines with the same data give the same answers, and these are what counting row by row gives.
 
+use crate::base::calendar::DAY_US;
 use crate::companion::data::row::{Arg, Ask};
 use crate::companion::data::testing::{NOW_US, Place, Postgres, SEED, filled, sqlite};
 use crate::companion::data::{
@@ -8,7 +9,6 @@ use crate::companion::data::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-const DAY_US: i64 = 86_400_000_000;
 const ZONES: &[&str] = &["UTC", "America/New_York", "Asia/Kolkata"];
 
 fn zone(name: &str) -> Zone {

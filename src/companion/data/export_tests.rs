@@ -1,5 +1,6 @@
 //! Exports on both engines: rows at one moment, and jobs that several workers take from each other.
 
+use crate::base::calendar::DAY_US;
 use crate::companion::data::activity::FeedPosition;
 use crate::companion::data::row::{Arg, Ask};
 use crate::companion::data::testing::{NOW_US, Place, Postgres, SEED, filled, sqlite};
@@ -109,7 +110,7 @@ async fn users_of_the_same_moment_and_a_span_are_told_in_the_same_order() {
         ("UPDATE users SET created_at = to_timestamp($1 / 1000000.0)", "UPDATE users SET created_at = ?1");
     let mut told = Vec::new();
     for database in [&postgres, &sqlite.database] {
-        let span = RowsAsked { since_us: NOW_US - 20 * 86_400_000_000, until_us: NOW_US - 86_400_000_000 };
+        let span = RowsAsked { since_us: NOW_US - 20 * DAY_US, until_us: NOW_US - DAY_US };
         let before = users(database, &all[0], span, 3).await;
         assert!(before.iter().all(|user| (span.since_us..span.until_us).contains(&user.created_at_us)));
         let at_once = Ask::new("a test", same, vec![Arg::Integer(NOW_US)]);

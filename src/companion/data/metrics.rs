@@ -1,12 +1,12 @@
 //! The figures of the first page: users, content, engagement.
 
+use crate::base::calendar::DAY_US;
 use crate::companion::data::database::Database;
 use crate::companion::data::fault::DatabaseFault;
 use crate::companion::data::period::Zone;
 use crate::companion::data::row::{Arg, Ask, dialects};
 use std::collections::BTreeMap;
 
-const DAY_US: i64 = 86_400_000_000;
 /// Who was seen within this time is online.
 const ONLINE_US: i64 = 300_000_000;
 /// New users, completions and scores are those of so many days.

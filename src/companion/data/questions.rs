@@ -1,5 +1,6 @@
 //! All questions of the companion, by name: for whoever looks at their plans, which is the tests and `benches/dashboard`.
 
+use crate::base::calendar::DAY_US;
 use crate::companion::data::activity::{self, ActivityAsked, FeedPosition};
 use crate::companion::data::database::Database;
 use crate::companion::data::export_rows::{self, RowsAsked};
@@ -8,8 +9,6 @@ use crate::companion::data::metrics::{self, MetricsAsked};
 use crate::companion::data::period::{Granularity, Period, Zone, periods};
 use crate::companion::data::row::{Arg, Ask, PostgresQuery, bind_postgres, dialects};
 use crate::companion::data::{engagement, lease, rollup, statistics};
-
-const DAY_US: i64 = 86_400_000_000;
 
 /// Of which part of the service a question is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -382,7 +382,10 @@ mod tests {
         // It is past midnight in Auckland.
         let range = (order.from.as_deref(), order.to.as_deref());
         assert_eq!(range, (Some("2026-05-18"), Some("2026-06-16")));
-        assert_eq!((order.rows().until_us - order.rows().since_us) / 86_400_000_000, i64::from(DAYS));
+        assert_eq!(
+            (order.rows().until_us - order.rows().since_us) / crate::base::calendar::DAY_US,
+            i64::from(DAYS)
+        );
         assert_eq!(order.columns.len(), ACTIVITY.len());
         assert_eq!(order.file_name(), "tidegate-activity-2026-05-18-2026-06-16.csv");
         let order = read(r#"{"format": "json", "report": "users", "columns": null}"#).expect("sound");

@@ -3,7 +3,7 @@
 //! Words are always written as words, so that no cell is ever a formula or a link. Rows go to a temporary file as they
 //! come: a sheet of a million needs no more memory than one of ten.
 
-use crate::base::calendar::days_from_civil;
+use crate::base::calendar::{DAY_US, days_from_civil};
 use crate::companion::exports::table::{Cell, Cells, Column, Facts, Head, Kind, rfc3339};
 use rust_xlsxwriter::{Format, FormatAlign, Workbook, Worksheet, XlsxError};
 use std::io::Write;
@@ -20,8 +20,6 @@ const UNIX_DAY: f64 = 25_569.0;
 
 /// Earlier than this the calendars of workbooks and of the world differ: 1 March 1900.
 const FIRST_DAY: f64 = 61.0;
-
-const DAY_US: f64 = 86_400_000_000.0;
 
 /// Writes a workbook.
 pub(super) struct XlsxWriter {
@@ -174,14 +172,14 @@ fn exactly(number: i64) -> Option<f64> {
 /// A moment as workbooks count days.
 #[expect(clippy::cast_precision_loss, reason = "microseconds of today are below 2^53")]
 fn day_number(us: i64) -> Option<f64> {
-    let number = us as f64 / DAY_US + UNIX_DAY;
+    let number = us as f64 / DAY_US as f64 + UNIX_DAY;
     (number >= FIRST_DAY).then_some(number)
 }
 
 fn day_us(day: &str) -> Option<i64> {
     let mut parts = day.splitn(3, '-').map(str::parse::<i64>);
     let (year, month, day) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
-    Some(days_from_civil(year, month, day) * 86_400_000_000)
+    Some(days_from_civil(year, month, day) * DAY_US)
 }
 
 /// As much of a text as a cell takes, without half a letter at its end.

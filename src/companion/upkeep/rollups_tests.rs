@@ -1,7 +1,7 @@
 //! The job on both engines: each day once, whoever is killed, whatever was missed.
 
-use crate::base::RollupSettings;
-use crate::base::{Clock, ManualClock};
+use crate::base::calendar::DAY_US;
+use crate::base::{Clock, ManualClock, RollupSettings};
 use crate::companion::data::testing::{NOW_US, Postgres, SEED, filled, sqlite};
 use crate::companion::upkeep::Rollups;
 use crate::companion::{Database, Granularity, Zone, periods};
@@ -109,14 +109,13 @@ async fn what_comes_late_or_was_missed_is_counted(database: Database) {
     let instance = Instance::new(&hands.database, &clock);
     assert_eq!(instance.job.run().await, RollupRun::Done);
     let (before, _) = sessions(&hands.database, &hands.tenant).await;
-    let day_us = 86_400_000_000;
 
     // Late by a day: counted now, and rolled up by the next run.
-    hands.add_sessions(NOW_US - day_us).await;
+    hands.add_sessions(NOW_US - DAY_US).await;
     assert_eq!(sessions(&hands.database, &hands.tenant).await.0, before + 3);
     assert_eq!(instance.job.run().await, RollupRun::Done);
     // Five days later, of which nobody has counted any. What happened meanwhile is there all the same.
-    hands.add_sessions(NOW_US + day_us / 2).await;
+    hands.add_sessions(NOW_US + DAY_US / 2).await;
     clock.advance(Duration::from_secs(5 * 86_400));
     let (_, live) = sessions(&hands.database, &hands.tenant).await;
     let days = instance.days();
@@ -131,7 +130,7 @@ async fn what_comes_late_or_was_missed_is_counted(database: Database) {
     assert_eq!(hands.one(left).await, "0", "all of them are read from now on");
 
     // Later than may be: right when its day has had its turn.
-    hands.add_sessions(NOW_US - 10 * day_us).await;
+    hands.add_sessions(NOW_US - 10 * DAY_US).await;
     assert_eq!(sessions(&hands.database, &hands.tenant).await.0, before + 6);
     hands.database.set_mark("rollups_turn", "2026-06-03").await.expect("it is set");
     for _ in 0..3 {

@@ -94,6 +94,19 @@ impl Fetch for reqwest::RequestBuilder {
     }
 }
 
+/// How many waited for the one that asked. Whoever was in flight but looked only after the answer was stored did not have to: a
+/// plain hit.
+///
+/// Panics when nobody waited, or when not exactly one asked.
+pub(crate) fn collapsed(answers: &[Answer]) -> u32 {
+    let (waited, others): (Vec<_>, Vec<_>) =
+        answers.iter().partition(|answer| answer.header("cache-status").contains("collapsed"));
+    assert!(!waited.is_empty(), "{answers:?}");
+    assert_eq!(others.iter().filter(|answer| answer.cache() == "MISS").count(), 1, "{answers:?}");
+    assert!(others.iter().all(|answer| matches!(answer.cache(), "MISS" | "HIT")), "{answers:?}");
+    u32::try_from(waited.len()).expect("few")
+}
+
 /// The sum of a metric's samples that carry all these labels, in the text of `/metrics`; 0 when there is none.
 pub(crate) fn sample(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
     let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();

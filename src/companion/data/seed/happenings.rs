@@ -1,8 +1,9 @@
 //! What people do: rows of content, lessons, progress, sessions and the feed, in the order of time.
 
+use crate::base::calendar::DAY_US;
 use crate::companion::data::seed::cells::{Cell, uuid};
 use crate::companion::data::seed::tables::{Events, Made};
-use crate::companion::data::seed::world::{Content, DAY_US, SECOND_US, World};
+use crate::companion::data::seed::world::{Content, SECOND_US, World};
 
 /// Younger sessions may still be open.
 const OPEN_US: i64 = 2 * 3_600 * SECOND_US;

@@ -8,6 +8,7 @@ mod random;
 mod tables;
 mod world;
 
+use crate::base::calendar::DAY_US;
 use crate::companion::data::database::Database;
 use crate::companion::data::fault::{DatabaseFault, FaultKind};
 use crate::companion::data::period::{DAYS_MAX, PeriodFault, Zone};
@@ -94,7 +95,6 @@ impl Database {
 
     /// The figures by day for what was made.
     async fn roll_up_days(&self, asked: &SeedAsked) -> Result<(), DatabaseFault> {
-        const DAY_US: i64 = 86_400_000_000;
         let days = i64::from(asked.days).min(i64::from(DAYS_MAX) - 3);
         let fault = |fault: PeriodFault| {
             DatabaseFault::new(FaultKind::Failed, self.place(), "seeding", fault.to_string(), "")

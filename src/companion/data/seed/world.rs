@@ -1,12 +1,12 @@
 //! Who there is: rows of each table in their order, by chance but from the seed alone.
 
+use crate::base::calendar::DAY_US;
 use crate::companion::data::seed::SeedAsked;
 use crate::companion::data::seed::cells::Cell;
 use crate::companion::data::seed::random::Random;
 use crate::companion::data::seed::tables::{Events, Made};
 
 pub(super) const SECOND_US: i64 = 1_000_000;
-pub(super) const DAY_US: i64 = 86_400 * SECOND_US;
 
 const ZONES: &[&str] = &["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Adelaide"];
 const PLANS: &[&str] = &["free", "pro", "enterprise"];
