@@ -288,7 +288,7 @@ fn bodies_are_bounded_json_of_the_expected_shape() {
 
 #[test]
 fn a_reloader_that_is_busy_or_silent_makes_nobody_wait_for_ever() {
-    let bounds = Bounds { answer_timeout: Duration::from_millis(50), ..BOUNDS };
+    let bounds = Bounds { answer_timeout: Duration::from_millis(500), ..BOUNDS };
     let admin = Admin::start("", "127.0.0.1:0", bounds);
     let ask = || admin.ask("POST /api/v1/config/reload", &[], "").problem();
     assert_eq!((ask(), ask()), ("timeout".to_owned(), "busy".to_owned()));

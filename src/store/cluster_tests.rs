@@ -24,6 +24,9 @@ const RECOVERY_MAX: Duration = Duration::from_secs(5);
 /// For tests that count exactly: a call must not run into its time-out because the machine is busy.
 const PATIENT: Duration = Duration::from_secs(1);
 
+/// For servers that hang: some probes of so long must fail before another is looked for.
+const HASTY: Duration = Duration::from_millis(500);
+
 async fn up(url: &str, timeout: Duration) -> Connection {
     let connection = connection_within(url, timeout);
     eventually(|| connection.is_up()).await;
@@ -188,7 +191,7 @@ async fn a_primary_without_a_replica_takes_only_its_own_slots_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_without_a_majority_is_away_until_it_is_whole_again() {
     let mut cluster = Cluster::start_of(3, 0).await;
-    let limiter = limiter(up(&cluster.url(), Duration::from_millis(200)).await);
+    let limiter = limiter(up(&cluster.url(), HASTY).await);
     let charge = charge_at(&cluster, 0, &[(3_600, 100_000)]);
     cluster.kill(1);
     cluster.kill(2);
@@ -306,7 +309,7 @@ fn charge_at_any(identity: u8) -> Charge {
 #[tokio::test(flavor = "multi_thread")]
 async fn sentinels_lead_to_the_new_primary_after_a_death() {
     let mut set = Sentinel::start().await;
-    let connection = up(&set.url(), Duration::from_millis(200)).await;
+    let connection = up(&set.url(), HASTY).await;
     assert!(!connection.is_cluster());
     let limiter = limiter(connection);
     let charge = charge_at_any(1);
@@ -323,7 +326,7 @@ async fn sentinels_lead_to_the_new_primary_after_a_death() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sentinels_lead_to_the_new_primary_while_the_old_one_lives_or_hangs() {
     let mut set = Sentinel::start().await;
-    let limiter = limiter(up(&set.url(), Duration::from_millis(200)).await);
+    let limiter = limiter(up(&set.url(), HASTY).await);
     let charge = charge_at_any(2);
     let load = Load::of(&[Arc::clone(&limiter)], 4, &charge);
     eventually(|| load.admitted() > 50).await;
@@ -347,7 +350,7 @@ fn set_has_another(set: &Sentinel, than: usize) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_may_not_write_is_left_alone_until_it_may() {
     let set = Sentinel::start().await;
-    let limiter = limiter(up(&set.url(), Duration::from_millis(200)).await);
+    let limiter = limiter(up(&set.url(), HASTY).await);
     let charge = charge_at_any(3);
     let load = Load::of(&[Arc::clone(&limiter)], 4, &charge);
     eventually(|| load.admitted() > 50).await;

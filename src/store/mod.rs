@@ -83,8 +83,15 @@ const SWEEP_EVERY: Duration = Duration::from_millis(250);
 /// Between two looks whether something is owed to the store.
 const REPAY_EVERY: Duration = Duration::from_millis(100);
 
-/// Between two looks at a connection that is being made.
-const CONNECT_LOOK: Duration = Duration::from_millis(5);
+/// Between two looks at a store that the start waits for.
+const SHORT: Duration = Duration::from_millis(5);
+
+/// The pauses before the looks at the store: short ones while the start may wait for the first that succeeds, then longer and
+/// longer ones up to `most`.
+fn pauses(most: Duration) -> impl Iterator<Item = Duration> {
+    let longer = std::iter::successors(Some(SHORT), move |pause| Some(pause.saturating_mul(2).min(most)));
+    std::iter::repeat_n(SHORT, 120).chain(longer)
+}
 
 /// The stores of a process.
 pub struct Stores {
@@ -137,12 +144,9 @@ impl Stores {
         });
         let looking = Arc::clone(self);
         tasks.spawn_until_stop("overrides", async move {
-            // The first look comes soon after the store answers: the start waits for it.
-            let mut pause = CONNECT_LOOK;
-            loop {
+            for pause in pauses(overrides::POLL_EVERY) {
                 // Told, or the time to look all the same: a message may be lost.
                 drop(tokio::time::timeout(pause, looking.told.notified()).await);
-                pause = pause.saturating_mul(2).min(overrides::POLL_EVERY);
                 match looking.live_overrides.refresh().await {
                     Ok(true) => looking.limiter.forget_all_denials(),
                     Ok(false) => {}
@@ -152,16 +156,13 @@ impl Stores {
         });
         let reading = Arc::clone(self);
         tasks.spawn_until_stop("purges", async move {
-            // The first look comes soon after the store answers: the start waits for it.
-            let mut pause = CONNECT_LOOK;
-            loop {
+            for pause in pauses(purges::READ_EVERY) {
                 // A Redis that was never reached has not failed: such looks would open its breaker at every start.
                 let answers = reading.limiter.is_connected() && reading.entries.is_connected();
                 if answers && let Err(failure) = reading.purges.read().await {
                     tracing::trace!(%failure, "purges not read");
                 }
                 drop(tokio::time::timeout(pause, reading.missed.notified()).await);
-                pause = pause.saturating_mul(2).min(purges::READ_EVERY);
             }
         });
         let turning = Arc::clone(self);
@@ -252,7 +253,7 @@ impl Stores {
                 answers && self.live_overrides.is_loaded() && self.purges.is_trusted()
             };
             while !is_ready() {
-                tokio::time::sleep(CONNECT_LOOK).await;
+                tokio::time::sleep(SHORT).await;
             }
         };
         tokio::time::timeout(budget, connected).await.is_ok()

@@ -2,7 +2,7 @@
 
 use crate::base::{Digest, Tasks};
 use crate::limit::{LimitKey, Mode, OnStoreFailure, Per, Policy, Slot, Subject, Windows};
-use crate::store::redis::RedisSlots;
+use crate::store::redis::{Connection, RedisSlots};
 use crate::store::slots::{Held, LEASE, SlotRefusal, Slots, Standing};
 use crate::store::testing::{Redis, eventually};
 use crate::store::{Source, StoreFailure};
@@ -63,9 +63,12 @@ fn full(slot: &Slot, source: Source) -> SlotRefusal {
 
 /// One instance on `server`, and what ends it.
 async fn instance(server: &Redis, length: Duration) -> (Slots, Tasks) {
+    over(server.connection().await, length)
+}
+
+fn over(connection: Connection, length: Duration) -> (Slots, Tasks) {
     let tasks = Tasks::new();
-    let redis = RedisSlots::new(server.connection().await, "tg:", length);
-    (Slots::shared(redis, &tasks), tasks)
+    (Slots::shared(RedisSlots::new(connection, "tg:", length), &tasks), tasks)
 }
 
 /// The set of `slot` in Redis.
@@ -313,7 +316,8 @@ async fn who_asks_one_after_the_other_never_meets_himself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn places_that_end_while_redis_hangs_leave_it_when_it_goes_on() {
     let server = Redis::start().await;
-    let (slots, _tasks) = instance(&server, Duration::from_secs(6)).await;
+    let hasty = server.connection_within(Duration::from_millis(200)).await;
+    let (slots, _tasks) = over(hasty, Duration::from_secs(6));
     let (other, _others) = instance(&server, Duration::from_secs(6)).await;
     let one = slot("hung", 1, 1);
     let held = take(&slots, &[&one]).await.expect("a place");

@@ -7,7 +7,6 @@ use crate::store::memory_limits::MemoryLimits;
 use crate::store::redis::limits::Operation;
 use crate::store::redis::{Connection, RedisLimits, Surroundings};
 use crate::telemetry::{Metrics, StoreName};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +16,15 @@ use std::time::Duration;
 mod cli;
 #[path = "../../tests/it/support/cluster.rs"]
 pub(super) mod cluster;
+#[path = "../../tests/it/support/ports.rs"]
+mod ports;
 #[path = "../../tests/it/support/sentinel.rs"]
 pub(super) mod sentinel;
 pub(super) use crate::base::testing::{process, wait};
+pub(super) use ports::free as free_port;
+
+/// A call may take so long on a busy machine, where none is meant to fail.
+const PATIENT: Duration = Duration::from_secs(1);
 
 /// A running server.
 pub(super) struct Redis {
@@ -108,18 +113,18 @@ impl Redis {
 
     /// A connection once it is up.
     pub(super) async fn connection(&self) -> Connection {
-        let connection = connection(&format!("redis://127.0.0.1:{}", self.port));
+        self.connection_within(PATIENT).await
+    }
+
+    /// The same with so much time for each call.
+    pub(super) async fn connection_within(&self, timeout: Duration) -> Connection {
+        let connection = connection_within(&format!("redis://127.0.0.1:{}", self.port), timeout);
         eventually(|| connection.is_up()).await;
         connection
     }
 }
 
-/// A port on which nothing listens.
-pub(super) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port()
-}
-
-/// A connection that has just begun to connect.
+/// A connection that has just begun to connect, and is soon given up when nobody answers.
 pub(super) fn connection(url: &str) -> Connection {
     connection_within(url, Duration::from_millis(200))
 }

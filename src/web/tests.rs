@@ -68,7 +68,7 @@ fn a_client_that_reads_slowly_gets_all_of_its_answer() {
 
 #[test]
 fn who_never_asks_is_ended_long_before_who_has_asked_once() {
-    let server = start(Bounds { first_head_timeout: SHORT, ..BOUNDS });
+    let server = start(Bounds { first_head_timeout: 10 * SHORT, ..BOUNDS });
     let mut quiet = connect(server.address());
     ask(&mut quiet);
     for beginning in ["", "GET /small HTTP/1.1\r\nHost: loc"] {

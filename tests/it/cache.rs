@@ -32,7 +32,7 @@ on_both_stores!(
 );
 
 /// A tenant cache on everything below `/c/`, a user cache below `/u/`, a public one below `/p/`, none elsewhere.
-const SECTIONS: &str = "cache:\n  namespaces:\n    tenant: {ttl: 5m}\n    user: {ttl: 5m, scope: user}\n    \
+const SECTIONS: &str = "cache:\n  namespaces:\n    tenant: {ttl: 5m, coalesce_wait: 15s}\n    user: {ttl: 5m, scope: user}\n    \
     public: {ttl: 5m, scope: public}\n    respect: {stale_while_revalidate: 0s}\n\
     routes:\n  - {path: /c/, cache: tenant}\n  - {path: /u/, cache: user}\n  - {path: /p/, cache: public}\n  \
     - {path: /r/, cache: respect}\n  - {path: /}";

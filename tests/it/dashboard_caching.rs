@@ -135,7 +135,14 @@ async fn what_nobody_keeps_says_so(engine: Engine) {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_one_waits_for_the_database_the_others_wait_for_it() {
     let engine = Engine::postgres(SEED).await;
-    let companion = engine.companion("").await;
+    // Patient, so that a busy machine does not make anybody go alone.
+    let config = format!(
+        "identity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
+         cache: {{namespaces: {{dashboard: {{ttl: 5m, coalesce_wait: 15s}}}}}}\n\
+         dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\"}}\n",
+        engine.seeded.url
+    );
+    let companion = Companion::start_with(&config).await;
     let [tenant, _] = engine.two();
     let hold = "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60);";
     let held = engine.server().session("app", hold);

@@ -20,20 +20,23 @@ fn unavailable(answer: &Answer) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_takes_too_long_is_ended_and_told() {
     let engine = Engine::postgres(SEED).await;
-    let companion = engine.companion("pool: {statement_timeout: 200ms}, ").await;
+    let companion = engine.companion("pool: {statement_timeout: 1s}, ").await;
     let [tenant, _] = engine.two();
     let _held = hold(&engine).await;
     assert_eq!(unavailable(&companion.figures(tenant, "metrics").await), "database-slow");
     assert_eq!(companion.figures(tenant, "activity?user_id=nobody").await.status, 200, "other tables answer");
-    let log = companion.process.stderr();
-    assert!(log.contains("statement_timeout") && log.contains("statement timeout"), "the log tells: {log}");
+    eventually("the log tells", async || {
+        let log = companion.process.stderr();
+        log.contains("statement_timeout") && log.contains("statement timeout")
+    })
+    .await;
     assert_eq!(companion.metric("tidegate_refusals_total", &[("reason", "database-slow")]).await, 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_that_is_used_up_is_busy() {
     let engine = Engine::postgres(SEED).await;
-    let companion = engine.companion("pool: {connections: 1, acquire_timeout: 200ms}, ").await;
+    let companion = engine.companion("pool: {connections: 1, acquire_timeout: 1s}, ").await;
     let [tenant, other] = engine.two();
     let _held = hold(&engine).await;
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
@@ -64,7 +67,7 @@ async fn a_database_that_is_gone_is_told_so_and_what_was_kept_is_told_on() {
     let config = format!(
         "identity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
          cache: {{namespaces: {{dashboard: {{ttl: 1s, stale_if_error: 1h}}, metrics: {{ttl: 1h}}}}}}\n\
-         dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\", pool: {{acquire_timeout: 500ms}}}}\n",
+         dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\", pool: {{acquire_timeout: 2s}}}}\n",
         engine.seeded.url
     );
     let companion = Companion::start_with(&config).await;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 /// HTTP/2 on both sides; the response time-out is short.
 async fn gate(backend: SocketAddr, sections: &str) -> Gate {
-    let upstream = format!("{{servers: [\"{backend}\"], http2: true, response_timeout: 500ms, retries: 0}}");
+    let upstream = format!("{{servers: [\"{backend}\"], http2: true, response_timeout: 3s, retries: 0}}");
     let setup = Setup::new(backend).upstream(&upstream).with(sections);
     let listen = "server: {listen: {address: \"127.0.0.1:0\", http2: true}";
     Gate::start_with(&setup.text().replace("server: {listen: \"127.0.0.1:0\"", listen)).await
@@ -52,7 +52,7 @@ async fn calls_of_every_kind_pass_with_metadata_trailers_and_deadlines() {
 async fn a_quiet_stream_is_no_slow_answer() {
     let backend = Grpc::start().await;
     let gate = gate(backend.address(), "routes: [{path: /}]").await;
-    let seen = calls(gate.http, &["quiet=1.2"]).await;
+    let seen = calls(gate.http, &["quiet=3.5"]).await;
     assert_eq!(seen, [json!({"answers": ["first", "second"], "code": "OK"})]);
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_under_load_is_seen_by_no_client_and_the_new_primary_is_used() {
     let (mut set, origin) = (Sentinel::start().await, Origin::counting().await);
-    let store = format!("url: \"{}\", timeout: 100ms", set.url());
+    let store = format!("url: \"{}\", timeout: 1s", set.url());
     let sections = "limits: {default: {windows: {1h: 100000}}}\nroutes: [{path: /}]";
     let gate = Gate::start(&Setup::new(origin.address()).store_text(&store).with(sections)).await;
     let is_up = async || gate.metric("tidegate_store_up", &[("store", "redis")]).await > 0.0;

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::Semaphore;
 
 on_both_stores!(
@@ -160,7 +161,7 @@ async fn a_write_refreshes_for_its_own_tenant(store: Store) {
     eventually("what is everybody's is asked for", async || origin.count() == before + 2).await;
     assert_eq!(get(&gate, "initech", "/dash/a").await.cache(), "MISS");
     // Many writes at once are refreshed at their beginning and at their end.
-    let before = origin.count();
+    let (before, began) = (origin.count(), Instant::now());
     for _ in 0..20 {
         write("globex").await;
     }
@@ -169,7 +170,9 @@ async fn a_write_refreshes_for_its_own_tenant(store: Store) {
     })
     .await;
     let asked = origin.seen().split_off(before).iter().filter(|seen| seen.target == "/dash/a").count();
-    assert!((1..=6).contains(&asked), "{asked}");
+    // One a second at most.
+    let most = 5 + usize::try_from(began.elapsed().as_secs()).expect("few");
+    assert!((1..=most).contains(&asked), "{asked} of {most}");
 }
 
 async fn a_job_runs_again_and_again(store: Store) {
@@ -313,9 +316,18 @@ async fn the_internal_field_of_a_client_means_nothing_and_goes_nowhere() {
         assert_eq!(request.fetch().await.status, expected);
     }
     assert!(origin.seen().iter().all(|seen| seen.headers.get("tidegate-internal").is_none()));
-    let log = gate.process.stderr();
-    let ours = log.lines().filter(|line| line.contains("warming=true")).count();
-    assert_eq!((ours, log.contains(&secret), log.contains("Bearer")), (6, false, false), "{log}");
+    let lines = |log: &str, word: &str| log.lines().filter(|line| line.contains(word)).count();
+    let mut log = String::new();
+    eventually("all requests are logged", async || {
+        log = gate.process.stderr();
+        lines(&log, "warming=true") >= 6 && lines(&log, "/plain/a") >= 3
+    })
+    .await;
+    assert_eq!(
+        (lines(&log, "warming=true"), log.contains(&secret), log.contains("Bearer")),
+        (6, false, false),
+        "{log}"
+    );
 }
 
 #[tokio::test]

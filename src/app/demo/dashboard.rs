@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::oneshot;
@@ -16,6 +17,12 @@ use crate::config::Purpose;
 use crate::telemetry::Logging;
 
 const CONFIG: &str = include_str!("dashboard.yaml");
+
+/// How often the demo's folder is removed, should it be filled meanwhile.
+const REMOVALS: u32 = 100;
+
+/// The pause between two attempts.
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(20);
 
 /// The companion, ready to answer.
 pub(super) struct Dashboard {
@@ -90,8 +97,19 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let path: &Path = &self.0;
-        if let Err(error) = std::fs::remove_dir_all(path) {
-            tracing::warn!(%error, path = %path.display(), "the demo's folder stays behind");
+        // SQLite's threads finish what they are at, and may make a file while all are being removed.
+        for _ in 0..REMOVALS {
+            match std::fs::remove_dir_all(path) {
+                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                    std::thread::sleep(BETWEEN_REMOVALS);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, path = %path.display(), "the demo's folder stays behind");
+                    return;
+                }
+                Ok(()) => return,
+            }
         }
+        tracing::warn!(path = %path.display(), "the demo's folder stays behind: somebody fills it");
     }
 }

@@ -4,10 +4,10 @@
 //! primary is given up after [`NODE_TIMEOUT_MS`]; its replica takes over within two more seconds.
 
 use super::cli::ask;
+use super::ports;
 use super::process::{Process, command};
 use super::wait::eventually;
 use std::fmt::Write as _;
-use std::net::TcpListener;
 use tempfile::TempDir;
 
 /// After so long without an answer a node counts as dead.
@@ -53,13 +53,11 @@ impl Cluster {
     }
 
     fn planned(primaries: usize, replicas: usize) -> Self {
-        let free = || TcpListener::bind("127.0.0.1:0").expect("a free port");
         let of = |number: usize| {
-            let held = (free(), free());
-            let port = |listener: &TcpListener| listener.local_addr().expect("an address").port();
+            let held = (ports::hold(), ports::hold());
             let node = Node {
-                port: port(&held.0),
-                bus: port(&held.1),
+                port: ports::number(&held.0),
+                bus: ports::number(&held.1),
                 follows: (number >= primaries).then_some(number % primaries),
                 folder: TempDir::new().expect("a folder"),
                 process: None,

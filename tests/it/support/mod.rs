@@ -12,6 +12,7 @@ pub(crate) mod grpc;
 pub(crate) mod http2;
 pub(crate) mod legacy;
 pub(crate) mod origin;
+pub(crate) mod ports;
 #[cfg(feature = "companion")]
 pub(crate) mod postgres;
 pub(crate) mod process;

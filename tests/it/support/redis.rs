@@ -1,9 +1,9 @@
 //! A real redis-server that can be killed, frozen and brought back on the same port.
 
 use crate::support::cli::ask;
+use crate::support::ports;
 use crate::support::process::{Process, command};
 use crate::support::wait::eventually;
-use std::net::TcpListener;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -32,9 +32,7 @@ impl Redis {
 
     /// A port where a server may be started later and nobody answers until then.
     pub(crate) fn absent() -> Self {
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        Self { port, folder: TempDir::new().expect("a folder"), process: None }
+        Self { port: ports::free(), folder: TempDir::new().expect("a folder"), process: None }
     }
 
     /// Starts it (again) on its port.
@@ -83,8 +81,13 @@ impl Redis {
             has_ended || answers(port).await
         })
         .await;
+        // Should another test's server have taken the port, it is that one which answers.
+        let is_ours = !has_ended
+            && self.ask(&["INFO", "server"]).lines().any(|line| {
+                line.trim().strip_prefix("process_id:").is_some_and(|id| id == process.id().to_string())
+            });
         self.process = Some(process);
-        !has_ended
+        is_ours
     }
 }
 

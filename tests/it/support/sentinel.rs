@@ -1,9 +1,9 @@
 //! A real Sentinel set: a primary, two replicas, three sentinels that watch them.
 
 use super::cli::ask;
+use super::ports;
 use super::process::{Process, command};
 use super::wait::eventually;
-use std::net::TcpListener;
 use tempfile::TempDir;
 
 /// After so long without an answer a sentinel counts the primary as dead.
@@ -44,9 +44,15 @@ impl Sentinel {
 
     fn planned() -> Self {
         let of = |_| {
-            let held = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            let port = held.local_addr().expect("an address").port();
-            (Member { port, folder: TempDir::new().expect("a folder"), process: None }, held)
+            let held = ports::hold();
+            (
+                Member {
+                    port: ports::number(&held),
+                    folder: TempDir::new().expect("a folder"),
+                    process: None,
+                },
+                held,
+            )
         };
         // All are held until all are known: the same port must not be drawn twice.
         let (mut servers, _held): (Vec<Member>, Vec<_>) = (0..SERVERS + SENTINELS).map(of).unzip();
