@@ -108,6 +108,7 @@ async fn measure(url: &str, format: &str) -> anyhow::Result<()> {
             dir: Some(folder.path().to_owned()),
             lifetime: Duration::from_secs(60),
             per_tenant: 10,
+            bytes_per_tenant: 1 << 40,
             at_once_rows: 1_000_000,
             rows_max: 10_000_000,
         },

@@ -40,6 +40,8 @@ pub struct ExportSettings {
     pub lifetime: Duration,
     /// Exports of a tenant that are under way at once.
     pub per_tenant: u32,
+    /// Bytes of a tenant's finished files together.
+    pub bytes_per_tenant: u64,
     /// Up to so many rows are written while the client waits.
     pub at_once_rows: u64,
     /// No export has more rows.
@@ -71,6 +73,7 @@ impl Default for ServiceSettings {
                 dir: None,
                 lifetime: Duration::from_secs(900),
                 per_tenant: 2,
+                bytes_per_tenant: 1 << 30,
                 at_once_rows: 5_000,
                 rows_max: 1_000_000,
             },

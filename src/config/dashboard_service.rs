@@ -14,6 +14,9 @@ use std::time::Duration;
 /// A signing key that is shorter may be guessed.
 const SIGNING_BYTES_MIN: usize = 32;
 
+/// Room for exports of a tenant, at least.
+const EXPORT_BYTES_MIN: u64 = 64 << 10;
+
 /// What stands in place of a namespace where nothing is kept.
 const NONE: &str = "none";
 
@@ -109,6 +112,15 @@ fn exports(reader: &mut Reader<'_>, section: &mut Section, settings: &mut Servic
     }
     if let Some(most) = section.take("per_tenant").and_then(|taken| reader.number(&taken, 1, 100)) {
         exports.per_tenant = u32::try_from(most).unwrap_or(exports.per_tenant);
+    }
+    if let Some(taken) = section.take("bytes_per_tenant")
+        && let Some(bytes) = reader.size(&taken)
+    {
+        if bytes < EXPORT_BYTES_MIN {
+            let says = "a file of a few rows would not fit";
+            reader.fault(taken.node.at, &taken.path, says, "write 64KiB or more, such as 1GiB");
+        }
+        exports.bytes_per_tenant = bytes;
     }
     if let Some(rows) = section.take("at_once_rows").and_then(|taken| reader.number(&taken, 0, 100_000)) {
         exports.at_once_rows = rows;
@@ -228,7 +240,7 @@ mod tests {
     fn what_is_said_is_taken() {
         let settings = read(
             "{listen: 'localhost:1', gateways: ['http://a:1', 'http://[::1]:2/'], roles: {read: [boss], export: boss}, \
-             cache: {metrics: none, activity: dashboard}, exports: {lifetime: 1h, per_tenant: 1, at_once_rows: 0}, \
+             cache: {metrics: none, activity: dashboard}, exports: {lifetime: 1h, per_tenant: 1, bytes_per_tenant: 5GiB, at_once_rows: 0}, \
              rollups: {every: 5m, days: 3}, own_database: 'sqlite:own.db'}",
         );
         let DashboardSettings { service, kept, .. } = settings.expect("sound");
@@ -237,6 +249,7 @@ mod tests {
         assert!(kept.metrics.is_none());
         assert_eq!(kept.activity.map(|space| space.name.to_string()).as_deref(), Some("dashboard"));
         assert_eq!((service.exports.lifetime, service.rollups.days), (Duration::from_secs(3_600), 3));
+        assert_eq!(service.exports.bytes_per_tenant, 5 << 30);
     }
 
     #[test]

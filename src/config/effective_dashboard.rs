@@ -1,6 +1,6 @@
 //! The section `dashboard` as it works.
 
-use crate::base::units::format_duration;
+use crate::base::units::{format_duration, format_size};
 use crate::base::{DatabaseSettings, ServiceSettings, TableMapping};
 use crate::cache::Namespace;
 use crate::config::snapshot::{DashboardSettings, KeptFigures};
@@ -40,6 +40,7 @@ fn service_value(service: &ServiceSettings, kept: &KeptFigures) -> Value {
         "exports": {
             "lifetime": format_duration(exports.lifetime),
             "per_tenant": exports.per_tenant,
+            "bytes_per_tenant": format_size(exports.bytes_per_tenant),
             "at_once_rows": exports.at_once_rows,
             "rows_max": exports.rows_max,
         },

@@ -48,40 +48,6 @@ impl ExportStatus {
     }
 }
 
-/// An export that is asked for.
-#[derive(Debug, Clone)]
-pub struct NewExport {
-    /// Its id, random.
-    pub id: String,
-    /// Whose rows.
-    pub tenant: String,
-    /// Who asks.
-    pub user: String,
-    /// `csv`, `json` or `xlsx`.
-    pub format: &'static str,
-    /// What is asked for, as JSON.
-    pub request: String,
-    /// A digest of what the client wrote, to know it again.
-    pub request_digest: String,
-    /// Whatever stands for the same request once more: a digest of tenant, user and the client's key.
-    pub once: Option<String>,
-    /// Rows, counted beforehand.
-    pub rows: i64,
-    /// Who works at it at once; `None`: it waits for somebody.
-    pub worker: Option<String>,
-}
-
-/// What came of asking.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Inserted {
-    /// A new export.
-    New(ExportJob),
-    /// The one that the same key has made before.
-    Known(ExportJob),
-    /// The tenant has as many under way as it may.
-    Full,
-}
-
 /// An export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportJob {
@@ -134,73 +100,9 @@ pub struct ExportFile {
     pub sha256: String,
 }
 
-const DOING: &str = "keeping an export";
+pub(super) const DOING: &str = "keeping an export";
 
 impl Database {
-    /// Adds an export, unless its key has made one that still stands, or the tenant has `most` under way. Two that come at
-    /// once are decided on one after the other.
-    ///
-    /// # Errors
-    /// [`DatabaseFault`].
-    pub async fn insert_export(&self, new: &NewExport, most: u32) -> Result<Inserted, DatabaseFault> {
-        let text = |text: &str| Arg::Text(text.to_owned());
-        let insert = vec![
-            text(&new.id),
-            text(&new.tenant),
-            text(&new.user),
-            text(new.format),
-            text(&new.request),
-            text(&new.request_digest),
-            Arg::MaybeText(new.once.clone()),
-            Arg::Integer(new.rows),
-            Arg::Integer(i64::from(most)),
-            Arg::MaybeText(new.worker.clone()),
-        ];
-        if let Some(once) = &new.once {
-            let forget = Ask::new(DOING, dialects!("export_forget_key"), vec![text(once)]);
-            self.change(&[forget]).await?;
-            // A key that stands is found first: even where there is no place for another export.
-            if let Some(job) = self.export_by_key(&new.tenant, once).await? {
-                return Ok(Inserted::Known(job));
-            }
-        }
-        let lock = Ask::new(DOING, dialects!("export_lock"), vec![text(&new.tenant)]);
-        let insert = Ask::new(DOING, dialects!("export_insert"), insert);
-        if let Some(job) = first(&self.changed(&[lock, insert]).await?)? {
-            return Ok(Inserted::New(job));
-        }
-        // Either there is no place, or the same key came at the same time.
-        let Some(once) = &new.once else { return Ok(Inserted::Full) };
-        Ok(self.export_by_key(&new.tenant, once).await?.map_or(Inserted::Full, Inserted::Known))
-    }
-
-    /// What [`Database::insert_export`] would say, as far as it can be said without a change: the export of a key that
-    /// stands, or that there is no place for another. `None`: it may be asked for. For whoever would do much before.
-    ///
-    /// # Errors
-    /// [`DatabaseFault`].
-    pub async fn export_place(
-        &self,
-        tenant: &str,
-        once: Option<&str>,
-        most: u32,
-    ) -> Result<Option<Inserted>, DatabaseFault> {
-        let args = vec![Arg::Text(tenant.to_owned()), Arg::MaybeText(once.map(str::to_owned))];
-        let rows = self.rows(&Ask::new(DOING, dialects!("export_place"), args)).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        if let Some(id) = row.maybe_text("known")?
-            && let Some(job) = self.export(tenant, &id).await?
-        {
-            return Ok(Some(Inserted::Known(job)));
-        }
-        Ok((row.integer("under_way")? >= i64::from(most)).then_some(Inserted::Full))
-    }
-
-    async fn export_by_key(&self, tenant: &str, once: &str) -> Result<Option<ExportJob>, DatabaseFault> {
-        let args = vec![Arg::Text(tenant.to_owned()), Arg::Text(once.to_owned())];
-        first(&self.rows(&Ask::new(DOING, dialects!("export_by_key"), args)).await?)
-    }
-
     /// An export by its id, whosever it is: links to files carry no tenant. Whoever is told of it must be checked.
     ///
     /// # Errors
@@ -256,7 +158,8 @@ impl Database {
         self.one_export(dialects!("export_beat"), args).await
     }
 
-    /// The file is there, for `lifetime`. `None`: the attempt is another's now, or nobody wants it any longer.
+    /// The file is there, for `lifetime`. `None`: the attempt is another's now, nobody wants it any longer, or it does not
+    /// fit: the files of a tenant take `bytes_max` together. Two that end at once are decided on one after the other.
     ///
     /// # Errors
     /// [`DatabaseFault`].
@@ -264,8 +167,9 @@ impl Database {
         &self,
         job: &ExportJob,
         file: &ExportFile,
-        lifetime: Duration,
+        (lifetime, bytes_max): (Duration, u64),
     ) -> Result<Option<ExportJob>, DatabaseFault> {
+        let lock = Ask::new(DOING, dialects!("export_lock"), vec![Arg::Text(job.tenant.clone())]);
         let args = vec![
             Arg::Text(job.id.clone()),
             Arg::Integer(job.tries),
@@ -274,8 +178,10 @@ impl Database {
             Arg::Text(file.sha256.clone()),
             Arg::Text(file.name.clone()),
             micros(lifetime),
+            Arg::Integer(i64::try_from(bytes_max).unwrap_or(i64::MAX)),
         ];
-        self.one_export(dialects!("export_done"), args).await
+        let done = Ask::new(DOING, dialects!("export_done"), args);
+        first(&self.changed(&[lock, done]).await?)
     }
 
     /// An attempt ends without a file: failed, cancelled, or queued for another.
@@ -349,7 +255,7 @@ fn micros(duration: Duration) -> Arg {
     Arg::Integer(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
 }
 
-fn first(rows: &[Row]) -> Result<Option<ExportJob>, DatabaseFault> {
+pub(super) fn first(rows: &[Row]) -> Result<Option<ExportJob>, DatabaseFault> {
     rows.first().map(job).transpose()
 }
 

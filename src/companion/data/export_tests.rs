@@ -5,12 +5,14 @@ use crate::companion::data::activity::FeedPosition;
 use crate::companion::data::row::{Arg, Ask};
 use crate::companion::data::testing::{NOW_US, Place, Postgres, SEED, filled, sqlite};
 use crate::companion::data::{
-    Activity, Database, ExportFile, ExportJob, ExportStatus, Inserted, NewExport, RowsAsked, UserRow,
-    UsersPosition,
+    Activity, Database, ExportBounds, ExportFile, ExportJob, ExportStatus, Inserted, NewExport, RowsAsked,
+    UserRow, UsersPosition,
 };
 use std::time::Duration;
 
 const ALL: RowsAsked = RowsAsked { since_us: 0, until_us: NOW_US + 1 };
+/// Bytes of a tenant's files, where they are not what it is about.
+const ROOM: u64 = 1 << 30;
 const SILENT: Duration = Duration::from_secs(10);
 
 /// The same test on both engines.
@@ -145,6 +147,11 @@ async fn a_moment_sees_nothing_of_what_is_written_meanwhile() {
     .await;
 }
 
+/// So many under way, and no want of room.
+fn at_once(under_way: u32) -> ExportBounds {
+    ExportBounds { under_way, files: 100, bytes: ROOM }
+}
+
 fn new(id: &str, tenant: &str) -> NewExport {
     NewExport {
         id: id.to_owned(),
@@ -160,7 +167,7 @@ fn new(id: &str, tenant: &str) -> NewExport {
 }
 
 async fn inserted(database: &Database, new: &NewExport) -> ExportJob {
-    match database.insert_export(new, 100).await.expect("it is kept") {
+    match database.insert_export(new, at_once(100)).await.expect("it is kept") {
         Inserted::New(job) => job,
         other => panic!("{other:?}"),
     }
@@ -192,7 +199,7 @@ async fn a_job_is_taken_by_one_worker_in_the_order_of_asking_and_goes_its_way() 
             let beaten = database.beat_export(&job, told).await.expect("an answer").expect("ours");
             assert_eq!(beaten.progress, expected, "never less, and all of it only with the file");
         }
-        let done = database.finish_export(&job, &file(&job), Duration::from_secs(60)).await;
+        let done = database.finish_export(&job, &file(&job), (Duration::from_secs(60), ROOM)).await;
         let done = done.expect("an answer").expect("ours");
         assert_eq!((done.status, done.progress, done.rows), (ExportStatus::Done, 100, Some(5)));
         assert!(done.expires_at_us.is_some_and(|at| at > done.created_at_us + 59_000_000));
@@ -217,7 +224,7 @@ async fn a_silent_workers_job_is_taken_up_by_another_and_given_up_in_the_end() {
             None,
             "the first is told to stop"
         );
-        let late = database.finish_export(&first, &file(&first), SILENT).await.expect("an answer");
+        let late = database.finish_export(&first, &file(&first), (SILENT, ROOM)).await.expect("an answer");
         assert_eq!(late, None, "what it has made counts no longer");
         assert!(database.beat_export(&second, 10).await.expect("an answer").is_some());
         let third = claim(none).await.expect("the job");
@@ -237,7 +244,7 @@ async fn a_silent_workers_job_is_taken_up_by_another_and_given_up_in_the_end() {
 async fn a_tenant_has_no_more_under_way_than_it_may_however_many_ask_at_once() {
     on_both(async |database| {
         let ask = async |id: &'static str, tenant: &'static str| {
-            database.insert_export(&new(id, tenant), 2).await.expect("an answer")
+            database.insert_export(&new(id, tenant), at_once(2)).await.expect("an answer")
         };
         let (a, b, c, d, e) = tokio::join!(
             ask("a", "acme"),
@@ -250,9 +257,13 @@ async fn a_tenant_has_no_more_under_way_than_it_may_however_many_ask_at_once() {
         assert_eq!([&a, &b, &c, &d].into_iter().filter(|one| is_new(one)).count(), 2);
         assert!(is_new(&e), "another tenant has places of its own");
         let job = database.claim_export("w", 3, SILENT).await.expect("an answer").expect("a job");
-        assert_eq!(database.insert_export(&new("f", "acme"), 2).await.expect("an answer"), Inserted::Full);
+        assert_eq!(
+            database.insert_export(&new("f", "acme"), at_once(2)).await.expect("an answer"),
+            Inserted::Full
+        );
         database.leave_export(&job, ExportStatus::Failed, Some("why")).await.expect("left");
-        let place = database.insert_export(&new("g", job.tenant.as_str()), 2).await.expect("an answer");
+        let place =
+            database.insert_export(&new("g", job.tenant.as_str()), at_once(2)).await.expect("an answer");
         assert!(is_new(&place), "one that is over makes room: {place:?}");
     })
     .await;
@@ -263,16 +274,17 @@ async fn the_same_key_finds_the_same_export_until_it_is_over() {
     on_both(async |database| {
         let with_key = |id: &str| NewExport { once: Some("key".to_owned()), ..new(id, "acme") };
         let (b, c) = (with_key("b"), with_key("c"));
-        let (one, two) = tokio::join!(database.insert_export(&b, 1), database.insert_export(&c, 1));
+        let (one, two) =
+            tokio::join!(database.insert_export(&b, at_once(1)), database.insert_export(&c, at_once(1)));
         let (one, two) = (one.expect("an answer"), two.expect("an answer"));
         let (new, known) = if matches!(one, Inserted::New(_)) { (one, two) } else { (two, one) };
         let (Inserted::New(new), Inserted::Known(known)) = (new, known) else { panic!("one of each") };
         assert_eq!(new.id, known.id);
         let job = database.claim_export("w", 3, SILENT).await.expect("an answer").expect("a job");
-        database.finish_export(&job, &file(&job), Duration::from_millis(1)).await.expect("done");
+        database.finish_export(&job, &file(&job), (Duration::from_millis(1), ROOM)).await.expect("done");
         // Nobody has come by to say that it is expired, and still the key is free.
         while matches!(
-            database.insert_export(&with_key("d"), 1).await.expect("an answer"),
+            database.insert_export(&with_key("d"), at_once(1)).await.expect("an answer"),
             Inserted::Known(job) if job.id == new.id
         ) {}
         let job = database.export("acme", "d").await.expect("an answer").expect("a new one");
@@ -297,14 +309,15 @@ async fn what_nobody_wants_any_longer_ends_and_files_go_when_their_time_is_over(
         assert_eq!((running.status, running.tries), (ExportStatus::Running, 1));
         let beaten = database.beat_export(&running, 5).await.expect("an answer").expect("ours");
         assert!(beaten.is_cancelled, "the worker is told");
-        let done = database.finish_export(&running, &file(&running), SILENT).await.expect("an answer");
+        let done =
+            database.finish_export(&running, &file(&running), (SILENT, ROOM)).await.expect("an answer");
         assert_eq!(done, None, "too late for a file");
         let left = database.leave_export(&running, ExportStatus::Cancelled, None).await.expect("an answer");
         assert_eq!(left.map(|job| job.status), Some(ExportStatus::Cancelled));
 
         inserted(database, &new("kept", "acme")).await;
         let job = database.claim_export("w", 3, SILENT).await.expect("an answer").expect("a job");
-        database.finish_export(&job, &file(&job), Duration::ZERO).await.expect("done");
+        database.finish_export(&job, &file(&job), (Duration::ZERO, ROOM)).await.expect("done");
         let ended = database.end_exports(3, SILENT, (SILENT, "")).await.expect("an answer");
         assert!(ended.iter().any(|job| job.file.as_deref() == Some("kept.csv")), "{ended:?}");
         let ids = ["kept", "waits", "nobody"].map(str::to_owned).to_vec();
@@ -321,17 +334,17 @@ async fn what_nobody_wants_any_longer_ends_and_files_go_when_their_time_is_over(
 async fn a_key_and_a_full_house_are_known_before_anything_is_counted() {
     on_both(async |database| {
         let place = async |once: Option<&str>, most| {
-            database.export_place("acme", once, most).await.expect("an answer")
+            database.export_place("acme", once, at_once(most)).await.expect("an answer")
         };
         assert_eq!(place(Some("key"), 1).await, None);
         let job = inserted(database, &NewExport { once: Some("key".to_owned()), ..new("a", "acme") }).await;
         assert_eq!(place(Some("key"), 1).await, Some(Inserted::Known(job)));
         assert_eq!(place(Some("another"), 1).await, Some(Inserted::Full));
         assert_eq!((place(None, 1).await, place(None, 2).await), (Some(Inserted::Full), None));
-        let other = database.export_place("other", Some("key"), 1).await.expect("an answer");
+        let other = database.export_place("other", Some("key"), at_once(1)).await.expect("an answer");
         assert_eq!(other, None, "of another tenant");
         let job = database.claim_export("w", 3, SILENT).await.expect("an answer").expect("a job");
-        database.finish_export(&job, &file(&job), Duration::from_secs(60)).await.expect("done");
+        database.finish_export(&job, &file(&job), (Duration::from_secs(60), ROOM)).await.expect("done");
         assert!(matches!(place(Some("key"), 1).await, Some(Inserted::Known(_))), "its file is there");
         assert_eq!(place(None, 1).await, None, "what is over takes no place");
         database.cancel_export("acme", "a").await.expect("an answer");
@@ -358,6 +371,61 @@ async fn an_attempt_that_was_given_back_counts_for_nothing_and_the_next_begins_a
         database.cancel_export("acme", "a").await.expect("an answer").expect("there");
         let back = database.give_export_back(&job).await.expect("an answer").expect("ours");
         assert_eq!(back.status, ExportStatus::Cancelled, "nobody wants it any longer");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn finished_files_of_a_tenant_are_so_many_and_take_so_much() {
+    on_both(async |database| {
+        let most = ExportBounds { under_way: 9, files: 3, bytes: 100 };
+        let hour = Duration::from_secs(3_600);
+        let running = async |id: &str, tenant: &str| {
+            let new = NewExport { worker: Some("w".to_owned()), ..new(id, tenant) };
+            match database.insert_export(&new, most).await.expect("an answer") {
+                Inserted::New(job) => job,
+                other => panic!("{id}: {other:?}"),
+            }
+        };
+        let done = async |job: &ExportJob, bytes: i64, lifetime: Duration| {
+            let file = ExportFile { bytes, ..file(job) };
+            database.finish_export(job, &file, (lifetime, most.bytes)).await.expect("an answer")
+        };
+        let place = async |tenant: &str| database.export_place(tenant, None, most).await.expect("an answer");
+        let refused = async |tenant: &str| {
+            let inserted = database.insert_export(&new("late", tenant), most).await.expect("an answer");
+            match (inserted, place(tenant).await) {
+                (Inserted::NoSpace { frees_in }, Some(Inserted::NoSpace { .. })) => frees_in,
+                other => panic!("{other:?}"),
+            }
+        };
+        let (a, b) = (running("a", "acme").await, running("b", "acme").await);
+        // Each fits, and both do not: one of two that end at once does.
+        let (one, two) = tokio::join!(done(&a, 60, hour), done(&b, 60, hour));
+        assert_eq!([one, two].iter().filter(|job| job.is_some()).count(), 1, "one of two");
+        let under_way = if database.export("acme", "a").await.expect("an answer").expect("there").status
+            == ExportStatus::Running
+        {
+            a
+        } else {
+            b
+        };
+        assert_eq!(place("acme").await, None, "some is left");
+        assert_eq!(done(&under_way, 41, hour).await, None);
+        assert!(done(&under_way, 40, hour).await.is_some(), "what is left is taken to its end");
+        assert!(refused("acme").await > Duration::from_secs(3_500));
+        assert_eq!(place("other").await, None, "another tenant has room of its own");
+        database.cancel_export("acme", "a").await.expect("an answer").expect("its file goes");
+        running("c", "acme").await;
+
+        for id in ["x", "y", "z"] {
+            let job = running(id, "many").await;
+            let lifetime = if id == "z" { Duration::from_secs(60) } else { hour };
+            done(&job, 1, lifetime).await.expect("it fits");
+        }
+        assert!(refused("many").await <= Duration::from_secs(60), "the oldest goes first");
+        let space = database.export_space("many").await.expect("an answer");
+        assert_eq!((space.files, space.bytes), (3, 3));
     })
     .await;
 }

@@ -8,6 +8,7 @@ mod contract_tests;
 pub mod database;
 pub mod engagement;
 pub mod export_jobs;
+pub mod export_places;
 pub mod export_rows;
 #[cfg(test)]
 mod export_tests;
@@ -37,7 +38,8 @@ pub(in crate::companion) mod testing;
 pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition, PAGE_MAX};
 pub use database::{Access, Database};
 pub use engagement::Engagement;
-pub use export_jobs::{ExportFile, ExportJob, ExportStatus, Inserted, NewExport};
+pub use export_jobs::{ExportFile, ExportJob, ExportStatus};
+pub use export_places::{ExportBounds, ExportSpace, Inserted, NewExport};
 pub use export_rows::{Moment, RowsAsked, UserRow, UsersPosition};
 pub use fault::{DatabaseFault, FaultKind};
 pub use indexes::{IndexReport, IndexState};

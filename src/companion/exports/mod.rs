@@ -11,6 +11,7 @@ mod files;
 mod json;
 mod link;
 mod report;
+mod room;
 pub(in crate::companion) mod routes;
 mod standing;
 pub mod table;
@@ -18,11 +19,15 @@ mod work;
 mod writer;
 mod xlsx;
 
+use crate::base::units::format_size;
 use crate::base::{Clock, Digester, ExportSettings, Tasks};
-use crate::companion::data::{Database, ExportJob, ExportStatus, Inserted, NewExport, PeriodFault, Zone};
+use crate::companion::data::{
+    Database, ExportBounds, ExportJob, ExportStatus, Inserted, NewExport, PeriodFault, Zone,
+};
 use crate::companion::exports::asked::Order;
 use crate::companion::exports::files::Files;
 use crate::companion::exports::link::Links;
+use crate::companion::exports::work::NO_ROOM;
 use crate::companion::service::{Principal, Refusal};
 use crate::telemetry::Metrics;
 use std::io;
@@ -40,6 +45,9 @@ const WAITED_FOR: usize = 4;
 
 /// Counts of rows at once: each may take as long as a statement may, and a connection.
 const COUNTING: usize = 1;
+
+/// Finished files of a tenant whose time is not over.
+const FILES_MAX: u32 = 100;
 
 /// When a client that has too many exports under way may ask again.
 const FULL_RETRY: Duration = Duration::from_secs(10);
@@ -154,7 +162,7 @@ impl Exports {
             rows,
             worker: place.as_ref().map(|_| self.inner.name.clone()),
         };
-        let job = match self.inner.parts.own.insert_export(&new, settings.per_tenant).await? {
+        let job = match self.inner.parts.own.insert_export(&new, self.bounds()).await? {
             Inserted::New(job) => job,
             other => return self.told(&other, &new.request_digest),
         };
@@ -164,7 +172,7 @@ impl Exports {
             return Ok(self.standing(&job));
         };
         match self.attempt_waited_for(job.clone(), place).await {
-            Some(ended) if ended.status == ExportStatus::Failed => Err(failed(ended)),
+            Some(ended) if ended.status == ExportStatus::Failed => Err(self.failed(ended).await),
             Some(ended) => Ok(self.standing(&ended)),
             None => Ok(self.standing(&job)),
         }
@@ -212,7 +220,7 @@ impl Exports {
         digest: &str,
     ) -> Result<Option<Standing>, Refusal> {
         let parts = &self.inner.parts;
-        let place = parts.own.export_place(&who.tenant, once, parts.settings.per_tenant).await?;
+        let place = parts.own.export_place(&who.tenant, once, self.bounds()).await?;
         place.map(|place| self.told(&place, digest)).transpose()
     }
 
@@ -221,6 +229,35 @@ impl Exports {
             Inserted::Known(job) if job.request_digest != digest => Err(key_reused()),
             Inserted::New(job) | Inserted::Known(job) => Ok(self.standing(job)),
             Inserted::Full => Err(full(self.inner.parts.settings.per_tenant)),
+            Inserted::NoSpace { frees_in } => Err(self.no_space(*frees_in)),
+        }
+    }
+
+    fn bounds(&self) -> ExportBounds {
+        let settings = &self.inner.parts.settings;
+        ExportBounds { under_way: settings.per_tenant, files: FILES_MAX, bytes: settings.bytes_per_tenant }
+    }
+
+    fn no_space(&self, frees_in: Duration) -> Refusal {
+        let bytes = format_size(self.inner.parts.settings.bytes_per_tenant);
+        let detail = format!(
+            "the organisation's finished exports take all that they may, {bytes} and {FILES_MAX} files together: delete one, \
+             or wait until the oldest goes"
+        );
+        space(detail, frees_in)
+    }
+
+    /// A client that has waited is told at once why there is no file.
+    async fn failed(&self, job: ExportJob) -> Refusal {
+        let says = job.error.unwrap_or_default();
+        if says != NO_ROOM {
+            return Refusal::new(500, "export-failed", "The export came to nothing", says);
+        }
+        match self.inner.parts.own.export_space(&job.tenant).await {
+            Ok(taken) if taken.files > 0 => space(says, taken.frees_in),
+            // Nothing is there that could go.
+            Ok(_) => space(says, self.inner.parts.settings.lifetime),
+            Err(fault) => fault.into(),
         }
     }
 
@@ -307,9 +344,8 @@ fn full(most: u32) -> Refusal {
     Refusal::new(429, "too-many-exports", "Too many exports at once", detail).retry_after(FULL_RETRY)
 }
 
-/// A client that has waited is told so at once.
-fn failed(job: ExportJob) -> Refusal {
-    Refusal::new(500, "export-failed", "The export came to nothing", job.error.unwrap_or_default())
+fn space(detail: String, frees_in: Duration) -> Refusal {
+    Refusal::new(429, "export-space", "There is no room for another export", detail).retry_after(frees_in)
 }
 
 fn unknown_zone(fault: &PeriodFault) -> Refusal {

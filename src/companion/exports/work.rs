@@ -41,6 +41,8 @@ const PIPE: usize = 1;
 
 const GIVEN_UP: &str =
     "it was tried three times, and each time what worked at it ended; ask again, or for less";
+/// Why an export that was asked for has no file: also known again, to answer whoever has waited for it.
+pub(super) const NO_ROOM: &str = "its file is larger than what the organisation's finished exports leave: delete one of those, or ask for less";
 const NOT_WRITTEN: &str = "the file could not be written; the operator's log says why";
 
 /// Why the folder stays as it is.
@@ -148,14 +150,19 @@ impl Exports {
         let own = &self.inner.parts.own;
         match end {
             End::File(file) => {
-                let done = own.finish_export(job, &file, self.inner.parts.settings.lifetime).await?;
-                if done.is_none() {
-                    // Cancelled in the last moment, or taken by another, whose file has another name.
-                    let files = self.inner.files.clone();
-                    drop(tokio::task::spawn_blocking(move || files.remove(&file.name)).await);
+                let settings = &self.inner.parts.settings;
+                let bounds = (settings.lifetime, settings.bytes_per_tenant);
+                if let Some(done) = own.finish_export(job, &file, bounds).await? {
+                    return Ok(Some(done));
+                }
+                // Cancelled in the last moment, or taken by another, whose file has another name; else it does not fit.
+                let files = self.inner.files.clone();
+                drop(tokio::task::spawn_blocking(move || files.remove(&file.name)).await);
+                let standing = own.export(&job.tenant, &job.id).await?;
+                if standing.is_some_and(|standing| standing.is_cancelled) {
                     return own.leave_export(job, ExportStatus::Cancelled, None).await;
                 }
-                Ok(done)
+                own.leave_export(job, ExportStatus::Failed, Some(NO_ROOM)).await
             }
             End::Failed(says) => own.leave_export(job, ExportStatus::Failed, Some(&says)).await,
             End::Later(says) if job.tries >= i64::from(TRIES) => {
@@ -171,7 +178,16 @@ impl Exports {
     /// Reads and writes side by side, and says all the while that it does.
     async fn make(&self, job: &ExportJob, order: Order) -> End {
         let name = files::name(&job.id, job.tries, order.format.as_str());
-        let manner = Manner { format: order.format, bom: order.bom, facts: facts(&job.tenant, &order) };
+        let space = match self.inner.parts.own.export_space(&job.tenant).await {
+            Ok(space) => space,
+            Err(fault) => return end(job, Err(fault.into()), Ok(Err(WriteFault::BrokenOff))),
+        };
+        let manner = Manner {
+            format: order.format,
+            bom: order.bom,
+            facts: facts(&job.tenant, &order),
+            bytes_max: self.inner.parts.settings.bytes_per_tenant.saturating_sub(space.bytes),
+        };
         let (pipe, mut parts) = mpsc::channel(PIPE);
         let pulse = Arc::new(Pulse::default());
         // Whatever ends this future ends the writer too.
@@ -259,6 +275,7 @@ fn end(
     match written {
         Ok(Ok(file)) => End::File(file),
         Ok(Err(WriteFault::BrokenOff)) => End::Lost,
+        Ok(Err(WriteFault::NoRoom(_))) => End::Failed(NO_ROOM.to_owned()),
         Ok(Err(fault)) => {
             tracing::error!(export = job.id, %fault, "an export was not written");
             End::Failed(NOT_WRITTEN.to_owned())

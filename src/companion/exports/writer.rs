@@ -3,10 +3,11 @@
 use crate::companion::data::ExportFile;
 use crate::companion::exports::asked::Format;
 use crate::companion::exports::csv::CsvWriter;
-use crate::companion::exports::files::{Draft, Files};
+use crate::companion::exports::files::Files;
 use crate::companion::exports::json::JsonWriter;
+use crate::companion::exports::room::{Room, Within};
 use crate::companion::exports::table::{Cells, Facts, Head, Part};
-use crate::companion::exports::xlsx::XlsxWriter;
+use crate::companion::exports::xlsx::{XlsxWriter, unpacked_bytes};
 use rust_xlsxwriter::XlsxError;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -23,6 +24,9 @@ pub(super) enum WriteFault {
     /// Whoever reads has broken off.
     #[error("it was broken off")]
     BrokenOff,
+    /// It would take more of the disk than it may.
+    #[error("it would take more than {0} bytes")]
+    NoRoom(u64),
     /// The disk.
     #[error("the file cannot be written: {0}")]
     Disk(#[from] io::Error),
@@ -40,6 +44,9 @@ pub(super) struct Manner {
     pub bom: bool,
     /// What is said about the whole.
     pub facts: Facts,
+    /// Bytes that it may take while it is written: those of the file, and of a workbook also those of its rows before they
+    /// are packed.
+    pub bytes_max: u64,
 }
 
 /// What whoever writes and whoever waits tell each other.
@@ -70,10 +77,12 @@ impl Drop for Ending {
     }
 }
 
+type Out = BufWriter<Within<File>>;
+
 enum Writer {
-    Csv(CsvWriter<BufWriter<File>>),
-    Json(JsonWriter<BufWriter<File>>),
-    Xlsx(Box<XlsxWriter>, File, usize),
+    Csv(CsvWriter<Out>),
+    Json(JsonWriter<Out>),
+    Xlsx(Box<XlsxWriter>, Out, usize),
 }
 
 /// Writes what comes until its end, under a name that nobody knows before everything is on the disk. `pulse` is told how far it
@@ -88,8 +97,24 @@ pub(super) fn write(
     parts: &mut Receiver<Part>,
     pulse: &Pulse,
 ) -> Result<ExportFile, WriteFault> {
+    let room = Room::new(manner.bytes_max);
+    let written = write_within(&room, files, name, manner, (parts, pulse));
+    if written.is_err() && room.is_exceeded() {
+        return Err(WriteFault::NoRoom(manner.bytes_max));
+    }
+    written
+}
+
+fn write_within(
+    room: &Arc<Room>,
+    files: &Files,
+    name: &str,
+    manner: &Manner,
+    (parts, pulse): (&mut Receiver<Part>, &Pulse),
+) -> Result<ExportFile, WriteFault> {
     let draft = files.begin(name)?;
-    let mut writer = Writer::begin(files, manner, &draft)?;
+    let out = BufWriter::with_capacity(BUFFER_BYTES, Within::new(draft.file()?, room));
+    let mut writer = Writer::begin(files, manner, out)?;
     let mut count = 0_u64;
     loop {
         match parts.blocking_recv() {
@@ -97,7 +122,7 @@ pub(super) fn write(
             Some(Part::End) => break,
             Some(Part::Table(head)) => writer.table(&head)?,
             Some(Part::Rows(more)) => {
-                writer.rows(&more)?;
+                writer.rows(&more, room)?;
                 count += u64::try_from(more.len()).unwrap_or(u64::MAX);
                 pulse.rows.store(count, Ordering::Relaxed);
             }
@@ -113,15 +138,13 @@ pub(super) fn write(
 }
 
 impl Writer {
-    fn begin(files: &Files, manner: &Manner, draft: &Draft) -> Result<Self, WriteFault> {
-        let file = draft.file()?;
-        let buffered = |file| BufWriter::with_capacity(BUFFER_BYTES, file);
+    fn begin(files: &Files, manner: &Manner, out: Out) -> Result<Self, WriteFault> {
         Ok(match manner.format {
-            Format::Csv => Self::Csv(CsvWriter::new(buffered(file), manner.bom)?),
-            Format::Json => Self::Json(JsonWriter::new(buffered(file), &manner.facts)?),
+            Format::Csv => Self::Csv(CsvWriter::new(out, manner.bom)?),
+            Format::Json => Self::Json(JsonWriter::new(out, &manner.facts)?),
             Format::Xlsx => {
                 let workbook = XlsxWriter::new(files.folder(), &manner.facts)?;
-                Self::Xlsx(Box::new(workbook), file, manner.facts.len())
+                Self::Xlsx(Box::new(workbook), out, manner.facts.len())
             }
         })
     }
@@ -135,11 +158,15 @@ impl Writer {
         Ok(())
     }
 
-    fn rows(&mut self, rows: &[Cells]) -> Result<(), WriteFault> {
+    fn rows(&mut self, rows: &[Cells], room: &Room) -> Result<(), WriteFault> {
         match self {
             Self::Csv(csv) => rows.iter().try_for_each(|row| csv.row(row))?,
             Self::Json(json) => rows.iter().try_for_each(|row| json.row(row))?,
-            Self::Xlsx(xlsx, _, _) => xlsx.rows(rows)?,
+            Self::Xlsx(xlsx, _, _) => {
+                // They wait on the disk until the workbook is put together.
+                room.take(rows.iter().map(unpacked_bytes).sum())?;
+                xlsx.rows(rows)?;
+            }
         }
         Ok(())
     }
@@ -148,12 +175,62 @@ impl Writer {
         match self {
             Self::Csv(csv) => csv.finish().flush()?,
             Self::Json(json) => json.finish(rows)?.flush()?,
-            Self::Xlsx(xlsx, file, facts) => {
-                let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
+            Self::Xlsx(xlsx, mut out, facts) => {
                 xlsx.finish(facts, &mut out)?;
                 out.flush()?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::companion::exports::table::{Cell, Column, Kind};
+
+    /// Writes rows until the writer wants no more, and tells how many were taken.
+    fn written(
+        format: Format,
+        bytes_max: u64,
+        rows: usize,
+    ) -> (Result<ExportFile, WriteFault>, usize, usize) {
+        let place = tempfile::tempdir().expect("a folder");
+        let files = Files::open(place.path()).expect("it is made");
+        let name = crate::companion::exports::files::name("0123456789abcdefGHIJKL", 1, format.as_str());
+        let manner = Manner { format, bom: false, facts: Facts::new(), bytes_max };
+        let (pipe, mut parts) = tokio::sync::mpsc::channel(1);
+        let sending = std::thread::spawn(move || {
+            let column = Column { name: "summary", kind: Kind::Text };
+            pipe.blocking_send(Part::Table(Head { name: "activity", columns: vec![column] })).expect("taken");
+            let row = || vec![Cell::Text("what happened ".repeat(80))];
+            let taken = (0..rows).take_while(|_| pipe.blocking_send(Part::Rows(vec![row()])).is_ok()).count();
+            drop(pipe.blocking_send(Part::End));
+            taken
+        });
+        let written = write(&files, &name, &manner, &mut parts, &Pulse::default());
+        drop(parts);
+        let taken = sending.join().expect("no panic");
+        (written, taken, files.list().expect("a list").len())
+    }
+
+    #[test]
+    fn a_file_ends_where_there_is_no_room_and_leaves_nothing() {
+        for format in [Format::Csv, Format::Json, Format::Xlsx] {
+            let (written, taken, left) = written(format, 1 << 20, 100_000);
+            assert!(matches!(written, Err(WriteFault::NoRoom(_))), "{format:?}: {written:?}");
+            // A row takes 1.1 KB; what is buffered comes to it.
+            assert!(taken < 1_500, "{format:?}: {taken}");
+            assert_eq!(left, 0, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn what_fits_is_written() {
+        for format in [Format::Csv, Format::Json, Format::Xlsx] {
+            let (written, taken, left) = written(format, 1 << 20, 500);
+            let file = written.expect("there is room");
+            assert_eq!((taken, file.rows, left), (500, 500, 1), "{format:?}");
+        }
     }
 }

@@ -21,6 +21,23 @@ const UNIX_DAY: f64 = 25_569.0;
 /// Earlier than this the calendars of workbooks and of the world differ: 1 March 1900.
 const FIRST_DAY: f64 = 61.0;
 
+/// Around what stands in a cell, about: `<c r="A100000" t="inlineStr"><is><t>…</t></is></c>`, and its part of the row.
+const CELL_BYTES: u64 = 64;
+
+/// Bytes of a row on the disk until the workbook is put together, about.
+pub(super) fn unpacked_bytes(cells: &Cells) -> u64 {
+    let escaped = |byte: u8| match byte {
+        b'&' | b'<' | b'>' | b'"' => 6,
+        0..=0x1f => 7,
+        _ => 1,
+    };
+    let content = |cell: &Cell| match cell {
+        Cell::Text(text) => cut(text).bytes().map(escaped).sum(),
+        _ => 0,
+    };
+    cells.iter().map(|cell| CELL_BYTES + content(cell)).sum()
+}
+
 /// Writes a workbook.
 pub(super) struct XlsxWriter {
     workbook: Workbook,

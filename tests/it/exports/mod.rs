@@ -3,6 +3,7 @@
 mod files;
 mod jobs;
 mod requests;
+mod space;
 
 use crate::support::{Companion, Postgres, Seeded, Tenant, eventually};
 use reqwest::{Method, Response};

@@ -7,7 +7,11 @@ WHERE (
   SELECT count(*)
   FROM export_jobs
   WHERE organization_id = $2 AND status IN ('queued', 'running') AND request IS NOT NULL
-) < $9
+) < $9 AND (
+  SELECT count(*) < $11 AND coalesce(sum(byte_count), 0)::bigint < $12
+  FROM export_jobs
+  WHERE organization_id = $2 AND status = 'done' AND request IS NOT NULL AND expires_at > now()
+)
 ON CONFLICT (once) DO NOTHING
 RETURNING id, organization_id, requested_by, format, status, progress::bigint AS progress, row_count, byte_count, error, request,
   request_digest, sha256, file, tries::bigint AS tries, cancel_requested::int::bigint AS cancel_requested,
