@@ -92,3 +92,30 @@ async fn the_first_page_tells_how_the_gateways_do_and_that_one_is_gone() {
     eventually("one of them is missed", async || system().await["status"] == "degraded").await;
     assert_eq!(system().await["instances"]["reachable"], 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_wants_another_token_is_told_in_the_log_once() {
+    let origin = Origin::counting().await;
+    let open = "admin: {listen: \"127.0.0.1:0\"}";
+    let text = Setup::new(origin.address()).with("routes: [{path: /}]").text();
+    let gate = Gate::start_with(&text.replace(open, "admin: {listen: \"127.0.0.1:0\", token: s3cret}")).await;
+    let seeded = Seeded::sqlite(FEW).await;
+    let place = format!("gateways: ['http://{}'], ", gate.admin);
+    let cases = [
+        ("", "set `dashboard.gateway_token`"),
+        ("gateway_token: guess, ", "is another than its `admin.token`"),
+    ];
+    for (token, says) in cases {
+        let companion =
+            Companion::start(&seeded.url, &format!("{token}{place}cache: {{metrics: none}}, ")).await;
+        let asked = async || companion.data(&seeded.tenants[0], "metrics").await["system"]["as_of"].clone();
+        let first = asked().await;
+        eventually("it was asked again", async || asked().await != first).await;
+        let log = companion.process.stderr();
+        assert_eq!(log.matches("401 Unauthorized").count(), 1, "{log}");
+        assert!(log.contains("WARN") && log.contains(says), "{log}");
+    }
+    let companion = Companion::start(&seeded.url, &format!("gateway_token: s3cret, {place}")).await;
+    assert_eq!(companion.data(&seeded.tenants[0], "metrics").await["system"]["status"], "ok");
+    assert!(!companion.process.stderr().contains("a gateway"), "{}", companion.process.stderr());
+}

@@ -50,63 +50,66 @@ impl fmt::Display for Place {
     }
 }
 
-/// What each address of the name says, `None` where it says nothing of use. Empty where the name leads nowhere.
+/// What a gateway says of itself, or why that is nothing of use: for the operator.
+pub(super) type Answer = Result<InstanceStats, String>;
+
+/// What each address of the name says.
 ///
 /// A name of several instances (a headless Service of Kubernetes) leads to all of them. One that has addresses of both
 /// families has each instance twice: IPv6 is asked where nobody answers by IPv4.
+///
+/// # Errors
+/// Why the name leads nowhere.
 pub(super) async fn ask(
     place: &Place,
     token: Option<&Secret>,
-) -> BTreeMap<SocketAddr, Option<InstanceStats>> {
+) -> Result<BTreeMap<SocketAddr, Answer>, String> {
     let found =
         tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((place.host.as_str(), place.port))).await;
     let found: Vec<SocketAddr> = match found {
         Ok(Ok(addresses)) => addresses.take(ADDRESSES_MAX).collect(),
-        Ok(Err(error)) => {
-            tracing::debug!(gateway = %place, %error, "the name leads nowhere");
-            Vec::new()
-        }
-        Err(_elapsed) => Vec::new(),
+        Ok(Err(error)) => return Err(format!("the name leads nowhere: {error}")),
+        Err(_elapsed) => return Err("the name is not resolved within a second".to_owned()),
     };
+    if found.is_empty() {
+        return Err("the name leads nowhere".to_owned());
+    }
     let (v4, v6): (Vec<SocketAddr>, Vec<SocketAddr>) = found.into_iter().partition(SocketAddr::is_ipv4);
     let first = ask_all(v4, token).await;
-    if first.values().any(Option::is_some) || v6.is_empty() {
-        return first;
+    if first.values().any(Result::is_ok) || v6.is_empty() {
+        return Ok(first);
     }
-    ask_all(v6, token).await
+    Ok(ask_all(v6, token).await)
 }
 
-async fn ask_all(
-    addresses: Vec<SocketAddr>,
-    token: Option<&Secret>,
-) -> BTreeMap<SocketAddr, Option<InstanceStats>> {
-    let mut answers: BTreeMap<SocketAddr, Option<InstanceStats>> =
-        addresses.iter().map(|address| (*address, None)).collect();
+async fn ask_all(addresses: Vec<SocketAddr>, token: Option<&Secret>) -> BTreeMap<SocketAddr, Answer> {
+    let mut answers = BTreeMap::new();
     let mut asking = JoinSet::new();
-    for address in answers.keys().copied() {
+    for address in addresses {
         let token = token.cloned();
+        // What a task that panics would have said stays behind.
+        answers.insert(address, Err("it was not asked to the end".to_owned()));
         asking.spawn(async move { (address, ask_one(address, token.as_ref()).await) });
     }
     while let Some(asked) = asking.join_next().await {
-        if let Ok((address, stats)) = asked {
-            answers.insert(address, stats);
+        if let Ok((address, answer)) = asked {
+            answers.insert(address, answer);
         }
     }
     answers
 }
 
-async fn ask_one(address: SocketAddr, token: Option<&Secret>) -> Option<InstanceStats> {
+async fn ask_one(address: SocketAddr, token: Option<&Secret>) -> Answer {
     let exchanged = tokio::time::timeout(TIMEOUT, exchange(address, token)).await;
-    let says = match exchanged {
-        Ok(Ok(body)) => match serde_json::from_slice(&body) {
-            Ok(stats) => return Some(stats),
-            Err(error) => format!("no statistics of Tidegate: {error}"),
-        },
-        Ok(Err(says)) => says,
-        Err(_elapsed) => "no answer within a second".to_owned(),
-    };
-    tracing::debug!(gateway = %address, says, "a gateway tells nothing");
-    None
+    match exchanged {
+        Ok(Ok(body)) => serde_json::from_slice(&body).map_err(|error| {
+            // Another error each time would be told each time.
+            tracing::debug!(gateway = %address, %error, "no statistics of Tidegate");
+            "the answer is no statistics of Tidegate: name its admin listener".to_owned()
+        }),
+        Ok(Err(says)) => Err(says),
+        Err(_elapsed) => Err("no answer within a second".to_owned()),
+    }
 }
 
 async fn exchange(address: SocketAddr, token: Option<&Secret>) -> Result<Bytes, String> {
@@ -122,7 +125,7 @@ async fn exchange(address: SocketAddr, token: Option<&Secret>) -> Result<Bytes, 
     let answer = async {
         let answer = sender.send_request(request).await.map_err(|error| told(&error))?;
         if answer.status() != StatusCode::OK {
-            return Err(format!("the answer is {}", answer.status()));
+            return Err(refused(answer.status(), token.is_some()));
         }
         let body = Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await;
         body.map(http_body_util::Collected::to_bytes).map_err(|error| told(&error))
@@ -136,6 +139,16 @@ async fn exchange(address: SocketAddr, token: Option<&Secret>) -> Result<Bytes, 
         answer = answer => answer,
         () = moving => Err(String::new()),
     }
+}
+
+/// An answer that is no success, with what to do about it where that is known.
+fn refused(status: StatusCode, has_token: bool) -> String {
+    let remedy = match (status, has_token) {
+        (StatusCode::UNAUTHORIZED, false) => ": set `dashboard.gateway_token`",
+        (StatusCode::UNAUTHORIZED, true) => ": `dashboard.gateway_token` is another than its `admin.token`",
+        _ => "",
+    };
+    format!("the answer is {status}{remedy}")
 }
 
 #[cfg(test)]

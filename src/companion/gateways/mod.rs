@@ -7,6 +7,7 @@ mod ask;
 mod health;
 mod history;
 mod quantile;
+mod silence;
 mod stats;
 
 pub use health::{HealthStatus, Instances, ResponseTimes, SystemHealth};
@@ -14,6 +15,7 @@ pub use health::{HealthStatus, Instances, ResponseTimes, SystemHealth};
 use crate::base::{Clock, Secret, Tasks};
 use crate::companion::gateways::ask::Place;
 use crate::companion::gateways::history::Histories;
+use crate::companion::gateways::silence::{Notice, Silence};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -46,6 +48,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     histories: Mutex<Histories>,
+    silence: Mutex<Silence>,
     /// Is somebody asking now?
     polling: Mutex<bool>,
     /// What was told last, and when (monotonic).
@@ -58,8 +61,8 @@ impl Gateways {
     pub fn new(places: &[String], token: Option<Secret>, clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
         let places = places.iter().filter_map(|place| Place::parse(place)).collect();
         let (told, _) = watch::channel(None);
-        let (histories, polling) = (Mutex::default(), Mutex::new(false));
-        Self { inner: Arc::new(Inner { places, token, clock, tasks, histories, polling, told }) }
+        let (histories, silence, polling) = (Mutex::default(), Mutex::default(), Mutex::new(false));
+        Self { inner: Arc::new(Inner { places, token, clock, tasks, histories, silence, polling, told }) }
     }
 
     /// Asks them again and again until the tasks stop, so that rates are those of the last minutes whoever looks when.
@@ -113,20 +116,40 @@ impl Inner {
         let mut asking = JoinSet::new();
         for place in self.places.clone() {
             let token = self.token.clone();
-            asking.spawn(async move { ask::ask(&place, token.as_ref()).await });
+            asking.spawn(async move {
+                let answers = ask::ask(&place, token.as_ref()).await;
+                (place, answers)
+            });
         }
         // Two names may lead to one instance.
-        let mut answers: BTreeMap<SocketAddr, Option<stats::InstanceStats>> = BTreeMap::new();
+        let mut told: BTreeMap<SocketAddr, ask::Answer> = BTreeMap::new();
+        let mut silent: BTreeMap<String, Option<String>> = BTreeMap::new();
         let mut unresolved = 0;
-        while let Some(told) = asking.join_next().await {
-            match told {
-                Ok(told) if !told.is_empty() => answers.extend(told),
-                Ok(_) | Err(_) => unresolved += 1,
+        while let Some(asked) = asking.join_next().await {
+            let Ok((place, answers)) = asked else {
+                unresolved += 1;
+                continue;
+            };
+            match answers {
+                Ok(answers) => {
+                    silent.insert(place.to_string(), None);
+                    told.extend(answers);
+                }
+                Err(says) => {
+                    unresolved += 1;
+                    silent.insert(place.to_string(), Some(says));
+                }
             }
         }
-        while answers.len() > INSTANCES_MAX {
-            answers.pop_last();
+        while told.len() > INSTANCES_MAX {
+            told.pop_last();
         }
+        silent.extend(
+            told.iter().map(|(address, answer)| (address.to_string(), answer.as_ref().err().cloned())),
+        );
+        self.silence.lock().take_in(silent).into_iter().for_each(Notice::log);
+        let answers =
+            told.into_iter().map(|(address, answer)| (address, answer.ok())).collect::<BTreeMap<_, _>>();
         let windows = self.histories.lock().take_in(&answers, self.clock.monotonic_ms());
         SystemHealth::of(&windows, answers.len() + unresolved, self.clock.wall_ms())
     }
