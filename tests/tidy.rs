@@ -92,7 +92,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("axum", &["web/", "admin/", "companion/", "app/demo"]),
     ("rust_xlsxwriter", &["companion/exports/"]),
     ("sqlx", &["companion/data/"]),
-    ("jiff", &["companion/data/"]),
+    ("jiff", &["companion/data/", "base/zone_name.rs"]),
     ("clap", &["app/"]),
     ("clap_complete", &["app/"]),
 ];

@@ -38,9 +38,18 @@ pub fn main() -> ExitCode {
         complain(&failure.to_string());
         ExitCode::from(AT_FAULT)
     } else {
-        complain(&format!("tidegate: {failure}"));
+        complain(&format!("tidegate: {}", story(&failure)));
         ExitCode::FAILURE
     }
+}
+
+/// What failed, and why. Many a sentence has its cause in it already: that is not told again.
+fn story(failure: &anyhow::Error) -> String {
+    failure.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        told if told.contains(&cause) => told.to_owned(),
+        told => format!("{told}: {cause}"),
+    })
 }
 
 fn is_refusal(failure: &anyhow::Error) -> bool {
@@ -229,6 +238,14 @@ fn healthcheck(args: HealthcheckArgs, env: Env) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_told_with_its_causes_and_none_of_them_twice() {
+        let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let failure = anyhow::Error::from(denied()).context("a folder").context("dashboard.export_dir");
+        assert_eq!(story(&failure), "dashboard.export_dir: a folder: permission denied");
+        assert_eq!(story(&RunFault::System(denied()).into()), "permission denied");
+    }
 
     #[test]
     fn a_field_is_split_at_its_first_colon() {

@@ -1,4 +1,5 @@
-//! Words everybody uses: clock, calendar, units, digest, signature, bounded map, secret, problem document, tasks.
+//! Words everybody uses: clock, calendar, units, digest, signature, bounded map, secret, problem document, tasks,
+//! names of time zones.
 //!
 //! Knows nothing of HTTP semantics, configuration or stores.
 
@@ -16,6 +17,7 @@ pub mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod units;
+pub mod zone_name;
 
 pub use bounded::BoundedMap;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -27,3 +29,4 @@ pub use secret::Secret;
 pub use service_settings::{ExportSettings, RollupSettings, ServiceSettings};
 pub use store_settings::{StoreSettings, StoreUrl};
 pub use tasks::Tasks;
+pub use zone_name::is_zone_name;

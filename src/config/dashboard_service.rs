@@ -1,6 +1,6 @@
 //! The section `dashboard`: the companion's service.
 
-use crate::base::{DatabaseSettings, Secret, ServiceSettings};
+use crate::base::{DatabaseSettings, Secret, ServiceSettings, is_zone_name};
 use crate::cache::{Namespace, Scope};
 use crate::config::dashboard::url;
 use crate::config::fault::hint;
@@ -30,7 +30,18 @@ pub(super) fn service(
     if let Some(listen) = section.take("listen").and_then(|taken| address(reader, &taken)) {
         settings.listen = listen;
     }
-    if let Some(zone) = section.take("timezone").and_then(|taken| reader.name(&taken)) {
+    if let Some(taken) = section.take("timezone")
+        && let Some(zone) = reader.name(&taken)
+    {
+        if !is_zone_name(&zone) {
+            let says = format!("there is no time zone `{zone}`");
+            reader.fault(
+                taken.node.at,
+                &taken.path,
+                says,
+                "write a name of the IANA database, such as Europe/Berlin",
+            );
+        }
         settings.timezone = zone;
     }
     if let Some(taken) = section.take("gateways") {

@@ -172,6 +172,12 @@ impl Identifier {
         }
     }
 
+    /// Is there anything that tokens are verified with?
+    #[must_use]
+    pub fn has_verifier(&self) -> bool {
+        self.settings.jwt.is_some()
+    }
+
     /// The bearer token of the request (RFC 6750 section 2.1); `None` when there is none or tokens are not configured.
     /// What cannot be a token (octets outside ASCII, two `Authorization` lines) is returned as the empty token, which
     /// no verifier believes.
@@ -446,6 +452,7 @@ mod tests {
         let without = Identifier::new(IdentitySettings { jwt: None, ..settings() });
         assert_eq!(without.bearer(&headers(&[("authorization", "Bearer a.b.c")])), None);
         assert_eq!(without.verify("a.b.c", 0), Err(TokenFault::NotConfigured));
+        assert!(identifier.has_verifier() && !without.has_verifier());
         assert!(without.with_key_set(b"{}").expect("nothing to do").is_none());
     }
 

@@ -13,15 +13,20 @@ use crate::app::bind::listen;
 use crate::app::dashboard::databases::Databases;
 use crate::app::panics;
 use crate::app::signals::{Order, Signals};
-use crate::base::{Clock, Digester, ServiceSettings, SystemClock, Tasks};
+use crate::base::{Clock, Digester, ExportSettings, ServiceSettings, SystemClock, Tasks};
 use crate::companion::Zone;
-use crate::companion::exports::{ExportParts, Exports};
+use crate::companion::exports::{ExportParts, Exports, make_folder};
 use crate::companion::gateways::Gateways;
-use crate::companion::service::{FigureNamespaces, Ready, SERVICE_BOUNDS, ServiceParts, Zones, serve};
+use crate::companion::service::{
+    FigureNamespaces, NO_VERIFIER, Ready, SERVICE_BOUNDS, ServiceParts, Zones, serve,
+};
 use crate::companion::upkeep::Rollups;
 use crate::config::{DashboardSettings, Snapshot};
 use crate::store::Stores;
 use crate::telemetry::{Logging, Metrics, Reading};
+use crate::web::Bounds;
+
+const EXPORT_DIR: &str = "dashboard.export_dir";
 
 /// How long background work may take at the end.
 const TASKS_BUDGET: Duration = Duration::from_secs(5);
@@ -41,6 +46,9 @@ impl Companion {
     pub(crate) async fn open(snapshot: &Snapshot, logging: &Logging) -> anyhow::Result<Self> {
         let DashboardSettings { database, service, identifier, kept } = &snapshot.dashboard;
         Zone::parse(&service.timezone).context("dashboard.timezone")?;
+        if !identifier.has_verifier() {
+            tracing::warn!("{NO_VERIFIER}: every request for figures is refused until then");
+        }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Arc::new(Metrics::new(clock.wall_ms())?);
         let dropped = logging.dropped();
@@ -53,6 +61,8 @@ impl Companion {
                 stores.readings(readings);
             }
         });
+        // First of all: the database of our own may stand in it.
+        exports_folder(&service.exports)?;
         let Databases { figures, own } = Databases::open(database, service).await?;
         let listener = listen(service.listen, "dashboard.listen")?;
         listener.set_nonblocking(true)?;
@@ -69,7 +79,7 @@ impl Companion {
             clock: Arc::clone(&clock),
             tasks: tasks.clone(),
         });
-        let exports = exports.context("dashboard.export_dir")?;
+        let exports = exports.context(EXPORT_DIR)?;
         let parts = ServiceParts {
             database: figures,
             own,
@@ -87,7 +97,7 @@ impl Companion {
             clock,
             tasks,
             signing_key,
-            bounds: SERVICE_BOUNDS,
+            bounds: Bounds { stop_timeout: snapshot.server.drain, ..SERVICE_BOUNDS },
             ready: Ready::default(),
             exports,
         };
@@ -143,6 +153,14 @@ impl Companion {
         own.close().await;
         tracing::info!("stopped");
     }
+}
+
+/// Makes the folder for files of exports, where there is none.
+fn exports_folder(settings: &ExportSettings) -> anyhow::Result<()> {
+    make_folder(settings).with_context(|| match &settings.dir {
+        Some(folder) => format!("{EXPORT_DIR}: {} cannot be used", folder.display()),
+        None => EXPORT_DIR.to_owned(),
+    })
 }
 
 fn gateways(settings: &ServiceSettings, clock: &Arc<dyn Clock>, tasks: &Tasks) -> Gateways {

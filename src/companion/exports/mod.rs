@@ -99,10 +99,7 @@ impl Exports {
     /// # Errors
     /// What the system says of the folder.
     pub fn open(parts: ExportParts) -> io::Result<Self> {
-        let files = match &parts.settings.dir {
-            Some(folder) => Files::open(folder)?,
-            None => Files::open_own(&std::env::temp_dir())?,
-        };
+        let files = folder(&parts.settings)?;
         let links = Links::new(parts.signing_key.clone());
         let name = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
         // Half of the connections are for everybody else, and for saying that one is at it.
@@ -306,6 +303,21 @@ impl Exports {
 
     fn standing(&self, job: &ExportJob) -> Standing {
         Standing::of(job, &self.inner.links, self.inner.parts.clock.wall_ms())
+    }
+}
+
+/// Makes the folder of exports if need be; [`Exports::open`] does so too.
+///
+/// # Errors
+/// What the system says of it.
+pub fn make_folder(settings: &ExportSettings) -> io::Result<()> {
+    folder(settings).map(drop)
+}
+
+fn folder(settings: &ExportSettings) -> io::Result<Files> {
+    match &settings.dir {
+        Some(folder) => Files::open(folder),
+        None => Files::open_own(&std::env::temp_dir()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::companion::service::ServiceState;
 use crate::companion::service::auth::Principal;
+use crate::companion::service::awaited::Waiting;
 use crate::companion::service::refusal::{RETRY_AFTER, Refusal};
 use crate::telemetry::{AccessRecord, CacheResult, RequestRecord};
 use crate::web::Peer;
@@ -46,6 +47,8 @@ struct Asked {
     client: IpAddr,
     request_id: String,
     noted: Noted,
+    /// What is waited for: the request, or the answer.
+    body: Waiting,
     began: Duration,
 }
 
@@ -55,8 +58,17 @@ pub(super) async fn around(State(state): State<ServiceState>, request: Request, 
     let (asked, request) = look(&state, request);
     let answered = tokio::time::timeout(state.bounds.answer_timeout, next.run(request)).await;
     let mut response = answered.unwrap_or_else(|_elapsed| {
-        let refusal = Refusal::new(503, "timeout", "The answer took too long", "try again");
-        refusal.retry_after(RETRY_AFTER).into_response()
+        let refusal = match asked.body.is_on() {
+            true => {
+                let seconds = state.bounds.answer_timeout.as_secs();
+                let detail = format!("its body did not come within {seconds} seconds: send it again");
+                Refusal::new(408, "body-too-slow", "The request body arrives too slowly", detail)
+            }
+            false => {
+                Refusal::new(503, "timeout", "The answer took too long", "try again").retry_after(RETRY_AFTER)
+            }
+        };
+        refusal.into_response()
     });
     let mut refused = None;
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
@@ -65,6 +77,10 @@ pub(super) async fn around(State(state): State<ServiceState>, request: Request, 
         response = refusal.answer(asked.head.uri.path(), &asked.request_id);
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
+        }
+        if refusal.status == 408 {
+            // What may still come of the body is no request (RFC 9110 section 15.5.9).
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
     let headers = response.headers_mut();
@@ -88,9 +104,11 @@ fn look(state: &ServiceState, mut request: Request) -> (Asked, Request) {
         client: state.identifier.client_address(peer, &head.headers),
         request_id: request_id(&head),
         noted,
+        body: Waiting::default(),
         began: state.clock.monotonic(),
         head: head.clone(),
     };
+    let body = asked.body.of(body);
     (asked, Request::from_parts(head, body))
 }
 

@@ -7,6 +7,9 @@ use crate::identity::VerifiedToken;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
+/// What clients and the log are told where there is nothing that tokens are verified with.
+pub const NO_VERIFIER: &str = "no token is believed here: set `dashboard.jwt` or `identity.jwt`";
+
 /// Somebody who may see a tenant's figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -56,6 +59,9 @@ impl Principal {
 }
 
 fn principal(parts: &Parts, state: &ServiceState) -> Result<Principal, Refusal> {
+    if !state.identifier.has_verifier() {
+        return Err(Refusal::unauthorized(NO_VERIFIER));
+    }
     let none = || Refusal::unauthorized("send `Authorization: Bearer` with a token");
     let token = state.identifier.bearer(&parts.headers).ok_or_else(none)?;
     let now_s = state.clock.wall_ms() / 1_000;

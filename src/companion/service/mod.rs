@@ -6,6 +6,7 @@
 mod activity;
 mod around;
 pub mod auth;
+mod awaited;
 mod cursor;
 mod figures;
 mod health;
@@ -31,13 +32,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use auth::{Exporter, Principal};
+pub use auth::{Exporter, NO_VERIFIER, Principal};
 pub use health::Ready;
 pub use refusal::{FieldFault, Refusal};
 pub use router::ROUTES;
 pub use zones::Zones;
 
-/// How much the service takes on.
+/// How much the service takes on; how long its end waits is the configuration's (`server.drain`).
 pub const SERVICE_BOUNDS: Bounds = Bounds {
     connections: 1_024,
     // The gate in front of it is one peer.

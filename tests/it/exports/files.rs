@@ -1,12 +1,15 @@
 //! What is in the files, whatever reads them, and what users cannot put there.
 
-use super::{SEED, ask, bytes, column, made, on_both, problem, records, text, told};
-use crate::support::{Companion, Postgres, Seeded};
+use super::{SEED, ask, bytes, column, ended, made, on_both, problem, records, text, told};
+use crate::support::tokens::SECRET;
+use crate::support::wire::split_head;
+use crate::support::{Companion, Postgres, Seeded, Wire};
 use calamine::{Data, Reader, Xlsx, open_workbook_from_rs};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Cursor;
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_export_is_there_at_once_and_the_same_in_three_formats() {
@@ -154,4 +157,36 @@ async fn a_file_is_fetched_in_parts_and_for_its_name() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_under_way_goes_on_after_a_signal_for_as_long_as_the_drain_lasts() {
+    let server = Postgres::start().await;
+    let seeded = Seeded::postgres(&server, "app", SEED).await;
+    let config = format!(
+        "server: {{drain: 2m}}\nidentity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
+         dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\"}}\n",
+        seeded.url
+    );
+    let mut companion = Companion::start_with(&config).await;
+    let tenant = &seeded.tenants[0];
+    // More than all buffers on the way take: 30 MB.
+    let rows = format!(
+        "INSERT INTO activity_log (organization_id, activity_type, summary, created_at) \
+         SELECT '{}', 'login', repeat('x', 20000), now() - interval '1 hour' FROM generate_series(1, 1500)",
+        tenant.id
+    );
+    server.ask("app", &rows);
+    let answer = ask(&companion, tenant, &json!({"format": "csv", "report": "activity"})).await;
+    let done = ended(&companion, tenant, &told(answer).await).await;
+    let mut wire = Wire::connect(companion.at).await;
+    wire.send(format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", text(&done["download_url"]))).await;
+    let head = wire.head().await.expect("a head");
+    companion.process.signal("TERM");
+    // Longer than the five seconds that are for background work.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let body = wire.body(&split_head(&head).1, true).await.expect("all of it");
+    assert_eq!(done["bytes"].as_u64(), u64::try_from(body.len()).ok());
+    assert!(body.len() > 25 << 20, "{}", body.len());
+    assert!(companion.process.exit().await.success(), "{}", companion.process.stderr());
 }

@@ -2,13 +2,14 @@
 
 use super::{PATH, SEED, SIGNING, ask, on_both, problem, text, told};
 use crate::support::tokens::in_seconds;
-use crate::support::{Companion, Seeded, Tenant};
+use crate::support::{Companion, Seeded, Tenant, Wire};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use std::time::Duration;
 use tidegate::base::Digester;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,4 +134,22 @@ async fn the_same_key_is_the_same_export() {
         assert_ne!(first["export_id"], anew["export_id"], "what is over takes its key no longer");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_told_as_the_clients_delay() {
+    let seeded = Seeded::sqlite(SEED).await;
+    let companion = Companion::start(&seeded.url, "").await;
+    let mut wire = Wire::connect(companion.at).await;
+    let token = seeded.tenants[0].token();
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: 60\r\n\r\n"
+    );
+    wire.send(head + "{").await;
+    // Whoever has sent everything has 30 seconds until the answer, and so has a body to come.
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    let answer = wire.answer().await.expect("an answer");
+    assert_eq!((answer.status, &answer.json()["code"]), (408, &json!("body-too-slow")), "{}", answer.text());
+    assert_eq!(answer.headers["connection"], "close");
+    assert!(wire.is_closed().await);
 }
