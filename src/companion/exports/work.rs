@@ -134,6 +134,9 @@ impl Exports {
             End::Stopped => "stopped",
         };
         let left = self.leave(job, end).await;
+        let is_failed = matches!(&left, Ok(Some(left)) if left.status == ExportStatus::Failed);
+        // A whole file may still be one too many.
+        let outcome = if is_failed { "failed" } else { outcome };
         let format = match job.format.as_str() {
             "csv" => "csv",
             "xlsx" => "xlsx",
