@@ -14,6 +14,8 @@ pub enum FaultKind {
     Slow,
     /// The database has not been migrated, or not by this version.
     NotMigrated,
+    /// An answer holds something else than its question was for: a column of the application's of another type, or empty.
+    Unreadable,
     /// It must not be written to.
     ReadOnly,
     /// The tenant cannot be one of this database.

@@ -180,7 +180,7 @@ impl From<DatabaseFault> for Refusal {
             FaultKind::UnknownTenant => {
                 Self::new(403, "unknown-tenant", "The token's tenant is not one of this database", fault.says)
             }
-            FaultKind::Refused | FaultKind::ReadOnly | FaultKind::Failed => {
+            FaultKind::Unreadable | FaultKind::Refused | FaultKind::ReadOnly | FaultKind::Failed => {
                 Self::new(500, "database-failed", "The figures are not to be had", "the log says why")
             }
         }
@@ -198,6 +198,7 @@ mod tests {
             (FaultKind::Busy, 503, "database-busy"),
             (FaultKind::Slow, 503, "database-slow"),
             (FaultKind::NotMigrated, 503, "database-not-migrated"),
+            (FaultKind::Unreadable, 500, "database-failed"),
             (FaultKind::Refused, 500, "database-failed"),
             (FaultKind::ReadOnly, 500, "database-failed"),
             (FaultKind::Failed, 500, "database-failed"),
