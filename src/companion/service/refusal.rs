@@ -11,6 +11,9 @@ use std::time::Duration;
 /// After a failure of the database: long enough that a restarted one is there.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// The code of who is refused because the database has no such tenant.
+const UNKNOWN_TENANT: &str = "unknown-tenant";
+
 /// A parameter or a member of the body that is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldFault {
@@ -82,6 +85,11 @@ impl Refusal {
     #[must_use]
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(403, "forbidden", "The token does not allow it", detail)
+    }
+
+    /// Is it because the database has no such tenant, which asking again will not change?
+    pub(super) fn is_unknown_tenant(&self) -> bool {
+        self.code == UNKNOWN_TENANT
     }
 
     /// Names a field that is at fault.
@@ -178,7 +186,7 @@ impl From<DatabaseFault> for Refusal {
                 unavailable("database-not-migrated", "the operator has to run `tidegate dashboard migrate`")
             }
             FaultKind::UnknownTenant => {
-                Self::new(403, "unknown-tenant", "The token's tenant is not one of this database", fault.says)
+                Self::new(403, UNKNOWN_TENANT, "The token's tenant is not one of this database", fault.says)
             }
             FaultKind::Unreadable | FaultKind::Refused | FaultKind::ReadOnly | FaultKind::Failed => {
                 Self::new(500, "database-failed", "The figures are not to be had", "the log says why")
