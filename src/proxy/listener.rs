@@ -142,10 +142,11 @@ impl Manner {
                 () = tokio::time::sleep(lifetime) => {}
             }
         };
+        // The switch first: an answer that comes at the same time as the end says that it is the last.
         tokio::select! {
             biased;
-            _ = &mut served => return,
             () = closed => close.send_replace(true),
+            _ = &mut served => return,
         };
         drop(served.await);
     }

@@ -127,17 +127,21 @@ impl DataPlane {
 
     /// Accepts until `shutdown` turns true; then listeners close, idle connections are closed, and requests under
     /// way go on in their own tasks (watch [`Connections::live`]).
-    pub async fn run(self, shutdown: watch::Receiver<bool>) {
+    pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let mut accepting = JoinSet::new();
+        let (stop, stopping) = watch::channel(false);
         for listener in self.listeners {
-            accepting.spawn(listener.run(Arc::clone(&self.house), shutdown.clone()));
+            accepting.spawn(listener.run(Arc::clone(&self.house), stopping.clone()));
         }
-        // One that ends without being told to takes the others with it: half a data plane is none.
-        drop(accepting.join_next().await);
-        if *shutdown.borrow() {
-            while accepting.join_next().await.is_some() {}
+        // A listener that ends without being told to takes the others with it: half a data plane is none.
+        tokio::select! {
+            _ = shutdown.wait_for(|is_so| *is_so) => {}
+            _ = accepting.join_next() => {}
         }
+        // Before the listeners close: whoever sees that nobody is let in any more is told that the answer is the last.
         ServerApp::cleanup(&*self.house.proxy).await;
+        stop.send_replace(true);
+        while accepting.join_next().await.is_some() {}
     }
 }
 

@@ -23,7 +23,7 @@ const TARGETS: &[&str] = &[
     "activity?limit=100",
     "activity?limit=100&type=login",
     "statistics",
-    "statistics?granularity=month&from=2025-12-01",
+    "statistics?granularity=month&from=2025-12-01&to=2027-11-30",
 ];
 
 /// Everything in the database by which a tenant, its users, content or happenings could be known.
