@@ -185,9 +185,13 @@ async fn who_has_no_tables_is_not_ready() {
     std::fs::write(&file, "").expect("a folder of ours");
     for url in [server.database("app"), format!("sqlite:{}", file.display())] {
         let companion = Companion::start(&url, "").await;
-        let answer = companion.get("/readyz").fetch().await;
         let expected = json!({"status": "unavailable", "database": "not-migrated"});
-        assert_eq!((answer.status, answer.json()), (503, expected), "{url}");
+        eventually("it is said that it is not migrated", async || {
+            let answer = companion.get("/readyz").fetch().await;
+            assert_eq!(answer.status, 503, "{url}");
+            answer.json() == expected
+        })
+        .await;
         assert_eq!(companion.get("/livez").fetch().await.status, 200);
     }
 }
