@@ -11,7 +11,8 @@ const FEW: &[&str] = &["--tenants", "2", "--users-per-tenant", "10", "--days", "
 async fn probes_need_no_token_and_refusals_say_what_is_wrong() {
     let seeded = Seeded::sqlite(FEW).await;
     let companion = Companion::start(&seeded.url, "").await;
-    for path in ["/healthz", "/livez", "/readyz", "/metrics", "/openapi.json"] {
+    eventually("it is ready", async || companion.get("/readyz").fetch().await.status == 200).await;
+    for path in ["/healthz", "/livez", "/metrics", "/openapi.json"] {
         assert_eq!(companion.get(path).send().await.expect("an answer").status(), 200, "{path}");
     }
     let answer = companion.get("/nowhere").header("X-Request-Id", "abc-1").send().await.expect("an answer");

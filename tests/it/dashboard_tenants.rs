@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 on_both_engines!(SEED;
     no_answer_tells_of_another_tenant,
     a_tenant_without_data_is_told_that_it_has_none,
+    a_tenant_that_is_not_there_or_no_longer_is_told_nothing,
     the_days_of_a_tenant_are_those_of_its_time_zone,
 );
 
@@ -78,10 +79,15 @@ async fn no_answer_tells_of_another_tenant(engine: Engine) {
     assert_eq!(stranger["items"], json!([]));
 }
 
+const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
+
 async fn a_tenant_without_data_is_told_that_it_has_none(engine: Engine) {
+    let now = engine.moment(1_781_526_896_000_000);
+    engine.ask(&format!(
+        "INSERT INTO organizations (id, name, slug, created_at, updated_at) VALUES ('{NOBODY}', 'New', 'new', {now}, {now})"
+    ));
     let companion = engine.companion("").await;
-    let nobody =
-        Tenant { id: "00000000-0000-4000-8000-000000000000".to_owned(), admin: "a".to_owned(), users: 0 };
+    let nobody = Tenant { id: NOBODY.to_owned(), admin: "a".to_owned(), users: 0 };
     let data = companion.data(&nobody, "metrics").await;
     assert_eq!((&data["users"]["total"], &data["users"]["growth_rate"]), (&json!(0), &Value::Null));
     assert_eq!(data["engagement"]["avg_session_seconds"], Value::Null);
@@ -91,6 +97,37 @@ async fn a_tenant_without_data_is_told_that_it_has_none(engine: Engine) {
         data["totals"]["engagement"],
         json!({"sessions": 0, "active_users": 0, "avg_session_seconds": null})
     );
+}
+
+async fn a_tenant_that_is_not_there_or_no_longer_is_told_nothing(engine: Engine) {
+    let [tenant, deleted] = engine.two();
+    let figures = ["metrics", "metrics?tz=UTC", "activity", "statistics", "statistics?tz=UTC"];
+    let config = format!(
+        "identity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
+         dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\"}}\n",
+        engine.seeded.url
+    );
+    let companion = Companion::start_with(&config).await;
+    let stranger = Tenant { id: NOBODY.to_owned(), ..tenant.clone() };
+    let now = engine.moment(1_781_526_896_000_000);
+    engine.ask(&format!(
+        "UPDATE organizations SET deleted_at = {now} WHERE CAST(id AS text) = '{}'",
+        deleted.id
+    ));
+    for unknown in [&stranger, deleted] {
+        for target in figures {
+            let answer = companion.figures(unknown, target).await;
+            assert_eq!(answer.problem().0, 403, "{target}: {}", answer.text());
+            assert_eq!(answer.json()["code"], "unknown-tenant", "{target}");
+        }
+        let path = "/api/v1/dashboard/export";
+        let request = companion.request(reqwest::Method::POST, path).bearer_auth(unknown.token());
+        let answer = request.json(&json!({"format": "csv"})).fetch().await;
+        assert_eq!((answer.problem().0, &answer.json()["code"]), (403, &json!("unknown-tenant")));
+    }
+    for target in figures {
+        assert_eq!(companion.figures(tenant, target).await.status, 200, "{target}");
+    }
 }
 
 async fn the_days_of_a_tenant_are_those_of_its_time_zone(engine: Engine) {

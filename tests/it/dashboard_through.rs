@@ -285,7 +285,7 @@ async fn page_and_health(house: &House) {
     })
     .await;
     assert_eq!((&system["status"], &system["source"]), (&"ok".into(), &"proxy".into()), "{system}");
-    assert!(house.companion.get("/readyz").fetch().await.status == 200);
+    eventually("it is ready", async || house.companion.get("/readyz").fetch().await.status == 200).await;
 }
 
 /// What is limited says so in every answer, and ends in a 429 of the gate's, not the companion's.

@@ -2,8 +2,13 @@
 
 use crate::dashboard_api::SEED;
 use crate::support::tokens::{SECRET, in_seconds, signed};
-use crate::support::{Answer, Companion, Engine, Fetch, eventually};
+use crate::support::{Answer, Companion, Engine, Fetch, Postgres, Seeded, eventually, ports};
 use serde_json::json;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, UnixStream};
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Code of a 503 that says when to ask again and nothing of the database.
 fn unavailable(answer: &Answer) -> String {
@@ -97,6 +102,111 @@ async fn a_database_that_is_gone_is_told_so_and_what_was_kept_is_told_on() {
     );
     assert_eq!(told["metadata"]["timestamp"], first["metadata"]["timestamp"], "no younger than they are");
     assert_eq!(companion.data(&tenant, "activity").await, feed, "what is fresh needs no database");
+}
+
+/// A server's socket behind a port, for as long as it lives; then connections end, and others are refused.
+struct Door(JoinHandle<()>);
+
+impl Door {
+    async fn open(port: u16, socket: PathBuf) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
+        Self(tokio::spawn(async move {
+            let mut visitors = JoinSet::new();
+            while let Ok((mut visitor, _)) = listener.accept().await {
+                let mut server = UnixStream::connect(&socket).await.expect("the server is there");
+                visitors.spawn(async move { drop(copy_bidirectional(&mut visitor, &mut server).await) });
+            }
+        }))
+    }
+
+    async fn shut(self) {
+        self.0.abort();
+        assert!(self.0.await.is_err_and(|ended| ended.is_cancelled()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_port_is_no_busy_database_nobody_waits_for_it_and_it_is_found_again() {
+    const QUICK: Duration = Duration::from_secs(10);
+    let engine = Engine::postgres(SEED).await;
+    let [tenant, other] = engine.two();
+    let (_, folder) = engine.seeded.url.split_once("?host=").expect("a folder");
+    let socket = PathBuf::from(folder).join(".s.PGSQL.5432");
+    let port = ports::free();
+    let door = Door::open(port, socket.clone()).await;
+    let url = format!("postgres://tidegate@127.0.0.1:{port}/app");
+    let settings = "pool: {acquire_timeout: 15s}, cache: {metrics: none, activity: none, statistics: none}, ";
+    let companion = Companion::start(&url, settings).await;
+    assert_eq!(companion.figures(tenant, "metrics").await.status, 200);
+    door.shut().await;
+    let begun = Instant::now();
+    let first = companion.figures(tenant, "metrics").await;
+    assert_eq!(unavailable(&first), "database-unreachable");
+    for target in ["metrics", "activity", "statistics", "metrics"] {
+        let (one, two) = tokio::join!(companion.figures(tenant, target), companion.figures(other, target));
+        let told = [&one, &two].map(unavailable);
+        assert_eq!(told, ["database-unreachable", "database-unreachable"], "{target}");
+    }
+    let ready = companion.get("/readyz").fetch().await;
+    assert_eq!(
+        (ready.status, ready.json()),
+        (503, json!({"status": "unavailable", "database": "unreachable"}))
+    );
+    assert!(begun.elapsed() < QUICK, "{:?}: the pool would try for 15 s each time", begun.elapsed());
+    let log = companion.process.stderr();
+    assert!(log.contains("refused") && log.contains("is the address right?"), "{log}");
+    let _door = Door::open(port, socket).await;
+    eventually("figures are told again", async || companion.figures(tenant, "metrics").await.status == 200)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_ended_by_somebody_is_no_failure_of_ours() {
+    let engine = Engine::postgres(SEED).await;
+    let companion = engine.companion("pool: {statement_timeout: 1m}, ").await;
+    let [tenant, _] = engine.two();
+    let _held = hold(&engine).await;
+    let of_ours = "FROM pg_stat_activity WHERE application_name = 'tidegate' AND wait_event_type = 'Lock'";
+    let ended = async {
+        let waiting = format!("SELECT count(*) {of_ours}");
+        eventually("it waits for the table", async || engine.number(&waiting) == 1).await;
+        engine.ask(&format!("SELECT pg_terminate_backend(pid) {of_ours}"))
+    };
+    let (answer, ended) = tokio::join!(companion.figures(tenant, "metrics"), ended);
+    assert_eq!(ended, ["t"]);
+    assert_eq!(unavailable(&answer), "database-unreachable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_tables_is_not_ready() {
+    let server = Postgres::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.db");
+    std::fs::write(&file, "").expect("a folder of ours");
+    for url in [server.database("app"), format!("sqlite:{}", file.display())] {
+        let companion = Companion::start(&url, "").await;
+        let expected = json!({"status": "unavailable", "database": "not-migrated"});
+        eventually("it is said that it is not migrated", async || {
+            let answer = companion.get("/readyz").fetch().await;
+            assert_eq!(answer.status, 503, "{url}");
+            answer.json() == expected
+        })
+        .await;
+        assert_eq!(companion.get("/livez").fetch().await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_lost_what_is_its_own_is_not_ready() {
+    let server = Postgres::start().await;
+    let seeded = Seeded::postgres(&server, "app", SEED).await;
+    let settings = format!("read_only: true, own_database: \"{}\", ", server.database("own"));
+    let companion = Companion::start(&seeded.url, &settings).await;
+    let status = async || companion.get("/readyz").fetch().await.status;
+    eventually("it is ready", async || status().await == 200).await;
+    server.ask("postgres", "DROP DATABASE own WITH (FORCE)");
+    eventually("it is not ready", async || status().await == 503).await;
+    assert_eq!(companion.figures(&seeded.tenants[0], "metrics").await.status, 200, "figures are told on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

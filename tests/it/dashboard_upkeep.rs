@@ -1,6 +1,6 @@
 //! What the companion's service does whether anybody asks or not, and what it leaves alone.
 
-use crate::support::{Companion, Gate, Origin, Postgres, Seeded, Setup, eventually};
+use crate::support::{Companion, Fetch, Gate, Origin, Postgres, Seeded, Setup, eventually};
 use serde_json::Value;
 use std::fs;
 
@@ -52,7 +52,7 @@ async fn a_service_over_an_applications_own_tables_writes_nothing_there() {
     let mapping = "read_only: true, mapping: {tables: {users: accounts, organizations: organizations}}, ";
     let url = server.url_as("reader", "app");
     let companion = Companion::start(&url, &format!("{OFTEN}{mapping}")).await;
-    assert_eq!(companion.get("/readyz").send().await.expect("an answer").status(), 200);
+    eventually("it is ready", async || companion.get("/readyz").fetch().await.status == 200).await;
     let own = companion.folder.path().join("tidegate-dashboard-own.db");
     assert!(fs::metadata(&own).is_ok(), "what is its own stands beside");
     assert_eq!(metric(&companion, "tidegate_dashboard_rollup_leader").await, 0);

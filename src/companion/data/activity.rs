@@ -125,12 +125,12 @@ pub(super) fn ask_rows(tenant: &str, asked: &ActivityAsked, rows: i64) -> Ask {
 pub(super) fn activity(row: &Row) -> Result<Activity, DatabaseFault> {
     Ok(Activity {
         id: row.integer("id")?,
-        activity_type: row.text("activity_type")?,
+        activity_type: row.text_or_unknown("activity_type")?,
         user_id: row.maybe_text("user_id")?,
         user_name: row.maybe_text("user_name")?,
         entity_type: row.maybe_text("entity_type")?,
         entity_id: row.maybe_text("entity_id")?,
-        summary: row.text("summary")?,
+        summary: row.maybe_text("summary")?.unwrap_or_default(),
         occurred_at_us: row.integer("occurred_at_us")?,
     })
 }

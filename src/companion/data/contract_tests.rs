@@ -363,3 +363,27 @@ async fn settled_days_are_read_from_rollups_and_the_answer_is_that_of_counting()
     assert_eq!(answers.len(), 1, "both engines tell the same");
     postgres.close().await;
 }
+
+#[tokio::test]
+async fn a_session_that_was_ended_and_a_conflict_are_worth_another_try() {
+    let server = Postgres::start().await;
+    let database = filled(&server.database("app"), &SEED).await;
+    for (code, kind) in [
+        ("57P01", FaultKind::Unreachable),
+        ("57P02", FaultKind::Unreachable),
+        ("25P03", FaultKind::Unreachable),
+        ("08006", FaultKind::Unreachable),
+        ("08P01", FaultKind::Unreachable),
+        ("40001", FaultKind::Busy),
+        ("40P01", FaultKind::Busy),
+        ("53300", FaultKind::Busy),
+        ("57014", FaultKind::Slow),
+        ("22012", FaultKind::Failed),
+    ] {
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$");
+        let ask = Ask::new("a test", (Box::leak(raise.into()), ""), vec![]);
+        let fault = database.change(&[ask]).await.expect_err("it is raised");
+        assert_eq!(fault.kind, kind, "{code}: {fault}");
+    }
+    database.close().await;
+}

@@ -55,7 +55,7 @@ impl Database {
     #[must_use]
     pub fn place(&self) -> &str {
         match self {
-            Self::Postgres(database) => &database.place,
+            Self::Postgres(database) => &database.server.place,
             Self::Sqlite(database) => &database.place,
         }
     }
@@ -64,7 +64,7 @@ impl Database {
     #[must_use]
     pub fn connections(&self) -> u32 {
         match self {
-            Self::Postgres(database) => database.pool.options().get_max_connections(),
+            Self::Postgres(database) => database.server.pool.options().get_max_connections(),
             Self::Sqlite(database) => database.pool.options().get_max_connections(),
         }
     }
@@ -92,13 +92,14 @@ impl Database {
         }
     }
 
-    /// Does it answer?
+    /// Does it answer, and has it the tables?
     ///
     /// # Errors
     /// [`DatabaseFault`].
     pub async fn ping(&self) -> Result<(), DatabaseFault> {
-        const PING: &str = "SELECT 1";
-        self.figures(&Ask::new("looking whether it answers", (PING, PING), Vec::new())).await.map(drop)
+        // Of an application that calls everything otherwise, users are what there is in any case.
+        let texts = if self.is_mapped() { dialects!("any_user") } else { dialects!("any_organization") };
+        self.figures(&Ask::new("looking whether it answers", texts, Vec::new())).await.map(drop)
     }
 
     /// May `text` be the id of a row? PostgreSQL fails where it is none (RFC 9562 section 4), SQLite takes any text.
@@ -130,11 +131,11 @@ impl Database {
         }
     }
 
-    /// The time zone of a tenant, as its row says; `None` where there is no such tenant, or where the application's tables
-    /// are mapped and `organizations` is none of them.
+    /// The time zone of a tenant, as its row says; `None` where it says none, or where the application's tables are mapped and
+    /// `organizations` is none of them.
     ///
     /// # Errors
-    /// [`DatabaseFault`].
+    /// [`DatabaseFault`], of [`FaultKind::UnknownTenant`] where there is no such tenant, or it is deleted.
     pub async fn tenant_zone(&self, tenant: &str) -> Result<Option<String>, DatabaseFault> {
         self.check_tenant(tenant)?;
         if self.is_mapped() && !self.mapping().tables.contains_key("organizations") {
@@ -142,7 +143,15 @@ impl Database {
         }
         let args = vec![Arg::Text(tenant.to_owned())];
         let rows = self.figures(&Ask::new("reading the time zone", dialects!("tenant_zone"), args)).await?;
-        rows.first().map_or(Ok(None), |row| row.maybe_text("timezone"))
+        rows.first().map_or_else(
+            || Err(self.unknown_tenant("the database has no such organisation, or has it no longer")),
+            |row| row.maybe_text("timezone"),
+        )
+    }
+
+    fn unknown_tenant(&self, says: &str) -> DatabaseFault {
+        let remedy = "tenants of tokens must be the ids of its organisations; `dashboard.mapping.id` says how they look";
+        DatabaseFault::new(FaultKind::UnknownTenant, self.place(), "asking for a tenant", says, remedy)
     }
 
     /// A tenant that cannot be one is said so: an empty answer would look like a tenant without data.
@@ -150,9 +159,7 @@ impl Database {
         if self.is_id(tenant) {
             return Ok(());
         }
-        let says = "the tenant cannot be an id of this database";
-        let remedy = "tenants of tokens must be the ids of its organisations; `dashboard.mapping.id` says how they look";
-        Err(DatabaseFault::new(FaultKind::UnknownTenant, self.place(), "asking for a tenant", says, remedy))
+        Err(self.unknown_tenant("the tenant cannot be an id of this database"))
     }
 
     /// All rows of an answer.

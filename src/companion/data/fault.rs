@@ -14,6 +14,8 @@ pub enum FaultKind {
     Slow,
     /// The database has not been migrated, or not by this version.
     NotMigrated,
+    /// An answer holds something else than its question was for: a column of the application's of another type, or empty.
+    Unreadable,
     /// It must not be written to.
     ReadOnly,
     /// The tenant cannot be one of this database.
@@ -25,7 +27,7 @@ pub enum FaultKind {
 }
 
 /// A failure of the database.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{place}: {doing}: {says}{}{remedy}", if remedy.is_empty() { "" } else { "; " })]
 pub struct DatabaseFault {
     /// Which kind.
@@ -80,7 +82,12 @@ fn of_database(told: &dyn DatabaseError) -> (FaultKind, &'static str) {
     match &*code {
         "28P01" | "28000" => (FaultKind::Unreachable, "check the user and the password of the URL"),
         "3D000" => (FaultKind::Unreachable, "make the database first (`createdb NAME`), or correct its name"),
-        "53300" | "57P03" => (FaultKind::Unreachable, "try again; fewer `dashboard.pool.connections` help"),
+        "53300" => (FaultKind::Busy, "try again; fewer `dashboard.pool.connections` help"),
+        // It stops, it starts, or somebody has ended the session (57P05 and 25P0x: one that was idle for long).
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04" => (FaultKind::Unreachable, "try again"),
+        code if code.starts_with("08") => (FaultKind::Unreachable, "try again"),
+        // Others were in its way: a deadlock, or a replica that had to go on.
+        "40001" | "40P01" => (FaultKind::Busy, "try again"),
         "57014" => (FaultKind::Slow, "raise `dashboard.pool.statement_timeout`, or run `dashboard indexes`"),
         "55P03" => {
             (FaultKind::Busy, "another session holds the table; nothing was changed, run it again later")

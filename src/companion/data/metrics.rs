@@ -110,15 +110,16 @@ impl Database {
             users.new_30d += row.integer("new_30d")?;
             users.new += row.integer("new")?;
             users.new_before += row.integer("new_before")?;
-            users.by_role.insert(row.text("role")?, total);
+            *users.by_role.entry(row.text_or_unknown("role")?).or_default() += total;
         }
         for row in self.figures(&content_by_status(tenant)).await? {
             let total = row.integer("total")?;
             metrics.content.total += total;
-            metrics.content.by_status.insert(row.text("status")?, total);
+            *metrics.content.by_status.entry(row.text_or_unknown("status")?).or_default() += total;
         }
         for row in self.figures(&content_by_type(tenant)).await? {
-            metrics.content.by_type.insert(row.text("content_type")?, row.integer("total")?);
+            let kind = row.text_or_unknown("content_type")?;
+            *metrics.content.by_type.entry(kind).or_default() += row.integer("total")?;
         }
         self.engagement_figures(tenant, asked, &mut metrics.engagement).await?;
         Ok(metrics)

@@ -34,6 +34,8 @@ pub mod statistics;
 pub mod tenants;
 #[cfg(test)]
 pub(in crate::companion) mod testing;
+#[cfg(test)]
+mod unfilled_tests;
 
 pub use activity::{Activity, ActivityAsked, ActivityPage, FeedPosition, PAGE_MAX};
 pub use database::{Access, Database};

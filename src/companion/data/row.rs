@@ -6,6 +6,9 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Postgres, Row as _, Sqlite};
 
+/// What is told where an application has left a role, a status or a type empty, or has no such column.
+const UNKNOWN: &str = "unknown";
+
 /// A value behind a `$n` of a statement.
 #[derive(Debug, Clone)]
 pub(super) enum Arg {
@@ -83,9 +86,12 @@ macro_rules! getter {
                 Self::Postgres(row) => row.try_get::<$kind, _>(column),
                 Self::Sqlite(row) => row.try_get::<$kind, _>(column),
             };
-            // Only a text of ours can be at fault: its columns are of other types than the code takes them for.
+            // sqlx names the column.
             got.map_err(|error| {
-                DatabaseFault::new(FaultKind::NotMigrated, "", "reading an answer", error.to_string(), "")
+                let remedy =
+                    "what the column holds is not what `dashboard.mapping` or the question takes it for";
+                let doing = "reading an answer";
+                DatabaseFault::new(FaultKind::Unreadable, "the database", doing, error.to_string(), remedy)
             })
         }
     };
@@ -97,4 +103,9 @@ impl Row {
     getter!(text, String);
     getter!(maybe_text, Option<String>);
     getter!(maybe_real, Option<f64>);
+
+    /// A text; [`UNKNOWN`] where there is none.
+    pub(super) fn text_or_unknown(&self, column: &str) -> Result<String, DatabaseFault> {
+        Ok(self.maybe_text(column)?.unwrap_or_else(|| UNKNOWN.to_owned()))
+    }
 }

@@ -72,7 +72,7 @@ impl Database {
             if let Some(span) = created.get_mut(number(&row)?) {
                 let total = row.integer("total")?;
                 span.total += total;
-                span.by_status.insert(row.text("status")?, total);
+                *span.by_status.entry(row.text_or_unknown("status")?).or_default() += total;
             }
         }
         Ok(created)

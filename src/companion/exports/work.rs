@@ -1,12 +1,11 @@
 //! Working at jobs: one attempt, and the loops that look for the next, end what has no future, and tidy the folder up.
 
-use crate::companion::data::{DatabaseFault, ExportFile, ExportJob, ExportStatus};
+use crate::companion::data::{DatabaseFault, ExportFile, ExportJob, ExportStatus, FaultKind};
 use crate::companion::exports::Exports;
 use crate::companion::exports::asked::Order;
 use crate::companion::exports::files::{self, Listed};
 use crate::companion::exports::report::{ReadFault, Source, facts};
 use crate::companion::exports::writer::{Manner, Pulse, WriteFault, write};
-use crate::companion::service::Refusal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +22,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// After so long without a word an attempt is given up: ten beats, or two statements that took as long as they may.
 const SILENT: Duration = Duration::from_secs(10);
+
+/// What the database could not give is asked of it once more after that: before another takes the attempt for silent.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// How often jobs are looked for that others have queued or given up.
 const LOOK: Duration = Duration::from_secs(2);
@@ -171,7 +173,13 @@ impl Exports {
             End::Later(says) if job.tries >= i64::from(TRIES) => {
                 own.leave_export(job, ExportStatus::Failed, Some(&says)).await
             }
-            End::Later(_) => own.leave_export(job, ExportStatus::Queued, None).await,
+            End::Later(_) => {
+                // A server that starts anew takes its time: three attempts within a second would be none.
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => own.leave_export(job, ExportStatus::Queued, None).await,
+                    () = self.inner.parts.tasks.stopped() => own.give_export_back(job).await,
+                }
+            }
             End::Cancelled => own.leave_export(job, ExportStatus::Cancelled, None).await,
             End::Lost => Ok(None),
             End::Stopped => own.give_export_back(job).await,
@@ -272,8 +280,8 @@ fn end(
     written: Result<Result<ExportFile, WriteFault>, tokio::task::JoinError>,
 ) -> End {
     if let Err(ReadFault::Database(fault)) = read {
-        let refusal = Refusal::from(fault);
-        return if refusal.status == 503 { End::Later(refusal.detail) } else { End::Failed(refusal.detail) };
+        tracing::warn!(export = job.id, %fault, "the rows of an export cannot be read");
+        return unread(&fault);
     }
     match written {
         Ok(Ok(file)) => End::File(file),
@@ -286,6 +294,56 @@ fn end(
         Err(error) => {
             tracing::error!(export = job.id, %error, "an export was not written");
             End::Failed(NOT_WRITTEN.to_owned())
+        }
+    }
+}
+
+/// What became of an export whose rows cannot be read, in words for whoever wants it: what the database says is for the log.
+fn unread(fault: &DatabaseFault) -> End {
+    match fault.kind {
+        FaultKind::Unreachable => {
+            End::Later("the database could not be reached, three times: ask again later".to_owned())
+        }
+        FaultKind::Busy => {
+            End::Later("the database had too much to do, three times: ask again later".to_owned())
+        }
+        FaultKind::Slow => {
+            End::Later("the database took too long for it, three times: ask for less, or later".to_owned())
+        }
+        FaultKind::NotMigrated => {
+            End::Later("the database is not ready for it: its operator has to migrate it".to_owned())
+        }
+        FaultKind::UnknownTenant => End::Failed("the organisation is no longer there".to_owned()),
+        FaultKind::Unreadable | FaultKind::ReadOnly | FaultKind::Refused | FaultKind::Failed => {
+            End::Failed("its rows could not be read; the operator's log says why".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_an_export_failed_is_a_sentence_for_whoever_wants_it() {
+        for (kind, is_later, words) in [
+            (FaultKind::Unreachable, true, "could not be reached"),
+            (FaultKind::Busy, true, "too much to do"),
+            (FaultKind::Slow, true, "ask for less"),
+            (FaultKind::NotMigrated, true, "operator"),
+            (FaultKind::UnknownTenant, false, "organisation"),
+            (FaultKind::Unreadable, false, "operator's log"),
+            (FaultKind::Failed, false, "operator's log"),
+        ] {
+            let says = "relation \"users\" is a secret";
+            let end = unread(&DatabaseFault::new(kind, "postgres://db.example", "reading", says, "grant it"));
+            let told = match end {
+                End::Later(told) if is_later => told,
+                End::Failed(told) if !is_later => told,
+                _ => panic!("{kind:?}"),
+            };
+            assert!(told.contains(words), "{told}");
+            assert!(["secret", "db.example", "grant"].iter().all(|word| !told.contains(word)), "{told}");
         }
     }
 }

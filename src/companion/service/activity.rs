@@ -4,7 +4,7 @@ use crate::base::{Digest, Digester};
 use crate::companion::service::cursor::Cursors;
 use crate::companion::service::figures::{Computed, Told, Wanted, answer, figures};
 use crate::companion::service::query::{Parameters, list, word};
-use crate::companion::service::zones::zone;
+use crate::companion::service::zones::{check_known, zone};
 use crate::companion::service::{Principal, Refusal, ServiceState};
 use crate::companion::{Activity, ActivityAsked, ActivityPage, FeedPosition, PAGE_MAX, format_us, parse_us};
 use axum::extract::State;
@@ -78,6 +78,7 @@ pub(super) async fn activity(
     let cursors = Cursors { key: &state.signing_key, tenant: &principal.tenant, filter };
     let after = cursor.map(|cursor| cursors.read(&cursor)).transpose()?;
     let asked = ActivityAsked { after, ..asked };
+    check_known(&state, &principal.tenant).await?;
     let limit = asked.limit;
     let behind = after.map_or_else(String::new, |after| format!("{} {}", after.occurred_at_us, after.id));
     let key = ["activity", &filter.short(), &limit.to_string(), &behind];

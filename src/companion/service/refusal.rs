@@ -14,6 +14,9 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The code of a token that came and is not believed.
 const INVALID_TOKEN: &str = "invalid-token";
 
+/// The code of who is refused because the database has no such tenant.
+const UNKNOWN_TENANT: &str = "unknown-tenant";
+
 /// A parameter or a member of the body that is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldFault {
@@ -91,6 +94,11 @@ impl Refusal {
     #[must_use]
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(403, "forbidden", "The token does not allow it", detail)
+    }
+
+    /// Is it because the database has no such tenant, which asking again will not change?
+    pub(super) fn is_unknown_tenant(&self) -> bool {
+        self.code == UNKNOWN_TENANT
     }
 
     /// Names a field that is at fault.
@@ -188,9 +196,9 @@ impl From<DatabaseFault> for Refusal {
                 unavailable("database-not-migrated", "the operator has to run `tidegate dashboard migrate`")
             }
             FaultKind::UnknownTenant => {
-                Self::new(403, "unknown-tenant", "The token's tenant is not one of this database", fault.says)
+                Self::new(403, UNKNOWN_TENANT, "The token's tenant is not one of this database", fault.says)
             }
-            FaultKind::Refused | FaultKind::ReadOnly | FaultKind::Failed => {
+            FaultKind::Unreadable | FaultKind::Refused | FaultKind::ReadOnly | FaultKind::Failed => {
                 Self::new(500, "database-failed", "The figures are not to be had", "the log says why")
             }
         }
@@ -208,6 +216,7 @@ mod tests {
             (FaultKind::Busy, 503, "database-busy"),
             (FaultKind::Slow, 503, "database-slow"),
             (FaultKind::NotMigrated, 503, "database-not-migrated"),
+            (FaultKind::Unreadable, 500, "database-failed"),
             (FaultKind::Refused, 500, "database-failed"),
             (FaultKind::ReadOnly, 500, "database-failed"),
             (FaultKind::Failed, 500, "database-failed"),

@@ -1,11 +1,14 @@
 //! By whose days figures are counted, and which day it is there: what is kept of them is kept under that day, so that nobody
 //! is told yesterday's figures as today's.
 
-use crate::base::{Clock, clock};
+use crate::base::{Clock, Tasks, clock};
 use crate::companion::Zone;
 use crate::companion::service::{Refusal, ServiceState};
 use quick_cache::sync::Cache;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Tenants whose zones are kept in memory, at most; others are asked for each time.
 const TENANTS_MAX: usize = 4_096;
@@ -13,64 +16,107 @@ const TENANTS_MAX: usize = 4_096;
 /// How long a zone is kept: a changed one shows after that.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// Tenants' zones, so that figures that are kept are told without the database.
-#[derive(Debug)]
+/// How long a request waits for a zone to be read anew before it goes on with the one that is known.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Tenants' zones, so that figures that are kept are told without the database. Clones share them.
+#[derive(Debug, Clone)]
 pub struct Zones {
-    kept: Cache<String, Kept>,
+    kept: Arc<Cache<String, Kept>>,
 }
 
 #[derive(Debug, Clone)]
 struct Kept {
     zone: Zone,
-    /// When it was read, by the clock that never steps.
-    read_ms: u64,
+    /// When it was last asked for, by the clock that never steps.
+    asked_ms: Arc<AtomicU64>,
+}
+
+impl Kept {
+    /// Is it this caller's turn to ask anew? One has it in as long as a zone is kept, whatever comes of it.
+    fn is_due(&self, now_ms: u64) -> bool {
+        let asked_ms = self.asked_ms.load(Ordering::Relaxed);
+        now_ms.saturating_sub(asked_ms) >= clock::millis(KEPT)
+            && self.asked_ms.compare_exchange(asked_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 impl Default for Zones {
     fn default() -> Self {
-        Self { kept: Cache::new(TENANTS_MAX) }
+        Self { kept: Arc::new(Cache::new(TENANTS_MAX)) }
     }
 }
 
 impl Zones {
-    /// The tenant's zone, `read` anew where that was longer ago than [`KEPT`]. While it cannot be read it is what it was, which is
-    /// tried again after as long: figures that are kept are told while the database does not answer.
+    /// The tenant's zone, `read` anew by one of `tasks` where that was longer ago than [`KEPT`]. While it cannot be read, or not at
+    /// once, it is what it was: figures that are kept are told while the database does not answer.
     async fn of(
         &self,
-        tenant: &str,
-        now_ms: u64,
-        read: impl Future<Output = Result<Zone, Refusal>>,
+        tasks: &Tasks,
+        (tenant, now_ms): (&str, u64),
+        read: impl Future<Output = Result<Zone, Refusal>> + Send + 'static,
     ) -> Result<Zone, Refusal> {
-        let kept = self.kept.get(tenant);
-        if let Some(kept) = &kept
-            && now_ms.saturating_sub(kept.read_ms) < clock::millis(KEPT)
-        {
-            return Ok(kept.zone.clone());
-        }
-        let zone = match (read.await, kept) {
-            (Ok(zone), _) => zone,
-            (Err(_), Some(kept)) => kept.zone,
-            (Err(refusal), None) => return Err(refusal),
+        let Some(kept) = self.kept.get(tenant) else {
+            let read = read.await;
+            self.note(tenant, &read, now_ms);
+            return read;
         };
-        self.kept.insert(tenant.to_owned(), Kept { zone: zone.clone(), read_ms: now_ms });
-        Ok(zone)
+        if !kept.is_due(now_ms) {
+            return Ok(kept.zone);
+        }
+        let (tell, told) = oneshot::channel();
+        let (zones, tenant) = (self.clone(), tenant.to_owned());
+        tasks.spawn_until_stop("time zone", async move {
+            let read = read.await;
+            zones.note(&tenant, &read, now_ms);
+            // Whoever asked may have gone on.
+            drop(tell.send(read));
+        });
+        match tokio::time::timeout(PATIENCE, told).await {
+            Ok(Ok(Ok(zone))) => Ok(zone),
+            Ok(Ok(Err(refusal))) if refusal.is_unknown_tenant() => Err(refusal),
+            Ok(_) | Err(_) => Ok(kept.zone),
+        }
+    }
+
+    fn note(&self, tenant: &str, read: &Result<Zone, Refusal>, now_ms: u64) {
+        match read {
+            Ok(zone) => {
+                let asked_ms = Arc::new(AtomicU64::new(now_ms));
+                self.kept.insert(tenant.to_owned(), Kept { zone: zone.clone(), asked_ms });
+            }
+            Err(refusal) if refusal.is_unknown_tenant() => drop(self.kept.remove(tenant)),
+            Err(_) => {}
+        }
     }
 }
 
-/// The zone that was asked for, else the tenant's, else the configured one.
+/// The zone that was asked for, else the tenant's, else the configured one. A tenant that the database does not know is
+/// refused whichever was asked for.
 pub(super) async fn zone(state: &ServiceState, tenant: &str, asked: Option<Zone>) -> Result<Zone, Refusal> {
-    if let Some(zone) = asked {
-        return Ok(zone);
-    }
-    let read = async {
-        let own = state.database.tenant_zone(tenant).await?;
+    let (reading, whose) = (Arc::clone(state), tenant.to_owned());
+    let read = async move {
+        let own = reading.database.tenant_zone(&whose).await?;
         let own = own.and_then(|name| Zone::parse(&name).ok());
-        let zone = own.map_or_else(|| Zone::parse(&state.settings.timezone), Ok);
+        let zone = own.map_or_else(|| Zone::parse(&reading.settings.timezone), Ok);
         zone.map_err(|fault| {
             Refusal::new(500, "internal", "The figures are not to be had", fault.to_string())
         })
     };
-    state.zones.of(tenant, state.clock.monotonic_ms(), read).await
+    let own = state.zones.of(&state.tasks, (tenant, state.clock.monotonic_ms()), read).await;
+    match (asked, own) {
+        (_, Err(refusal)) if refusal.is_unknown_tenant() => Err(refusal),
+        (Some(zone), _) => Ok(zone),
+        (None, own) => own,
+    }
+}
+
+/// Refuses a tenant that the database does not know, and nobody where it does not answer: what is kept is told on then.
+pub(super) async fn check_known(state: &ServiceState, tenant: &str) -> Result<(), Refusal> {
+    match zone(state, tenant, None).await {
+        Err(refusal) if refusal.is_unknown_tenant() => Err(refusal),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Now, and the day that it is in a zone.
@@ -143,34 +189,66 @@ mod tests {
         assert_eq!((today.day.as_str(), today.ends_ms), ("2026-03-29", 1_774_821_600_000));
     }
 
+    /// What a tenant's zone is at a moment, where reading it gives this.
+    async fn told(
+        zones: &Zones,
+        now_ms: u64,
+        read: impl Future<Output = Result<Zone, Refusal>> + Send + 'static,
+    ) -> Result<String, u16> {
+        let zone = zones.of(&Tasks::new(), ("acme", now_ms), read).await;
+        zone.map(|zone| zone.name().to_owned()).map_err(|refusal| refusal.status)
+    }
+
     #[tokio::test]
     async fn a_changed_zone_of_a_tenant_shows_within_a_minute() {
-        let (zones, clock) = (Zones::default(), ManualClock::at(0));
-        let of = async |tenant: &str, read| {
-            zones.of(tenant, clock.monotonic_ms(), ready(read)).await.map(|zone| zone.name().to_owned())
-        };
-        assert_eq!(of("acme", Ok(zone("Asia/Tokyo"))).await.expect("read"), "Asia/Tokyo");
-        clock.advance(Duration::from_millis(59_999));
-        assert_eq!(of("acme", Ok(zone("UTC"))).await.expect("kept"), "Asia/Tokyo");
-        assert_eq!(of("other", Ok(zone("UTC"))).await.expect("read"), "UTC", "another tenant's");
-        clock.advance(Duration::from_millis(1));
-        assert_eq!(of("acme", Ok(zone("UTC"))).await.expect("read"), "UTC");
+        let zones = Zones::default();
+        assert_eq!(told(&zones, 0, ready(Ok(zone("Asia/Tokyo")))).await.as_deref(), Ok("Asia/Tokyo"));
+        assert_eq!(told(&zones, 59_999, ready(Ok(zone("UTC")))).await.as_deref(), Ok("Asia/Tokyo"));
+        let other = zones.of(&Tasks::new(), ("other", 59_999), ready(Ok(zone("UTC")))).await;
+        assert_eq!(other.expect("read").name(), "UTC", "another tenant's");
+        assert_eq!(told(&zones, 60_000, ready(Ok(zone("UTC")))).await.as_deref(), Ok("UTC"));
     }
 
     #[tokio::test]
     async fn while_the_database_does_not_answer_the_zone_is_what_it_was() {
         let zones = Zones::default();
-        let of = async |now_ms, read| {
-            zones.of("acme", now_ms, ready(read)).await.map(|zone| zone.name().to_owned())
+        assert_eq!(told(&zones, 0, ready(Err(down()))).await, Err(503), "nobody knows it");
+        assert_eq!(told(&zones, 0, ready(Ok(zone("Asia/Tokyo")))).await.as_deref(), Ok("Asia/Tokyo"));
+        assert_eq!(told(&zones, 70_000, ready(Err(down()))).await.as_deref(), Ok("Asia/Tokyo"));
+        let next = told(&zones, 80_000, ready(Ok(zone("UTC")))).await;
+        assert_eq!(next.as_deref(), Ok("Asia/Tokyo"), "not tried at each request");
+        assert_eq!(told(&zones, 130_000, ready(Ok(zone("UTC")))).await.as_deref(), Ok("UTC"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_while_a_zone_is_read_for_long_does_not_wait_for_it_and_one_reads() {
+        let (zones, begun) = (Zones::default(), tokio::time::Instant::now());
+        let reads = Arc::new(AtomicU64::new(0));
+        let slow = |reads: &Arc<AtomicU64>| {
+            let reads = Arc::clone(reads);
+            async move {
+                reads.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                Ok(zone("UTC"))
+            }
         };
-        assert!(of(0, Err(down())).await.is_err(), "nobody knows it");
-        assert_eq!(of(0, Ok(zone("Asia/Tokyo"))).await.expect("read"), "Asia/Tokyo");
-        assert_eq!(of(70_000, Err(down())).await.expect("known"), "Asia/Tokyo");
-        assert_eq!(
-            of(80_000, Ok(zone("UTC"))).await.expect("known"),
-            "Asia/Tokyo",
-            "not tried at each request"
-        );
-        assert_eq!(of(130_000, Ok(zone("UTC"))).await.expect("read"), "UTC");
+        assert_eq!(told(&zones, 0, ready(Ok(zone("Asia/Tokyo")))).await.as_deref(), Ok("Asia/Tokyo"));
+        for _ in 0..20 {
+            assert_eq!(told(&zones, 60_000, slow(&reads)).await.as_deref(), Ok("Asia/Tokyo"));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        assert_eq!(told(&zones, 66_000, ready(Err(down()))).await.as_deref(), Ok("UTC"), "read meanwhile");
+    }
+
+    #[tokio::test]
+    async fn a_tenant_that_was_deleted_is_known_no_longer_when_its_zone_is_read_anew() {
+        let zones = Zones::default();
+        let gone = || Refusal { code: "unknown-tenant", status: 403, ..down() };
+        assert_eq!(told(&zones, 0, ready(Err(gone()))).await, Err(403));
+        assert_eq!(told(&zones, 0, ready(Ok(zone("UTC")))).await.as_deref(), Ok("UTC"));
+        assert_eq!(told(&zones, 60_000, ready(Err(gone()))).await, Err(403));
+        assert_eq!(told(&zones, 60_001, ready(Err(down()))).await, Err(503), "nothing is known of it");
     }
 }

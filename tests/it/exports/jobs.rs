@@ -82,6 +82,28 @@ async fn a_tenant_waits_for_its_place_and_a_running_export_can_be_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_export_whose_session_was_ended_by_somebody_is_made_with_another() {
+    let server = Postgres::start().await;
+    let seeded = Seeded::postgres(&server, "app", SEED).await;
+    let companion = Companion::start(&seeded.url, SLOW).await;
+    let tenant = &seeded.tenants[0];
+    let _holding = hold(&server);
+    held(&server).await;
+    let data = told(ask(&companion, tenant, &json!({"format": "csv", "report": "statistics"})).await).await;
+    assert_eq!(data["status"], "running");
+    let of_ours = "FROM pg_stat_activity WHERE application_name = 'tidegate' AND wait_event_type = 'Lock'";
+    eventually("it waits for the table", async || {
+        server.ask("app", &format!("SELECT count(*) {of_ours}")) == "1"
+    })
+    .await;
+    assert_eq!(server.ask("app", &format!("SELECT pg_terminate_backend(pid) {of_ours}")), "t");
+    release(&server);
+    let done = ended(&companion, tenant, &data).await;
+    assert_eq!((&done["status"], &done["error"]), (&json!("done"), &Value::Null), "{done}");
+    assert_eq!(server.ask("app", "SELECT tries FROM export_jobs WHERE request IS NOT NULL"), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_export_whose_worker_was_killed_is_made_by_the_next() {
     let server = Postgres::start().await;
     let seeded = Seeded::postgres(&server, "app", SEED).await;

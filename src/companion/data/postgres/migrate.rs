@@ -26,7 +26,8 @@ const NOTE: &str = "INSERT INTO tidegate_migrations (version, name, checksum, to
 
 impl Postgres {
     pub(in crate::companion) async fn plan(&self) -> Result<Plan, DatabaseFault> {
-        let mut connection = self.pool.acquire().await.map_err(|error| self.fault("connecting", &error))?;
+        let mut connection =
+            self.server.pool.acquire().await.map_err(|error| self.fault("connecting", &error))?;
         self.compare(&mut connection).await
     }
 
@@ -35,7 +36,7 @@ impl Postgres {
         told: &mut (dyn FnMut(&Outcome) + Send),
     ) -> Result<Migrated, DatabaseFault> {
         // One connection for all: the lock belongs to its session, and goes with it should we be killed.
-        let pooled = self.pool.acquire().await.map_err(|error| self.fault("connecting", &error))?;
+        let pooled = self.server.pool.acquire().await.map_err(|error| self.fault("connecting", &error))?;
         let mut connection = pooled.detach();
         self.lock(&mut connection).await?;
         let done = self.migrate_locked(&mut connection, told).await;
@@ -135,7 +136,7 @@ impl Postgres {
             if self.indexes(connection).await?.get(&step.key()) != Some(&Standing::Valid) {
                 let says = format!("the name {} belongs to an index of another table", step.name);
                 let remedy = "rename that one (`ALTER INDEX … RENAME TO …`)";
-                return Err(DatabaseFault::new(FaultKind::Refused, &self.place, &doing, says, remedy));
+                return Err(DatabaseFault::new(FaultKind::Refused, &self.server.place, &doing, says, remedy));
             }
         }
         note(step, clock).execute(connection).await.map_err(|error| self.fault(&doing, &error))?;
@@ -161,7 +162,7 @@ impl Postgres {
             }
         }
         known.indexes = self.indexes(connection).await?;
-        Plan::of(steps(), &known, &self.place)
+        Plan::of(steps(), &known, &self.server.place)
     }
 
     /// The indexes of our schema, each under its table.

@@ -1,6 +1,7 @@
 //! PostgreSQL: the pool, its terms, and how a question is put to it.
 
 mod migrate;
+mod server;
 
 use crate::base::{DatabaseSettings, DatabaseUrl, IdType, Mapping, Secret};
 use crate::companion::data::database::Access;
@@ -8,10 +9,10 @@ use crate::companion::data::fault::{DatabaseFault, FaultKind};
 use crate::companion::data::mapping::{Dialect, mapped};
 use crate::companion::data::migrations::{Migration, script};
 use crate::companion::data::row::{Ask, Row, bind_postgres};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Transaction};
+use server::{Server, connect_once};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Transaction};
 use std::str::FromStr;
-use std::time::Duration;
 
 /// The texts of all migrations, in their order.
 pub(super) const SCRIPTS: &[&str] = &[include_str!("schema.sql"), include_str!("indexes.sql")];
@@ -25,10 +26,9 @@ pub fn steps() -> Vec<Migration> {
 /// A PostgreSQL database.
 #[derive(Debug)]
 pub struct Postgres {
-    pub(super) pool: PgPool,
-    pub(super) place: String,
+    pub(super) server: Box<Server>,
     /// Where figures are read, if not there.
-    replica: Option<(PgPool, String)>,
+    replica: Option<Box<Server>>,
     mapping: Mapping,
 }
 
@@ -38,17 +38,18 @@ impl Postgres {
         url: &Secret,
         access: Access,
     ) -> Result<Self, DatabaseFault> {
-        let (pool, place) = pooled(settings, url, access).await?;
+        let server = pooled(settings, url, access).await?;
         let replica = match &settings.replica {
             Some(DatabaseUrl::Postgres(replica)) => Some(pooled(settings, replica, Access::Read).await?),
             Some(DatabaseUrl::Sqlite(_)) | None => None,
         };
-        Ok(Self { pool, place, replica, mapping: settings.mapping.clone() })
+        Ok(Self { server, replica, mapping: settings.mapping.clone() })
     }
 
     pub(super) async fn rows(&self, ask: &Ask) -> Result<Vec<Row>, DatabaseFault> {
         let query = bind_postgres(sqlx::query(ask.postgres), &ask.args);
-        let rows = query.fetch_all(&self.pool).await.map_err(|error| self.fault(ask.doing, &error))?;
+        let mut connection = self.server.acquire(ask.doing).await?;
+        let rows = query.fetch_all(&mut *connection).await.map_err(|error| self.fault(ask.doing, &error))?;
         Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 
@@ -56,17 +57,18 @@ impl Postgres {
     pub(super) async fn figures(&self, ask: &Ask) -> Result<Vec<Row>, DatabaseFault> {
         let sql = mapped(ask.postgres, &self.mapping, Dialect::Postgres);
         let query = bind_postgres(sqlx::query(&sql), &ask.args);
-        let (pool, place) = self.reading();
+        let server = self.reading();
+        let mut connection = server.acquire(ask.doing).await?;
         let rows =
-            query.fetch_all(pool).await.map_err(|error| DatabaseFault::of(place, ask.doing, &error))?;
+            query.fetch_all(&mut *connection).await.map_err(|error| server.fault(ask.doing, &error))?;
         Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 
     /// Ends all connections.
     pub(super) async fn close(&self) {
-        self.pool.close().await;
-        if let Some((pool, _)) = &self.replica {
-            pool.close().await;
+        self.server.pool.close().await;
+        if let Some(replica) = &self.replica {
+            replica.pool.close().await;
         }
     }
 
@@ -81,23 +83,22 @@ impl Postgres {
     }
 
     pub(super) async fn changed(&self, asks: &[Ask]) -> Result<Vec<Row>, DatabaseFault> {
-        let failed = |error: sqlx::Error| self.fault("changing it", &error);
-        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        let doing = "changing it";
+        let mut transaction = self.server.begin(doing, "BEGIN").await?;
         let mut rows = Vec::new();
         for ask in asks {
             let query = bind_postgres(sqlx::query(ask.postgres), &ask.args);
             let changed = query.fetch_all(&mut *transaction).await;
             rows = changed.map_err(|error| self.fault(ask.doing, &error))?;
         }
-        transaction.commit().await.map_err(failed)?;
+        transaction.commit().await.map_err(|error| self.fault(doing, &error))?;
         Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 
     /// A moment of the figures that stays as it is: nothing is written in it.
     pub(super) async fn moment(&self) -> Result<Transaction<'static, sqlx::Postgres>, DatabaseFault> {
-        let (pool, place) = self.reading();
-        let begun = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await;
-        begun.map_err(|error| DatabaseFault::of(place, "beginning to read", &error))
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        self.reading().begin("beginning to read", BEGIN).await
     }
 
     /// Rows of the application's tables at that moment.
@@ -109,26 +110,26 @@ impl Postgres {
         let sql = mapped(ask.postgres, &self.mapping, Dialect::Postgres);
         let query = bind_postgres(sqlx::query(&sql), &ask.args);
         let rows = query.fetch_all(&mut **moment).await;
-        let rows = rows.map_err(|error| DatabaseFault::of(self.reading().1, ask.doing, &error))?;
+        let rows = rows.map_err(|error| self.reading().fault(ask.doing, &error))?;
         Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 
-    /// Where figures are read, and its name.
-    fn reading(&self) -> (&PgPool, &str) {
-        self.replica.as_ref().map_or((&self.pool, &*self.place), |(pool, place)| (pool, &**place))
+    /// Where figures are read.
+    fn reading(&self) -> &Server {
+        self.replica.as_deref().unwrap_or(&self.server)
     }
 
     pub(super) fn fault(&self, doing: &str, error: &sqlx::Error) -> DatabaseFault {
-        DatabaseFault::of(&self.place, doing, error)
+        self.server.fault(doing, error)
     }
 }
 
-/// A pool, and what it is called in messages.
+/// A server that was there, and a pool for it.
 async fn pooled(
     settings: &DatabaseSettings,
     url: &Secret,
     access: Access,
-) -> Result<(PgPool, String), DatabaseFault> {
+) -> Result<Box<Server>, DatabaseFault> {
     let place = DatabaseUrl::Postgres(url.clone()).to_string();
     let options = options(settings, url, access).ok_or_else(|| {
         // What sqlx says about a URL may repeat it.
@@ -140,7 +141,7 @@ async fn pooled(
         .max_connections(settings.pooled())
         .acquire_timeout(settings.acquire_timeout)
         .connect_lazy_with(options);
-    Ok((pool, place))
+    Ok(Box::new(Server::new(pool, place)))
 }
 
 fn options(settings: &DatabaseSettings, url: &Secret, access: Access) -> Option<PgConnectOptions> {
@@ -156,20 +157,4 @@ fn options(settings: &DatabaseSettings, url: &Secret, access: Access) -> Option<
         ("jit", "off".to_owned()),
     ];
     Some(options.options(terms).disable_statement_logging())
-}
-
-/// The pool would hide why it cannot connect behind a time-out of its own.
-async fn connect_once(
-    options: &PgConnectOptions,
-    within: Duration,
-    place: &str,
-) -> Result<(), DatabaseFault> {
-    let doing = "connecting";
-    let connected = tokio::time::timeout(within, options.connect()).await;
-    let connection = connected.map_err(|_elapsed| {
-        let says = format!("no answer within {}", crate::base::units::format_duration(within));
-        DatabaseFault::new(FaultKind::Unreachable, place, doing, says, "is the address right?")
-    })?;
-    let connection = connection.map_err(|error| DatabaseFault::of(place, doing, &error))?;
-    connection.close().await.map_err(|error| DatabaseFault::of(place, doing, &error))
 }

@@ -18,7 +18,7 @@ pub(super) struct Loader<'d> {
 impl<'d> Loader<'d> {
     pub(super) async fn begin(database: &'d Database) -> Result<Self, DatabaseFault> {
         let open = match database {
-            Database::Postgres(postgres) => postgres.pool.begin().await.map(Open::Postgres),
+            Database::Postgres(postgres) => postgres.server.pool.begin().await.map(Open::Postgres),
             Database::Sqlite(sqlite) => sqlite.pool.begin().await.map(Open::Sqlite),
         };
         let open = open.map_err(|error| DatabaseFault::of(database.place(), "seeding", &error))?;
@@ -46,7 +46,9 @@ impl<'d> Loader<'d> {
             Open::Sqlite(transaction) => transaction.commit().await.map_err(fault)?,
         }
         let analyzed = match self.database {
-            Database::Postgres(postgres) => sqlx::raw_sql("ANALYZE").execute(&postgres.pool).await.map(drop),
+            Database::Postgres(postgres) => {
+                sqlx::raw_sql("ANALYZE").execute(&postgres.server.pool).await.map(drop)
+            }
             Database::Sqlite(sqlite) => sqlx::raw_sql("ANALYZE").execute(&sqlite.pool).await.map(drop),
         };
         analyzed.map_err(fault)

@@ -1,4 +1,5 @@
-SELECT a.id::bigint AS id, a.activity_type::text AS activity_type, a.user_id::text AS user_id, u.first_name || ' ' || u.last_name AS user_name, a.entity_type::text AS entity_type,
+SELECT a.id::bigint AS id, a.activity_type::text AS activity_type, a.user_id::text AS user_id,
+  nullif(trim(coalesce(u.first_name, '') || ' ' || coalesce(u.last_name, '')), '') AS user_name, a.entity_type::text AS entity_type,
   a.entity_id::text AS entity_id, a.summary::text AS summary, (extract(epoch FROM a.created_at) * 1000000)::bigint AS occurred_at_us
 FROM (
   SELECT *

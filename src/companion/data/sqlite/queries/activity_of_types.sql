@@ -1,5 +1,6 @@
-SELECT a.id, a.activity_type, a.user_id AS user_id, u.first_name || ' ' || u.last_name AS user_name, a.entity_type,
-  a.entity_id AS entity_id, a.summary, a.created_at AS occurred_at_us
+SELECT a.id, CAST(a.activity_type AS TEXT) AS activity_type, CAST(a.user_id AS TEXT) AS user_id,
+  nullif(trim(coalesce(u.first_name, '') || ' ' || coalesce(u.last_name, '')), '') AS user_name, CAST(a.entity_type AS TEXT) AS entity_type,
+  CAST(a.entity_id AS TEXT) AS entity_id, CAST(a.summary AS TEXT) AS summary, a.created_at AS occurred_at_us
 FROM (
   SELECT *
   FROM activity_log

@@ -1,4 +1,4 @@
-SELECT span.key AS number, status, count(*) AS total
+SELECT span.key AS number, CAST(status AS TEXT) AS status, count(*) AS total
 FROM json_each(?2) AS span
 CROSS JOIN educational_content
 WHERE organization_id = ?1 AND deleted_at IS NULL

@@ -1,4 +1,4 @@
-SELECT role,
+SELECT CAST(role AS TEXT) AS role,
   count(*) AS total,
   count(*) FILTER (WHERE last_login_at >= ?2) AS active_today,
   count(*) FILTER (WHERE last_login_at >= ?3) AS active_week,
