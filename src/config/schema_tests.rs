@@ -118,6 +118,40 @@ fn what_ships_is_valid_by_schema_and_by_reader() {
     assert!(minimal.lines().count() <= 10, "{minimal}");
 }
 
+/// The sum of the requests that the page makes in an hour by itself, read from its script.
+fn asked_in_an_hour_by_a_page() -> u64 {
+    let script = fs::read_to_string(root().join("src/companion/page/assets/app.js")).expect("readable");
+    let number =
+        |rest: &str| rest.split(',').next().expect("some text").replace('_', "").parse().expect("a number");
+    let periods: Vec<u64> = script.split("everyMs: ").skip(1).map(number).collect();
+    assert_eq!(periods.len(), 3, "metrics, activity, statistics");
+    periods.iter().map(|every_ms| 3_600_000 / every_ms).sum()
+}
+
+#[test]
+fn open_pages_of_the_dashboard_take_nothing_of_what_their_user_has_for_the_application() {
+    let an_hour = asked_in_an_hour_by_a_page();
+    let mut found = 0;
+    for (path, text) in shipped() {
+        let (name, file) = (path.display(), json_of(&parse(&text).expect("YAML")));
+        let is_dashboards =
+            |route: &&Value| route["path"] == "/api/v1/dashboard/" && route["upstream"] == "metrics-service";
+        let routes = file["routes"].as_array().into_iter().flatten();
+        for route in routes.filter(is_dashboards) {
+            let windows = &file["limits"][route["limit"].as_str().expect("a policy of its own")]["windows"];
+            let limit =
+                |window: &str| windows[window].as_u64().unwrap_or_else(|| panic!("{name}: {windows}"));
+            assert_ne!(route["limit"], "default", "{name}");
+            // Several pages of one user, one of them on a wall all day; more at once while somebody clicks.
+            let is_enough =
+                limit("1h") >= 4 * an_hour && limit("1d") >= 24 * 2 * an_hour && limit("1m") >= 60;
+            assert!(is_enough, "{name}: {windows} for {an_hour} an hour");
+            found += 1;
+        }
+    }
+    assert_eq!(found, 4, "the default, Compose, Kubernetes and the demo");
+}
+
 #[test]
 fn every_section_is_closed_and_every_key_described() {
     let mut found = Vec::new();

@@ -37,6 +37,11 @@ async function wrong_tokens_are_refused_in_words({ watched, page, world }) {
     assert.equal(await page.evaluate(() => document.activeElement.id), 'token', 'the keyboard is where the trouble is');
   }
   await noViolation(watched, 'sign-in with a problem');
+  const before = watched.asked.length;
+  await page.fill('#token', `${world.token()}\u2603`);
+  await page.press('#token', 'Enter');
+  assert.equal(await page.innerText('#sign-in-problem'), 'This is no token: no token has “\u2603” (U+2603) in it.');
+  assert.equal(watched.asked.length, before, 'what no browser would send is not asked');
 }
 
 async function tiles_have_the_figures_of_the_api({ watched, page, world }) {
@@ -151,6 +156,83 @@ async function an_export_shows_its_progress_and_is_downloaded({ watched, page, w
   assert.equal(await page.evaluate(() => document.activeElement.id), 'open-export', 'and the keyboard is back where it was');
 }
 
+/** Presses Refresh; the feed has been read then. */
+async function feedRefreshed(page) {
+  await page.evaluate(() => document.querySelector('#announcer').replaceChildren());
+  await page.click('#refresh');
+  await page.waitForFunction(() => document.querySelector('#announcer').textContent === 'Everything is up to date.');
+}
+
+async function a_reader_of_a_busy_feed_keeps_their_place({ watched, page, world, folder }) {
+  const entries = page.locator('#entries li');
+  const first = () => page.locator('#entries .summary').first().innerText();
+  const [before, top] = [await entries.count(), await first()];
+  world.happen(60, 'some');
+  await feedRefreshed(page);
+  assert.equal(await first(), 'some 59');
+  assert.equal(await entries.count(), before + 60, 'more than a page, and none is missing');
+  assert.equal(await page.locator('#entries .summary').nth(60).innerText(), top);
+  await page.click('#older');
+  await page.waitForFunction((many) => document.querySelectorAll('#entries li').length === many, before + 80);
+  const scrolled = await page.locator('#entries').evaluate((list) => {
+    list.scrollTop = 900;
+    return list.scrollTop;
+  });
+  world.happen(400, 'many');
+  for (let turn = 0; turn < 2; turn += 1) {
+    await feedRefreshed(page);
+    assert.equal(await page.innerText('#newer'), 'More than 220 new entries');
+    assert.equal(await first(), 'some 59', 'the list is as it was');
+    assert.equal(await page.locator('#entries').evaluate((list) => list.scrollTop), scrolled);
+  }
+  for (const width of [1280, 360]) {
+    await page.setViewportSize({ width, height: 900 });
+    await noViolation(watched, `new entries are offered, ${width}`);
+    assert.ok(await watched.isWithinWidth(), `new entries are offered, ${width}: nothing sticks out`);
+    await watched.screenshot(folder, `newer-${width}`);
+  }
+  const isSeen = (place) => page.locator(place).first().evaluate((found) => {
+    const { top, bottom } = found.getBoundingClientRect();
+    return top >= 0 && bottom <= innerHeight;
+  });
+  await page.locator('#entries li').last().scrollIntoViewIfNeeded();
+  assert.deepEqual([await isSeen('#newer'), await isSeen('#entries li')], [true, false], 'it is in sight of who reads far down');
+  await page.focus('#newer');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#newer', { state: 'hidden' });
+  assert.deepEqual([await entries.count(), await first()], [20, 'many 399']);
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'entries', 'the keyboard is where the new entries are');
+  assert.ok(await isSeen('#entries li'), 'and so are the eyes');
+  await page.setViewportSize({ width: 1280, height: 900 });
+  // The list scrolls by itself again, and the browser knows where it was.
+  await page.locator('#entries').evaluate((list) => list.scrollTo(0, 0));
+  world.happen(400, 'unread');
+  await feedRefreshed(page);
+  assert.deepEqual([await entries.count(), await first(), await page.isHidden('#newer')], [20, 'unread 399', true], 'nobody was reading: it begins anew');
+}
+
+async function a_feed_that_is_left_open_keeps_a_thousand_entries_and_writes_times_once({ page, world }) {
+  const list = page.locator('#entries');
+  for (let turn = 0; turn < 6; turn += 1) {
+    world.happen(200, `turn ${turn}`);
+    await feedRefreshed(page);
+  }
+  assert.equal(await list.locator('li').count(), 1_000);
+  assert.equal(await list.locator('.summary').first().innerText(), 'turn 5 199');
+  assert.equal(await list.locator('.summary').last().innerText(), 'turn 1 0', 'the oldest have gone');
+  assert.ok(await page.isHidden('#older'), 'nothing leads on from where entries have gone');
+  const changes = await page.evaluateHandle(() => {
+    const seen = { many: 0 };
+    new MutationObserver((records) => { seen.many += records.length; }).observe(document.querySelector('#entries'), { childList: true, characterData: true, subtree: true });
+    return seen;
+  });
+  await feedRefreshed(page);
+  assert.equal(await changes.evaluate(({ many }) => many), 0, 'nothing is new, and no time is written again');
+  await page.selectOption('#feed-type', 'lesson_completed');
+  await page.selectOption('#feed-type', '');
+  await page.waitForFunction(() => document.querySelectorAll('#entries li').length === 20);
+}
+
 async function the_gateways_figures_are_live({ page, world }) {
   // The companion was there before the gateway, and asks it every few seconds.
   await refreshedUntil(page, async () => (await page.getAttribute('#gateway-status', 'data-status')) === 'ok', 'it is ok');
@@ -260,8 +342,12 @@ async function nothing_is_stored_and_signing_out_forgets({ watched, page }) {
   }));
   assert.deepEqual({ ...stored, address: undefined }, { local: 0, session: 0, cookies: '', databases: 0, caches: 0, address: undefined, history: 'null', field: '' });
   assert.ok(!watched.asked.some((address) => address.includes('eyJ')), 'no address has a token in it');
+  assert.match(await page.getAttribute('#export-download', 'href'), /sig=/, 'the export of before can still be had');
   await page.click('#sign-out');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'token');
+  const left = await page.evaluate(() => ['#export-facts', '#export-announcer', '#newer'].map((place) => document.querySelector(place).textContent).concat(document.querySelector('#export-report').value));
+  assert.deepEqual(left, ['', '', '', 'metrics']);
+  assert.ok(!(await page.content()).includes('sig='), 'no link of an export stays');
   assert.equal(await page.locator('#tiles .tile').count() + await page.locator('#entries li').count() + await page.locator('.plot canvas').count(), 0, 'no figure stays');
   await page.reload();
   assert.ok(await page.isVisible('#sign-in'));
@@ -283,11 +369,10 @@ async function another_tenant_sees_nothing_of_the_first({ watched, page, world }
   assert.equal(await tile(page, 'Users'), number.format(data.users.total));
   assert.equal(await page.innerText('#tenant'), world.other);
   assert.ok(!(await page.locator('#entries .summary').allInnerTexts()).includes(HOSTILE));
-  await page.click('#open-export');
-  await page.click('#export-start');
-  await page.waitForSelector('#export-problem:not([hidden])');
-  assert.match(await page.innerText('#export-problem'), /status 403/, 'a teacher may not export');
-  await page.keyboard.press('Escape');
+  assert.ok(await page.isHidden('#open-export'), 'a teacher may not export');
+  await page.click('#sign-out');
+  await watched.signIn(world.token());
+  assert.ok(await page.isVisible('#open-export'), 'an administrator may');
   await page.click('#sign-out');
 }
 
@@ -308,12 +393,24 @@ async function figures_are_asked_for_again_by_themselves_unless_switched_off({ w
   await page.reload();
   await watched.signIn(world.token());
   const asked = () => watched.asked.filter((address) => address.endsWith('/metrics')).length;
-  await Promise.all([page.waitForRequest((request) => request.url().endsWith('/metrics')), page.clock.fastForward(16_000)]);
+  await Promise.all([page.waitForRequest((request) => request.url().endsWith('/metrics')), page.clock.fastForward(31_000)]);
   await page.uncheck('#auto');
   const before = asked();
   await page.clock.fastForward(60_000);
   await page.waitForTimeout(200);
   assert.equal(asked(), before);
+}
+
+async function after_midnight_entries_of_the_day_before_get_their_date({ watched, page, world }) {
+  await page.reload();
+  await watched.signIn(world.token({ exp: Math.floor(Date.now() / 1000) + 3 * 86_400 }));
+  const dated = () => page.locator('#entries time').evaluateAll((times) => times.filter((time) => time.textContent.includes(', ')).length);
+  world.happen(5, 'before midnight');
+  await feedRefreshed(page);
+  assert.ok(await dated() < await page.locator('#entries time').count(), 'today has no date');
+  await page.clock.setFixedTime(Date.now() + 86_400_000);
+  await feedRefreshed(page);
+  assert.equal(await dated(), await page.locator('#entries time').count());
 }
 
 async function a_token_that_ends_leads_back_to_the_sign_in({ watched, page, world }) {
@@ -326,7 +423,7 @@ async function a_token_that_ends_leads_back_to_the_sign_in({ watched, page, worl
 async function without_the_last_slash_and_below_a_prefix_it_works_too({ watched, page, world, place }) {
   await page.goto(place.slice(0, -1));
   assert.equal(page.url(), place);
-  await watched.signIn(world.token());
+  await watched.signIn(`Bearer ${world.token()}`);
   assert.equal(await tile(page, 'Users'), number.format((await world.ask('metrics')).data.users.total));
 }
 
@@ -335,10 +432,10 @@ export const VISITS = [
   ['proxied', [
     values_are_written_for_people, wrong_tokens_are_refused_in_words, tiles_have_the_figures_of_the_api, another_range_draws_other_charts, the_feed_goes_back_in_time_and_is_text_only,
     an_export_shows_its_progress_and_is_downloaded, the_gateways_figures_are_live, it_is_read_in_the_dark_and_on_a_telephone_and_on_a_wall,
-    the_keyboard_alone_is_enough, nothing_is_stored_and_signing_out_forgets, a_link_with_a_token_signs_in_and_hides_it,
+    the_keyboard_alone_is_enough, a_reader_of_a_busy_feed_keeps_their_place, a_feed_that_is_left_open_keeps_a_thousand_entries_and_writes_times_once, nothing_is_stored_and_signing_out_forgets, a_link_with_a_token_signs_in_and_hides_it,
     another_tenant_sees_nothing_of_the_first, a_tenant_with_nothing_is_told_so, a_token_that_ends_leads_back_to_the_sign_in,
   ]],
-  ['prefixed', [without_the_last_slash_and_below_a_prefix_it_works_too, figures_are_asked_for_again_by_themselves_unless_switched_off]],
+  ['prefixed', [without_the_last_slash_and_below_a_prefix_it_works_too, figures_are_asked_for_again_by_themselves_unless_switched_off, after_midnight_entries_of_the_day_before_get_their_date]],
   ['direct', [
     tiles_have_the_figures_of_the_api, when_the_service_is_away_figures_stay_and_say_so_until_it_is_back, a_gateway_that_is_gone_is_unknown_and_not_nought,
   ]],

@@ -22,6 +22,18 @@ database.execute("INSERT INTO organizations (id, name, slug, created_at, updated
 database.commit()
 `;
 
+/** So many entries of the feed, each a microsecond after the one before: the last is the newest. */
+const HAPPEN = `
+import sqlite3, sys, time
+database = sqlite3.connect(sys.argv[1], timeout=20)
+tenant, many, summary = sys.argv[2], int(sys.argv[3]), sys.argv[4]
+newest = database.execute("SELECT max(created_at) FROM activity_log WHERE organization_id = ?", (tenant,)).fetchone()[0]
+begin = max(newest, time.time_ns() // 1000 - many) + 1
+database.executemany("INSERT INTO activity_log (organization_id, activity_type, summary, created_at) VALUES (?, 'login', ?, ?)",
+    [(tenant, f"{summary} {number}", begin + number) for number in range(many)])
+database.commit()
+`;
+
 /** Starts it all; `close` ends it all. */
 export class World {
   static async start(binary, folder) {
@@ -34,15 +46,14 @@ export class World {
     world.run('dashboard', 'migrate', '--config', world.config);
     const { tenants } = JSON.parse(world.run('dashboard', 'seed', '--json', '--config', world.config, ...SEED));
     Object.assign(world, { tenant: tenants[0].id, user: tenants[0].admin, other: tenants[1].id, empty: '00000000-0000-4000-8000-000000000000' });
-    const added = spawnSync('python3', ['-c', ADD, world.database, world.tenant, world.empty, HOSTILE], { encoding: 'utf8' });
-    if (added.status !== 0) throw new Error(`the seeded database is not as it should be: ${added.stderr ?? added.error}`);
+    world.change(ADD, world.tenant, world.empty, HOSTILE);
     await world.startCompanion();
     await world.startGate();
     world.prefix = await prefixing(world.gatePort, '/school/tools');
     return world;
   }
 
-  /** No answer of the API is kept by the gateway, and few rows make an export a job, so that its progress is seen. */
+  /** No answer of the API is kept by the gateway, the feed by nobody, and few rows make an export a job, so that its progress is seen. */
   yaml() {
     return `server: {listen: 127.0.0.1:${this.gatePort}}
 admin: {listen: 127.0.0.1:${this.adminPort}}
@@ -58,6 +69,7 @@ dashboard:
   gateways: [http://127.0.0.1:${this.adminPort}]
   export_dir: ${path.join(this.folder, 'exports')}
   exports: {at_once_rows: 50}
+  cache: {activity: none}
 routes:
   - {path: /api/v1/dashboard/, upstream: metrics-service}
   - {path: /dashboard/, upstream: metrics-service}
@@ -71,6 +83,16 @@ routes:
     const ran = spawnSync(this.binary, words, { cwd: this.folder, encoding: 'utf8', env: { PATH: process.env.PATH } });
     if (ran.status !== 0) throw new Error(`tidegate ${words.join(' ')}: ${ran.stderr ?? ran.error}`);
     return ran.stdout;
+  }
+
+  change(script, ...words) {
+    const changed = spawnSync('python3', ['-c', script, this.database, ...words], { encoding: 'utf8' });
+    if (changed.status !== 0) throw new Error(`the database is not as it should be: ${changed.stderr ?? changed.error}`);
+  }
+
+  /** So many new entries in the tenant's feed, from `summary 0` on. */
+  happen(many, summary) {
+    this.change(HAPPEN, this.tenant, String(many), summary);
   }
 
   async startCompanion() {

@@ -13,6 +13,7 @@ use std::time::Duration;
 on_both_engines!(SEED;
     figures_are_kept_by_tenant_and_question_and_say_so,
     who_has_the_figures_is_told_that_nothing_has_changed,
+    who_may_export_is_told_so_and_others_with_the_same_figures_are_not,
     of_twenty_at_once_one_computes,
     what_nobody_keeps_says_so,
 );
@@ -106,6 +107,33 @@ async fn who_has_the_figures_is_told_that_nothing_has_changed(engine: Engine) {
         assert_ne!(again.header("etag"), tag, "`cached` is another byte or two");
         assert_eq!(ask(tenant, target, again.header("etag")).await.status, 304);
         assert_eq!(ask(other, target, &tag).await.status, 200, "another tenant");
+    }
+}
+
+/// The tag is another one too, so that nobody keeps what was told to somebody else.
+async fn who_may_export_is_told_so_and_others_with_the_same_figures_are_not(engine: Engine) {
+    let companion = engine.companion("gateways: [], ").await;
+    let [tenant, _] = engine.two();
+    let ask = async |role: &str, tag: &str| {
+        let request = companion.get("/api/v1/dashboard/metrics").bearer_auth(tenant.token_as(role));
+        request.header("If-None-Match", tag).fetch().await
+    };
+    let first = ask("admin", "\"none\"").await;
+    let [admin, teacher] = [ask("admin", "\"none\"").await, ask("teacher", "\"none\"").await];
+    for (answer, cached, may_export) in [(&first, false, true), (&admin, true, true), (&teacher, true, false)]
+    {
+        let told = metadata(answer);
+        assert_eq!((&told["cached"], &told["may_export"]), (&json!(cached), &json!(may_export)));
+        assert_eq!(told["timestamp"], metadata(&first)["timestamp"], "the same figures");
+    }
+    assert_eq!(admin.header("etag"), first.header("etag"));
+    assert_ne!(admin.header("etag"), teacher.header("etag"));
+    let status = async |role: &str, answer: &Answer| ask(role, answer.header("etag")).await.status;
+    assert_eq!((status("admin", &admin).await, status("teacher", &teacher).await), (304, 304));
+    assert_eq!((status("admin", &teacher).await, status("teacher", &admin).await), (200, 200));
+    for target in ["activity", "statistics"] {
+        let told = metadata(&companion.figures(tenant, target).await);
+        assert_eq!(told.get("may_export"), None, "{target}");
     }
 }
 

@@ -206,16 +206,26 @@ async fn who_has_no_good_token_is_told_nothing() {
         let path = format!("/api/v1/dashboard/{target}");
         for (what, token) in &bad {
             let answer = companion.get(&path).bearer_auth(token).fetch().await;
-            assert_eq!(answer.problem().0, 401, "{target}: {what}");
-            assert!(answer.header("www-authenticate").starts_with("Bearer"), "{what}");
+            assert_eq!(
+                (answer.problem().0, &answer.json()["code"]),
+                (401, &json!("invalid-token")),
+                "{target}: {what}"
+            );
+            let challenge = answer.header("www-authenticate");
+            assert_eq!(challenge, r#"Bearer realm="tidegate dashboard", error="invalid_token""#, "{what}");
             assert!(!answer.text().contains(&tenant.id));
         }
-        for field in ["", "Basic YTpi", "Bearer", &format!("Token {good}")] {
+        for field in ["", "Basic YTpi", &format!("Token {good}")] {
             let answer = companion.get(&path).header("Authorization", field).fetch().await;
-            assert_eq!(answer.problem().0, 401, "{target}: {field:?}");
+            let code = answer.json()["code"].take();
+            assert_eq!((answer.problem().0, code), (401, json!("unauthorized")), "{target}: {field:?}");
+            let challenge = answer.header("www-authenticate");
+            assert_eq!(challenge, r#"Bearer realm="tidegate dashboard""#, "no error where no token came");
         }
         let twice = companion.get(&path).bearer_auth(&good).header("Authorization", "Bearer x").fetch().await;
         assert_eq!(twice.status, 401, "two of them");
+        let empty = companion.get(&path).header("Authorization", "Bearer").fetch().await;
+        assert_eq!(empty.status, 401, "an empty one");
         let answer = companion.get(&path).query(&[("access_token", &good)]).fetch().await;
         assert_eq!(answer.status, 401, "{target}: not from the query");
     }

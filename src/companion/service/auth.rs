@@ -60,7 +60,7 @@ fn principal(parts: &Parts, state: &ServiceState) -> Result<Principal, Refusal> 
     let token = state.identifier.bearer(&parts.headers).ok_or_else(none)?;
     let now_s = state.clock.wall_ms() / 1_000;
     let verified = state.identifier.verify(token, now_s);
-    let verified = verified.map_err(|fault| Refusal::unauthorized(fault.to_string()))?;
+    let verified = verified.map_err(|fault| Refusal::invalid_token(fault.to_string()))?;
     let roles = roles(&verified);
     let (Some(user), Some(tenant)) = (verified.user, verified.tenant) else {
         return Err(Refusal::forbidden("it names no user or no organisation"));

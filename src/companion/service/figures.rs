@@ -72,6 +72,12 @@ impl<T> Told<T> {
         self
     }
 
+    /// Says whether who asks may export too: of the token, and never kept with the figures.
+    pub(super) fn may_export(mut self, may_export: bool) -> Self {
+        self.metadata.may_export = Some(may_export);
+        self
+    }
+
     /// The same about other figures.
     pub(super) fn map<U>(self, shape: impl FnOnce(T) -> U) -> Told<U> {
         let Self { figures, metadata, left_s, result, tagged } = self;
@@ -91,6 +97,9 @@ struct Metadata {
     /// They are older than that, because newer ones are not to be had yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
+    /// May who asks export them? `None`: this question does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    may_export: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -150,6 +159,7 @@ fn told<T>(
         cached: matches!(result, CacheResult::Hit | CacheResult::Stale),
         timezone,
         stale: result == CacheResult::Stale,
+        may_export: None,
     };
     let left_s = ttl_ms.map(|ttl_ms| ttl_ms.saturating_sub(now_ms.saturating_sub(as_of_ms)) / 1_000);
     Told { figures, metadata, left_s, result, tagged: None }

@@ -88,7 +88,8 @@ pub(super) async fn metrics(
     };
     let told: Told<MetricsFigures> = figures(&state, wanted, compute).await?;
     let system = state.gateways.health().await;
-    let told = told.map(|figures| WithSystem { figures, system });
+    let may_export = principal.is_one_of(&state.settings.exporters);
+    let told = told.map(|figures| WithSystem { figures, system }).may_export(may_export);
     let tagged = but_when(&told.figures);
     Ok(answer(&told.of_a_moment(SYSTEM_S, &tagged), NO_PAGES, &headers))
 }

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// After a failure of the database: long enough that a restarted one is there.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// The code of a token that came and is not believed.
+const INVALID_TOKEN: &str = "invalid-token";
+
 /// The code of who is refused because the database has no such tenant.
 const UNKNOWN_TENANT: &str = "unknown-tenant";
 
@@ -75,10 +78,16 @@ impl Refusal {
         Self::new(404, "not-found", "Nothing is here", detail)
     }
 
-    /// No token, or one that is not believed.
+    /// No token.
     #[must_use]
     pub fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(401, "unauthorized", "A token is needed", detail)
+    }
+
+    /// A token that is not believed.
+    #[must_use]
+    pub fn invalid_token(detail: impl Into<String>) -> Self {
+        Self::new(401, INVALID_TOKEN, "The token is not believed", detail)
     }
 
     /// A token that may not.
@@ -125,10 +134,11 @@ impl Refusal {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == 401 {
             // RFC 6750 section 3: no error code where no token came.
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"tidegate dashboard\""),
-            );
+            let challenge = match self.code {
+                INVALID_TOKEN => r#"Bearer realm="tidegate dashboard", error="invalid_token""#,
+                _ => r#"Bearer realm="tidegate dashboard""#,
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         // RFC 9110 section 14.4: how long the whole is.
         if let Some(bytes) = self.outside_of

@@ -21,7 +21,7 @@ const feed = new Feed((error) => {
 });
 const exporting = new Export(() => range.asked, (error) => leave(error.words()));
 const refresh = new Refresh([
-  { name: 'metrics', title: 'Figures', everyMs: 15_000, load: loadMetrics },
+  { name: 'metrics', title: 'Figures', everyMs: 30_000, load: loadMetrics },
   { name: 'activity', title: 'Activity', everyMs: 30_000, load: () => feed.refresh() },
   { name: 'statistics', title: 'Charts', everyMs: 120_000, load: loadStatistics },
 ], (error) => leave(error.words()));
@@ -37,6 +37,7 @@ function takeMetrics({ data, metadata }) {
   byId('tenant').title = metadata?.organization_id ?? '';
   byId('updated').replaceChildren(shown(moment(metadata?.timestamp, knownZone(zone))), metadata?.stale ? ' (stale)' : '');
   byId('updated').title = metadata?.cache_ttl > 0 ? `They are kept for ${duration(metadata.cache_ttl)}` : '';
+  byId('open-export').hidden = !metadata?.may_export;
   feed.zone = zone;
   exporting.zone = zone;
   refresh.zone = knownZone(zone);
@@ -59,10 +60,10 @@ async function loadStatistics(signal) {
 /** Tries a token; the figures are the proof that it is accepted. */
 async function enter(token) {
   const button = byId('sign-in-submit');
-  if (token.trim() === '') return refuse('A token is needed.');
   if (button.getAttribute('aria-busy') === 'true') return;
+  const problem = session.open(token);
+  if (problem) return refuse(problem);
   button.setAttribute('aria-busy', 'true');
-  session.open(token);
   try {
     takeMetrics(await read('metrics', {}));
     showDashboard();

@@ -57,13 +57,18 @@ export class Export {
     this.job = undefined;
     this.forget();
     this.showWorking(false);
+    byId('export-form').reset();
     if (this.dialog.open) this.dialog.close();
   }
 
+  /** The link too: whoever has it has the file. */
   forget() {
     this.key = undefined;
     say(byId('export-problem'), '');
     byId('export-result').hidden = true;
+    byId('export-download').removeAttribute('href');
+    byId('export-facts').replaceChildren();
+    byId('export-announcer').textContent = '';
   }
 
   asked() {

@@ -7,6 +7,8 @@ const integer = new Intl.NumberFormat(LANGUAGE, { maximumFractionDigits: 0 });
 const oneDigit = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const signed = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: 'exceptZero' });
 const compact = new Intl.NumberFormat(LANGUAGE, { notation: 'compact', maximumSignificantDigits: 4 });
+/** Making one takes longer than all that is done with it; time zones are few. */
+const formatters = new Map();
 const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB'];
 
 function known(value) {
@@ -51,19 +53,29 @@ export const bytes = ifKnown((value) => {
   return `${unit === 0 ? integer.format(size) : oneDigit.format(size)} ${BYTE_UNITS[unit]}`;
 });
 
+/** What writes times, dates and days of a time zone; throws for one that this browser does not know. */
+function of(zone) {
+  if (!formatters.has(zone)) {
+    formatters.set(zone, {
+      time: new Intl.DateTimeFormat(LANGUAGE, { timeZone: zone, timeStyle: 'medium' }),
+      date: new Intl.DateTimeFormat(LANGUAGE, { timeZone: zone, day: 'numeric', month: 'short', year: 'numeric' }),
+      day: new Intl.DateTimeFormat('en-CA', { timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit' }),
+    });
+  }
+  return formatters.get(zone);
+}
+
 /** A moment in the tenant's time zone, with the date unless it is today's. */
 export function moment(iso, zone, now = new Date()) {
   const at = new Date(iso);
   if (Number.isNaN(at.getTime())) return undefined;
-  const time = at.toLocaleTimeString(LANGUAGE, { timeZone: zone });
-  if (day(at, zone) === day(now, zone)) return time;
-  return `${at.toLocaleDateString(LANGUAGE, { timeZone: zone, day: 'numeric', month: 'short', year: 'numeric' })}, ${time}`;
+  const time = of(zone).time.format(at);
+  return day(at, zone) === day(now, zone) ? time : `${of(zone).date.format(at)}, ${time}`;
 }
 
 /** The day of a moment in a time zone, as YYYY-MM-DD. */
 export function day(at, zone) {
-  const parts = new Intl.DateTimeFormat('en-CA', { timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit' });
-  return parts.format(at);
+  return of(zone).day.format(at);
 }
 
 /** `day` moved by so many days. */
@@ -87,7 +99,7 @@ export function words(name) {
 /** The time zone, if this browser knows it; else UTC, so that a time is shown at all. */
 export function knownZone(zone) {
   try {
-    new Intl.DateTimeFormat(LANGUAGE, { timeZone: zone });
+    of(zone);
     return zone;
   } catch {
     return 'UTC';

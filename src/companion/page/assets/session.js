@@ -3,10 +3,16 @@
 let token;
 let claims = {};
 
-/** Takes over a token. */
+/** Takes over a token, also with `Bearer` in front; says what is wrong where it cannot be one. */
 export function open(text) {
-  token = text.trim();
+  const given = text.trim().replace(/^(authorization:\s*)?bearer(\s+|$)/i, '');
+  if (given === '') return 'A token is needed.';
+  // RFC 6750 section 2.1. A browser refuses to send letters beyond Latin-1, as if nobody could be reached.
+  const odd = given.match(/[^\w\-.~+/=]/u)?.[0];
+  if (odd) return `This is no token: no token has “${odd}” (U+${odd.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}) in it.`;
+  token = given;
   claims = readClaims(token);
+  return undefined;
 }
 
 /** Forgets it. */
