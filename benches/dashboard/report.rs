@@ -4,7 +4,7 @@ use crate::asked::Size;
 use crate::verdict::{Pair, Sum};
 use serde_json::{Value, json};
 
-const GROUPS: &[&str] = &["metrics", "activity", "statistics", "look-ups", "others", "roll-ups"];
+const GROUPS: &[&str] = &["metrics", "activity", "statistics", "exports", "look-ups", "others", "roll-ups"];
 
 /// A line a question: milliseconds before and after, and the part that is gone, for each size.
 pub(crate) fn table(pairs: &[Pair]) {

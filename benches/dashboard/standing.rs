@@ -87,7 +87,8 @@ impl Standing {
         run(&mut session, &kept).await?;
         run(&mut session, &[LEFT]).await?;
         // As the companion's own sessions have it.
-        run(&mut session, &["SET plan_cache_mode = force_custom_plan", "VACUUM ANALYZE"]).await?;
+        run(&mut session, &["SET plan_cache_mode = force_custom_plan", "SET jit = off", "VACUUM ANALYZE"])
+            .await?;
         let version = one(&mut session, "SELECT split_part(version(), ' on ', 1)").await?;
         let mut standing = Self {
             database,
