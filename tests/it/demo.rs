@@ -3,24 +3,34 @@
 use crate::support::process::{Process, command};
 use crate::support::{Answer, Fetch, eventually, web};
 use serde_json::Value;
+use std::process::Command;
+use tempfile::TempDir;
 
 struct Demo {
     places: Value,
     _process: Process,
+    /// For what it keeps on the disk: it is killed, and takes nothing away itself.
+    _folder: TempDir,
+}
+
+fn demo(folder: &TempDir) -> Command {
+    let mut demo = command(env!("CARGO_BIN_EXE_tidegate"));
+    demo.args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"]);
+    demo.env("TMPDIR", folder.path());
+    demo
 }
 
 impl Demo {
     async fn start() -> Self {
-        let mut demo = command(env!("CARGO_BIN_EXE_tidegate"));
-        demo.args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"]);
-        let process = Process::start(demo);
+        let folder = TempDir::new().expect("a folder");
+        let process = Process::start(demo(&folder));
         let mut places = Value::Null;
         eventually("the demo says where it is", async || {
             places = serde_json::from_str(&process.stdout()).unwrap_or_default();
             !places.is_null()
         })
         .await;
-        Self { places, _process: process }
+        Self { places, _process: process, _folder: folder }
     }
 
     async fn get(&self, path: &str, who: Option<&str>) -> Answer {
@@ -65,11 +75,8 @@ async fn the_walk_shows_a_limit_a_hit_and_tenants_kept_apart() {
 #[cfg(feature = "companion")]
 #[tokio::test]
 async fn a_signal_while_the_database_is_filled_leaves_nothing_behind() {
-    let folder = tempfile::TempDir::new().expect("a folder");
-    let mut demo = command(env!("CARGO_BIN_EXE_tidegate"));
-    demo.args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"])
-        .env("TMPDIR", folder.path());
-    let mut process = Process::start(demo);
+    let folder = TempDir::new().expect("a folder");
+    let mut process = Process::start(demo(&folder));
     let left = || std::fs::read_dir(folder.path()).expect("a folder").count();
     eventually("it makes its folder", async || left() > 0).await;
     process.signal("TERM");
