@@ -2,7 +2,6 @@
 
 use crate::dashboard_api::SEED;
 use crate::support::engines::on_both_engines;
-use crate::support::tokens::SECRET;
 use crate::support::{
     Answer, Companion, Engine, Fetch, Gate, Origin, Redis, Setup, Tenant, eventually, within,
 };
@@ -172,13 +171,8 @@ async fn what_nobody_keeps_says_so(engine: Engine) {
 async fn while_one_waits_for_the_database_the_others_wait_for_it() {
     let engine = Engine::postgres(SEED).await;
     // Patient, so that a busy machine does not make anybody go alone.
-    let config = format!(
-        "identity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
-         cache: {{namespaces: {{dashboard: {{ttl: 5m, coalesce_wait: 15s}}}}}}\n\
-         dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\"}}\n",
-        engine.seeded.url
-    );
-    let companion = Companion::start_with(&config).await;
+    let cache = "cache: {namespaces: {dashboard: {ttl: 5m, coalesce_wait: 15s}}}\n";
+    let companion = Companion::start_beside(cache, &engine.seeded.url, "").await;
     let [tenant, _] = engine.two();
     let hold = "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60);";
     let held = engine.server().session("app", hold);
@@ -206,13 +200,9 @@ async fn while_one_waits_for_the_database_the_others_wait_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_on_a_gate_reaches_figures_in_the_same_redis() {
     let (redis, engine) = (Redis::start().await, Engine::sqlite(SEED).await);
-    let config = format!(
-        "store: {{url: \"{}\"}}\nidentity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
-         dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\"}}\n",
-        redis.url(),
-        engine.seeded.url
-    );
-    let instances = [Companion::start_with(&config).await, Companion::start_with(&config).await];
+    let store = format!("store: {{url: \"{}\"}}\n", redis.url());
+    let instance = || Companion::start_beside(&store, &engine.seeded.url, "");
+    let instances = [instance().await, instance().await];
     let origin = Origin::counting().await;
     let store = format!("url: \"{}\", timeout: 1s", redis.url());
     let sections = "cache: {namespaces: {dashboard: {ttl: 5m}}}\nroutes: [{path: /, cache: dashboard}]";
@@ -257,14 +247,8 @@ async fn without_redis_figures_are_computed_and_kept_by_the_process() {
         metadata(&answer)["cached"] == true
     };
     let on = async |redis: &Redis| {
-        let config = format!(
-            "store: {{url: \"{}\", timeout: 250ms}}\n\
-             identity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
-             dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\"}}\n",
-            redis.url(),
-            engine.seeded.url
-        );
-        Companion::start_with(&config).await
+        let store = format!("store: {{url: \"{}\", timeout: 250ms}}\n", redis.url());
+        Companion::start_beside(&store, &engine.seeded.url, "").await
     };
     let mut absent = Redis::absent();
     let lonely = on(&absent).await;

@@ -102,12 +102,7 @@ async fn a_tenant_without_data_is_told_that_it_has_none(engine: Engine) {
 async fn a_tenant_that_is_not_there_or_no_longer_is_told_nothing(engine: Engine) {
     let [tenant, deleted] = engine.two();
     let figures = ["metrics", "metrics?tz=UTC", "activity", "statistics", "statistics?tz=UTC"];
-    let config = format!(
-        "identity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
-         dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\"}}\n",
-        engine.seeded.url
-    );
-    let companion = Companion::start_with(&config).await;
+    let companion = engine.companion("").await;
     let stranger = Tenant { id: NOBODY.to_owned(), ..tenant.clone() };
     let now = engine.moment(1_781_526_896_000_000);
     engine.ask(&format!(

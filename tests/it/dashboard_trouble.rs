@@ -1,7 +1,7 @@
 //! When the database does not do what it should: what clients are told, and that it is not what the database says.
 
 use crate::dashboard_api::SEED;
-use crate::support::tokens::{SECRET, in_seconds, signed};
+use crate::support::tokens::{in_seconds, signed};
 use crate::support::{Answer, Companion, Engine, Fetch, Postgres, Seeded, eventually, ports};
 use serde_json::json;
 use std::path::PathBuf;
@@ -69,13 +69,9 @@ async fn hold(engine: &Engine) -> crate::support::process::Process {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_gone_is_told_so_and_what_was_kept_is_told_on() {
     let mut engine = Engine::postgres(SEED).await;
-    let config = format!(
-        "identity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
-         cache: {{namespaces: {{dashboard: {{ttl: 1s, stale_if_error: 1h}}, metrics: {{ttl: 1h}}}}}}\n\
-         dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\", pool: {{acquire_timeout: 2s}}}}\n",
-        engine.seeded.url
-    );
-    let companion = Companion::start_with(&config).await;
+    let cache = "cache: {namespaces: {dashboard: {ttl: 1s, stale_if_error: 1h}, metrics: {ttl: 1h}}}\n";
+    let settings = "pool: {acquire_timeout: 2s}, ";
+    let companion = Companion::start_beside(cache, &engine.seeded.url, settings).await;
     let [tenant, other] = engine.two().map(Clone::clone);
     let first = companion.figures(&tenant, "metrics").await.json();
     let feed = companion.data(&tenant, "activity").await;

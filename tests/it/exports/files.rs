@@ -1,7 +1,6 @@
 //! What is in the files, whatever reads them, and what users cannot put there.
 
 use super::{SEED, ask, bytes, column, ended, made, on_both, problem, records, text, told};
-use crate::support::tokens::SECRET;
 use crate::support::wire::split_head;
 use crate::support::{Companion, Postgres, Seeded, Wire};
 use calamine::{Data, Reader, Xlsx, open_workbook_from_rs};
@@ -163,12 +162,7 @@ async fn a_file_is_fetched_in_parts_and_for_its_name() {
 async fn a_download_under_way_goes_on_after_a_signal_for_as_long_as_the_drain_lasts() {
     let server = Postgres::start().await;
     let seeded = Seeded::postgres(&server, "app", SEED).await;
-    let config = format!(
-        "server: {{drain: 2m}}\nidentity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
-         dashboard: {{listen: \"127.0.0.1:0\", database: \"{}\"}}\n",
-        seeded.url
-    );
-    let mut companion = Companion::start_with(&config).await;
+    let mut companion = Companion::start_beside("server: {drain: 2m}\n", &seeded.url, "").await;
     let tenant = &seeded.tenants[0];
     // More than all buffers on the way take: 12 MB.
     let rows = format!(

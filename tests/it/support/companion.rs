@@ -90,8 +90,13 @@ pub(crate) struct Companion {
 impl Companion {
     /// Over this database; `settings` are more members of the section `dashboard`, such as `roles: {read: [boss]}, `.
     pub(crate) async fn start(url: &str, settings: &str) -> Self {
+        Self::start_beside("", url, settings).await
+    }
+
+    /// The same beside other sections of the file, each on lines of its own.
+    pub(crate) async fn start_beside(sections: &str, url: &str, settings: &str) -> Self {
         let text = format!(
-            "identity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
+            "{sections}identity: {{jwt: {{algorithms: [HS256], secret: \"{SECRET}\"}}}}\n\
              dashboard: {{{settings}listen: \"127.0.0.1:0\", database: \"{url}\"}}\n"
         );
         Self::start_with(&text).await
