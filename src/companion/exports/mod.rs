@@ -21,14 +21,12 @@ mod xlsx;
 
 use crate::base::units::format_size;
 use crate::base::{Clock, Digester, ExportSettings, Tasks};
-use crate::companion::data::{
-    Database, ExportBounds, ExportJob, ExportStatus, Inserted, NewExport, PeriodFault, Zone,
-};
+use crate::companion::data::{Database, ExportBounds, ExportJob, ExportStatus, Inserted, NewExport};
 use crate::companion::exports::asked::Order;
 use crate::companion::exports::files::Files;
 use crate::companion::exports::link::Links;
 use crate::companion::exports::work::NO_ROOM;
-use crate::companion::service::{Principal, Refusal};
+use crate::companion::service::{Principal, Refusal, zone_of};
 use crate::telemetry::Metrics;
 use std::io;
 use std::sync::Arc;
@@ -260,14 +258,7 @@ impl Exports {
 
     async fn read(&self, who: &Principal, body: &[u8]) -> Result<Order, Refusal> {
         let parts = &self.inner.parts;
-        let named = parts.database.tenant_zone(&who.tenant).await?;
-        let known = named.and_then(|name| Some((Zone::parse(&name).ok()?, name)));
-        let (zone, name) = match known {
-            Some(known) => known,
-            None => {
-                (Zone::parse(&parts.timezone).map_err(|fault| unknown_zone(&fault))?, parts.timezone.clone())
-            }
-        };
+        let (zone, name) = zone_of(&parts.database, &who.tenant, &parts.timezone).await?;
         let now_us = i64::try_from(parts.clock.wall_ms()).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000);
         Order::read(body, (&zone, &name), now_us)
     }
@@ -358,9 +349,4 @@ fn full(most: u32) -> Refusal {
 
 fn space(detail: String, frees_in: Duration) -> Refusal {
     Refusal::new(429, "export-space", "There is no room for another export", detail).retry_after(frees_in)
-}
-
-fn unknown_zone(fault: &PeriodFault) -> Refusal {
-    tracing::error!(%fault, "dashboard.timezone");
-    Refusal::new(500, "failed", "The export is not to be had", "the log says why")
 }

@@ -36,7 +36,7 @@ pub use auth::{Exporter, NO_VERIFIER, Principal};
 pub use health::Ready;
 pub use refusal::{FieldFault, Refusal};
 pub use router::ROUTES;
-pub use zones::Zones;
+pub use zones::{Zones, zone_of};
 
 /// How much the service takes on; how long its end waits is the configuration's (`server.drain`).
 pub const SERVICE_BOUNDS: Bounds = Bounds {

@@ -2,8 +2,8 @@
 //! is told yesterday's figures as today's.
 
 use crate::base::{Clock, Tasks, clock};
-use crate::companion::Zone;
 use crate::companion::service::{Refusal, ServiceState};
+use crate::companion::{Database, Zone};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,17 +91,27 @@ impl Zones {
     }
 }
 
+/// The zone of a tenant, and its name as it was written: that of its row, or `usual` where it has none that there is.
+///
+/// # Errors
+/// [`Refusal`]: of the database, of a tenant that it does not know, or because `usual` is no zone.
+pub async fn zone_of(database: &Database, tenant: &str, usual: &str) -> Result<(Zone, String), Refusal> {
+    let own = database.tenant_zone(tenant).await?;
+    if let Some((zone, name)) = own.and_then(|name| Some((Zone::parse(&name).ok()?, name))) {
+        return Ok((zone, name));
+    }
+    let zone = Zone::parse(usual)
+        .map_err(|fault| Refusal::new(500, "internal", "The figures are not to be had", fault.to_string()))?;
+    Ok((zone, usual.to_owned()))
+}
+
 /// The zone that was asked for, else the tenant's, else the configured one. A tenant that the database does not know is
 /// refused whichever was asked for.
 pub(super) async fn zone(state: &ServiceState, tenant: &str, asked: Option<Zone>) -> Result<Zone, Refusal> {
     let (reading, whose) = (Arc::clone(state), tenant.to_owned());
     let read = async move {
-        let own = reading.database.tenant_zone(&whose).await?;
-        let own = own.and_then(|name| Zone::parse(&name).ok());
-        let zone = own.map_or_else(|| Zone::parse(&reading.settings.timezone), Ok);
-        zone.map_err(|fault| {
-            Refusal::new(500, "internal", "The figures are not to be had", fault.to_string())
-        })
+        let own = zone_of(&reading.database, &whose, &reading.settings.timezone).await;
+        own.map(|(zone, _name)| zone)
     };
     let own = state.zones.of(&state.tasks, (tenant, state.clock.monotonic_ms()), read).await;
     match (asked, own) {
