@@ -89,6 +89,12 @@ impl Clock for ManualClock {
     }
 }
 
+/// A moment of [`Clock::wall_ms`] as databases have it, in microseconds since 1970; as late as there is where it is later.
+#[must_use]
+pub fn micros(wall_ms: u64) -> i64 {
+    i64::try_from(wall_ms).unwrap_or(i64::MAX).saturating_mul(1_000)
+}
+
 /// Whole milliseconds of a duration, saturating.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {

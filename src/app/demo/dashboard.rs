@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::dashboard::serve::Companion;
 use crate::app::demo::guide;
 use crate::app::origin::Origin;
-use crate::base::{Clock, DatabaseSettings, Secret, SystemClock};
+use crate::base::{Clock, DatabaseSettings, Secret, SystemClock, clock};
 use crate::companion::{Access, Database, SeedAsked};
 use crate::config::Purpose;
 use crate::telemetry::Logging;
@@ -74,7 +74,7 @@ impl Dashboard {
 async fn fill(settings: &DatabaseSettings) -> anyhow::Result<Vec<String>> {
     let database = Database::open(settings, Access::Change).await?;
     database.migrate(&mut |_| {}).await?;
-    let now_us = i64::try_from(SystemClock::new().wall_ms().saturating_mul(1_000)).unwrap_or(i64::MAX);
+    let now_us = clock::micros(SystemClock::new().wall_ms());
     let asked = SeedAsked { tenants: 2, users_per_tenant: 300, days: 120, seed: 1, append: false, now_us };
     database.seed(&asked, &mut |_, _| {}).await?;
     let tenants = database.largest_tenants(2).await?;

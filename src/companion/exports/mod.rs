@@ -20,7 +20,7 @@ mod writer;
 mod xlsx;
 
 use crate::base::units::format_size;
-use crate::base::{Clock, Digester, ExportSettings, Tasks};
+use crate::base::{Clock, Digester, ExportSettings, Tasks, clock};
 use crate::companion::data::{Database, ExportBounds, ExportJob, ExportStatus, Inserted, NewExport};
 use crate::companion::exports::asked::Order;
 use crate::companion::exports::files::Files;
@@ -259,7 +259,7 @@ impl Exports {
     async fn read(&self, who: &Principal, body: &[u8]) -> Result<Order, Refusal> {
         let parts = &self.inner.parts;
         let (zone, name) = zone_of(&parts.database, &who.tenant, &parts.timezone).await?;
-        let now_us = i64::try_from(parts.clock.wall_ms()).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000);
+        let now_us = clock::micros(parts.clock.wall_ms());
         Order::read(body, (&zone, &name), now_us)
     }
 

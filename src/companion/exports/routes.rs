@@ -1,5 +1,6 @@
 //! Exports over HTTP. A file is fetched without a token: its link is signed, so that a browser can follow it.
 
+use crate::base::clock;
 use crate::companion::exports::fetch::{Fetched, Link};
 use crate::companion::exports::standing::{BASE, Standing};
 use crate::companion::exports::table::rfc3339;
@@ -96,7 +97,7 @@ async fn download(
 }
 
 fn told(state: &ServiceState, who: &Principal, standing: &Standing, is_new: bool) -> Response {
-    let now_us = i64::try_from(state.clock.wall_ms()).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000);
+    let now_us = clock::micros(state.clock.wall_ms());
     let body = json!({
         "status": "success",
         "data": standing,

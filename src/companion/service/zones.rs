@@ -150,19 +150,15 @@ impl Today {
 
     fn at(zone: Zone, clock: &dyn Clock) -> Self {
         let now_ms = clock.wall_ms();
-        let now_us = micros(now_ms);
+        let now_us = clock::micros(now_ms);
         let ends_ms = u64::try_from(zone.day_ends(now_us) / 1_000).unwrap_or(now_ms);
         Self { day: zone.day(now_us), zone, now_ms, ends_ms }
     }
 
     /// Now, in microseconds since 1970.
     pub(super) fn now_us(&self) -> i64 {
-        micros(self.now_ms)
+        clock::micros(self.now_ms)
     }
-}
-
-fn micros(millis: u64) -> i64 {
-    i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000)
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@
 //! counted a few at a time, each within a statement's time. Besides, each run counts one older day once more: what was changed
 //! long after its day, or belongs to a tenant that is new or has another time zone, is right when all had their turn.
 
-use crate::base::RollupSettings;
-use crate::base::{Clock, Tasks};
+use crate::base::{Clock, RollupSettings, Tasks, clock};
 use crate::companion::data::{
     DAYS_MAX, Database, DatabaseFault, FaultKind, PeriodFault, RollupDays, Zone, shifted,
 };
@@ -84,7 +83,7 @@ impl Rollups {
         let Some(made_us) = self.database.oldest_organization().await? else {
             return Ok(RollupRun::Done);
         };
-        let now_us = i64::try_from(self.clock.wall_ms().saturating_mul(1_000)).unwrap_or(i64::MAX);
+        let now_us = clock::micros(self.clock.wall_ms());
         let days = RollupDays::at(now_us, self.settings.days).map_err(|fault| self.odd(&fault))?;
         let oldest = self.shifted(&days.settled, 1 - DAYS_MAX)?;
         let utc = Zone::parse("UTC").map_err(|fault| self.odd(&fault))?;
